@@ -1,0 +1,37 @@
+"""Settings and fixtures shared by all tests."""
+
+import os
+from pathlib import Path
+
+# Before NumPy or PyTorch is imported: one thread for each worker process and for each program that
+# a test starts, since several workers with several threads each slow one another down.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_variable] = "1"
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# The same examples in every run, so that a red test is red for everyone;
+# HYPOTHESIS_PROFILE=explore looks for new ones.
+settings.register_profile(
+    "flowssl",
+    deadline=None,
+    max_examples=25,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "explore", parent=settings.get_profile("flowssl"), max_examples=500, derandomize=False
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "flowssl"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real data sets beside the repository; the test is skipped where there is none."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real data sets (../shared/data) are not on this machine")
+    return folder
