@@ -1,0 +1,191 @@
+"""Labels of every type and container, encoded and decoded."""
+
+import datetime
+import math
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.exceptions import DataConversionWarning
+from sklearn.preprocessing import LabelEncoder
+
+from flowssl.labels import encode_labels, is_unlabeled
+
+CONTAINERS = {
+    "list": lambda v: v,
+    "tuple": tuple,
+    "object array": lambda v: np.array([*v, None], dtype=object)[:-1],
+    "pandas object": lambda v: pd.Series(v, dtype=object),
+    "pandas": pd.Series,
+    "pandas category": lambda v: pd.Series(v, dtype="category"),
+    "pandas nullable": lambda v: pd.Series(pd.array(v)),
+    "pandas array": pd.array,
+    "polars": pl.Series,
+    "pyarrow": pa.array,
+    "pyarrow chunked": lambda v: pa.chunked_array([v[:2], v[2:]]),
+}
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize(
+    "values", [["b", None, "a", "b"], [7, None, 3, 7], [True, None, False, True]]
+)
+def test_none_marks_an_unlabeled_row_in_every_container(container, values):
+    y = CONTAINERS[container](values)
+    encoded = encode_labels(y)
+    assert encoded.codes.dtype == np.int64
+    assert encoded.codes.tolist() == [1, -1, 0, 1]
+    assert encoded.classes.tolist() == sorted({v for v in values if v is not None})
+    assert is_unlabeled(y).tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize("container", ["list", "polars", "pyarrow", "pandas nullable"])
+def test_integers_stay_integers_beside_missing_values(container):
+    assert encode_labels(CONTAINERS[container]([2, None, 1])).classes.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("array", "classes"),
+    [
+        (np.array([1, -1, 0]), np.array([0, 1])),
+        (np.array([1, -1, 0], dtype=np.int8), np.array([0, 1], dtype=np.int8)),
+        (np.array([1.0, np.nan, 0.0]), np.array([0.0, 1.0])),
+        (np.array([1.0, -1.0, 0.0], dtype=np.float32), np.array([0, 1], dtype=np.float32)),
+        (np.array(["b", "-1", "a"]), np.array(["-1", "a", "b"])),
+        (np.array(["b", -1, "a"], dtype=object), np.array(["a", "b"], dtype=object)),
+        (np.array([b"b", b"a"]), np.array([b"a", b"b"])),
+        (np.array(["2020-01-02", "NaT"], dtype="M8[D]"), np.array(["2020-01-02"], dtype="M8[D]")),
+        (np.array([True, False]), np.array([False, True])),
+        (np.array([3, 0], dtype=np.uint8), np.array([0, 3], dtype=np.uint8)),
+    ],
+)
+def test_classes_keep_the_dtype(array, classes):
+    found = encode_labels(array).classes
+    assert found.dtype == classes.dtype
+    np.testing.assert_array_equal(found, classes)
+
+
+def test_a_list_of_strings_with_nan_does_not_gain_a_class_named_nan():
+    encoded = encode_labels(["cat", math.nan, "dog", None, pd.NA, pd.NaT])
+    assert encoded.classes.tolist() == ["cat", "dog"]
+    assert encoded.classes.dtype.kind == "U"
+    assert encoded.codes.tolist() == [0, -1, 1, -1, -1, -1]
+
+
+def test_nan_in_polars_floats_is_unlabeled():
+    assert encode_labels(pl.Series([1.0, math.nan, None, 0.0])).codes.tolist() == [1, -1, -1, 0]
+
+
+def test_dates_are_labels():
+    first, second = datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)
+    assert encode_labels([second, None, first]).classes.tolist() == [first, second]
+
+
+def test_none_as_marker_makes_minus_one_a_class():
+    encoded = encode_labels(np.array([-1, 1, 1]), unlabeled_value=None)
+    assert encoded.classes.tolist() == [-1, 1]
+    assert encoded.codes.tolist() == [0, 1, 1]
+    assert not is_unlabeled(np.array([-1, 1]), unlabeled_value=None).any()
+
+
+@pytest.mark.parametrize(
+    ("y", "marker"),
+    [
+        (["?", "a", "b"], "?"),
+        (np.array(["?", "a", "b"]), "?"),
+        (pd.Series(["?", "a", "b"], dtype="category"), "?"),
+        ([0, 1, 2], 0),
+        (np.array([9.0, 1.0, 2.0]), 9),
+        (np.array([np.nan, -1.0, 2.0]), np.nan),
+        ([None, "a", "b"], pd.NA),
+        (np.array(["NaT", "2020", "2021"], dtype="M8[D]"), np.datetime64("NaT")),
+    ],
+)
+def test_another_marker(y, marker):
+    assert encode_labels(y, unlabeled_value=marker).codes.tolist() == [-1, 0, 1]
+    assert is_unlabeled(y, unlabeled_value=marker).tolist() == [True, False, False]
+
+
+def test_a_marker_of_another_type_marks_nothing():
+    assert encode_labels([0, 1], unlabeled_value="?").codes.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("marker", [None, "?", 0])
+def test_missing_values_that_do_not_mark_are_an_error(marker):
+    with pytest.raises(ValueError, match=r"Input y contains NaN.*in 1 of 3 rows"):
+        encode_labels(["a", None, "b"], unlabeled_value=marker)
+
+
+@pytest.mark.parametrize(
+    ("y", "marker", "message"),
+    [
+        ([-1, -1], "auto", r"no labeled row: all 2 rows.*-1.*NaN.*None.*unlabeled_value=None"),
+        ([None, None], "auto", "no labeled row"),
+        (np.full(3, np.nan), "auto", "no labeled row"),
+        (["?", "?"], "?", r"unlabeled_value='\?' marks"),
+        ([], "auto", "y is empty"),
+        (None, "auto", "requires y to be passed, but the target y is None"),
+        ([1, "a"], "auto", r"sorted together.*\['int', 'str'\]"),
+        (np.array([{1}, {2}], dtype=object), "auto", "hashed"),
+        ([0.5, 1.2, None], "auto", "Unknown label type: continuous"),
+        (np.array([0.5, np.nan]), "auto", "Unknown label type: continuous"),
+        (np.array([1.0, np.inf]), "auto", r"Input y contains infinity"),
+        (np.array([1j, 2]), "auto", "Complex data not supported"),
+        (np.zeros((4, 2)), "auto", r"y should be a 1d array, got an array of shape \(4, 2\)"),
+        (pd.DataFrame({"a": [1, 0], "b": [0, 1]}), "auto", "y should be a 1d array"),
+        (1, "auto", "1d array"),
+    ],
+)
+def test_errors_say_what_is_wrong(y, marker, message):
+    with pytest.raises(ValueError, match=message):
+        encode_labels(y, unlabeled_value=marker)
+
+
+def test_sparse_labels_are_refused():
+    with pytest.raises(TypeError, match="Sparse data was passed"):
+        encode_labels(scipy.sparse.csr_array([[0, 1]]))
+
+
+@pytest.mark.parametrize("column", [np.array([[0], [1]]), pd.DataFrame({"y": [0, 1]})])
+def test_a_column_vector_is_taken_with_a_warning(column):
+    with pytest.warns(DataConversionWarning, match="column-vector y"):
+        assert encode_labels(column).codes.tolist() == [0, 1]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.one_of(
+        st.lists(st.text(max_size=3), min_size=1),
+        st.lists(st.integers(0, 5), min_size=1),
+        st.lists(st.booleans(), min_size=1),
+    )
+)
+def test_labels_agree_with_label_encoder_and_decode_to_themselves(values):
+    encoded = encode_labels(values)
+    reference = LabelEncoder().fit(np.array(values, dtype=object if "" in values else None))
+    assert encoded.classes.tolist() == reference.classes_.tolist()
+    assert encoded.decode(encoded.codes).tolist() == values
+
+
+@pytest.mark.parametrize("codes", [[-1, 0], [0, 2]])
+def test_decode_refuses_codes_without_a_class(codes):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        encode_labels(["a", "b"]).decode(np.array(codes))
+
+
+def test_decode_keeps_the_shape():
+    decoded = encode_labels(["a", "b"]).decode(np.array([[1, 0], [0, 0]]))
+    assert decoded.tolist() == [["b", "a"], ["a", "a"]]
+
+
+def test_the_input_is_not_changed():
+    y = pd.Series([1.0, np.nan, 0.0])
+    before = y.copy()
+    encode_labels(y)
+    is_unlabeled(y)
+    pd.testing.assert_series_equal(y, before)
