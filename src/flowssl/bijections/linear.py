@@ -1,0 +1,148 @@
+"""Affine bijections: per-column scale (ActNorm), full linear maps in LU form, fixed rotations."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from flowssl.bijections.base import Bijection, check_width, orthogonal, rows_of
+
+__all__ = ["ActNorm", "LULinear", "Rotation"]
+
+
+class ActNorm(Bijection):
+    """A learned scale and shift of each column (Kingma and Dhariwal 2018, section 3.1).
+
+    It starts as the identity; :meth:`initialize` sets it from data once, explicitly, so that no
+    call of ``forward`` ever depends on the batch it happens to see first.
+
+    Parameters
+    ----------
+    dim : int
+        Width D of a row.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.log_scale = nn.Parameter(torch.zeros(dim))
+        self.shift = nn.Parameter(torch.zeros(dim))
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> None:
+        """Set scale and shift so that these rows leave with mean 0 and variance 1 by column.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, D)
+            At least two rows. Columns that do not vary keep the scale 1.
+        """
+        check_width(x, self.dim)
+        std, mean = torch.std_mean(x, dim=0, correction=0)
+        self.log_scale.copy_(-torch.where(std > 0, std, torch.ones_like(std)).log())
+        self.shift.copy_(-mean * self.log_scale.exp())
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Scale, then shift."""
+        check_width(x, self.dim)
+        return x * self.log_scale.exp() + self.shift, rows_of(self.log_scale.sum(), x)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Undo the shift, then the scale."""
+        check_width(z, self.dim)
+        return (z - self.shift) * (-self.log_scale).exp()
+
+
+class LULinear(Bijection):
+    """A learned full linear map ``z = P L U x + b`` (Kingma and Dhariwal 2018, eq. 10).
+
+    ``P`` is a fixed permutation, ``L`` has a unit diagonal and the diagonal of ``U`` is
+    ``sign * exp(log_diagonal)``, so the map stays invertible whatever the optimizer does and its
+    log-determinant is a sum of D numbers.
+
+    Parameters
+    ----------
+    weight : Tensor of shape (D, D)
+        The invertible matrix to start from.
+    bias : Tensor of shape (D,), optional
+        The shift to start from; zero by default.
+
+    Raises
+    ------
+    ValueError
+        If ``weight`` is not square or is singular.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        super().__init__()
+        if weight.ndim != 2 or weight.shape[0] != weight.shape[1]:
+            raise ValueError(f"weight must be a square matrix, got shape {tuple(weight.shape)}")
+        permutation, lower, upper = torch.linalg.lu(weight.to(torch.float64))
+        diagonal = upper.diagonal()
+        if not (diagonal.abs() > 0).all():
+            raise ValueError("weight is singular; a bijection needs an invertible matrix")
+        dtype = torch.get_default_dtype()
+        self.dim = weight.shape[0]
+        self.rows: Tensor
+        self.sign: Tensor
+        self.register_buffer("rows", permutation.argmax(1))
+        self.register_buffer("sign", diagonal.sign().to(dtype))
+        self.lower = nn.Parameter(lower.tril(-1).to(dtype))
+        self.upper = nn.Parameter(upper.triu(1).to(dtype))
+        self.log_diagonal = nn.Parameter(diagonal.abs().log().to(dtype))
+        self.bias = nn.Parameter(torch.zeros(self.dim) if bias is None else bias.to(dtype))
+
+    def _factors(self) -> tuple[Tensor, Tensor]:
+        eye = torch.eye(self.dim, dtype=self.lower.dtype, device=self.lower.device)
+        upper = self.upper.triu(1) + torch.diag(self.sign * self.log_diagonal.exp())
+        return self.lower.tril(-1) + eye, upper
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Multiply by the matrix and add the bias."""
+        check_width(x, self.dim)
+        lower, upper = self._factors()
+        z = (x @ upper.T @ lower.T)[:, self.rows] + self.bias
+        return z, rows_of(self.log_diagonal.sum(), x)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Solve the two triangular systems."""
+        check_width(z, self.dim)
+        lower, upper = self._factors()
+        rhs = (z - self.bias)[:, self.rows.argsort()].T
+        rhs = torch.linalg.solve_triangular(lower, rhs, upper=False, unitriangular=True)
+        return torch.linalg.solve_triangular(upper, rhs, upper=True).T
+
+
+class Rotation(Bijection):
+    """A fixed random rotation, which mixes the columns between couplings.
+
+    The matrix is rounded to float32 when it is drawn and the log-determinant of the rounded matrix
+    (about 1e-7) is kept with it, so the map is the same, and exactly inverted, in any precision.
+
+    Parameters
+    ----------
+    dim : int
+        Width D of a row.
+    generator : torch.Generator, optional
+        Source of the rotation.
+    """
+
+    def __init__(self, dim: int, *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.dim = dim
+        rounded = orthogonal(dim, generator).to(torch.float32)
+        log_det = torch.linalg.slogdet(rounded.to(torch.float64)).logabsdet
+        self.weight: Tensor
+        self.log_det: Tensor
+        self.register_buffer("weight", rounded.to(torch.get_default_dtype()))
+        self.register_buffer("log_det", log_det.to(torch.get_default_dtype()))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Rotate."""
+        check_width(x, self.dim)
+        return x @ self.weight.T, rows_of(self.log_det, x)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Rotate back."""
+        check_width(z, self.dim)
+        return torch.linalg.solve(self.weight, z.T).T

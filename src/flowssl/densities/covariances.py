@@ -1,0 +1,187 @@
+"""Covariances of J latent Gaussians: spherical, diagonal, tied and low-rank.
+
+Each kind knows the log-density of rows under all J Gaussians at once and never builds a D x D
+factorization where its structure does not ask for one.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["COVARIANCES", "Covariance", "Diagonal", "LowRank", "Spherical", "Tied"]
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+class Covariance(nn.Module, ABC):
+    """Covariances of ``n_components`` Gaussians in ``dim`` dimensions, identity at the start.
+
+    Parameters
+    ----------
+    n_components : int
+        Number J of Gaussians.
+    dim : int
+        Dimensions D.
+    """
+
+    def __init__(self, n_components: int, dim: int) -> None:
+        super().__init__()
+        self.n_components = n_components
+        self.dim = dim
+
+    @abstractmethod
+    def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
+        """Return ``log N(z | mu_j, Sigma_j)`` for rows (n, D) and means (J, D), shape (n, J)."""
+
+    @abstractmethod
+    def color(self, noise: Tensor, component: Tensor) -> Tensor:
+        """Turn N(0, I) noise (n, D) into N(0, Sigma_j) noise of each row's component (n,)."""
+
+    @abstractmethod
+    def matrices(self) -> Tensor:
+        """Return the covariances as dense matrices, shape (J, D, D)."""
+
+
+def _squared_distances(z: Tensor, means: Tensor) -> Tensor:
+    """Return ``||z_i - m_j||^2`` by one matrix product; rows are centered first for accuracy."""
+    center = means.mean(0)
+    z, means = z - center, means - center
+    return z.square().sum(1, keepdim=True) - 2 * (z @ means.T) + means.square().sum(1)
+
+
+class Spherical(Covariance):
+    """``Sigma_j = sigma_j^2 I``: one matrix product (n x D by D x J) for all components."""
+
+    def __init__(self, n_components: int, dim: int) -> None:
+        super().__init__(n_components, dim)
+        self.log_scale = nn.Parameter(torch.zeros(n_components))
+
+    def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
+        """Return the log-densities, shape (n, J)."""
+        squared = _squared_distances(z, means) * (-2 * self.log_scale).exp()
+        return -0.5 * (squared + self.dim * LOG_2PI) - self.dim * self.log_scale
+
+    def color(self, noise: Tensor, component: Tensor) -> Tensor:
+        """Scale the noise by each component's standard deviation."""
+        return noise * self.log_scale.exp()[component, None]
+
+    def matrices(self) -> Tensor:
+        """Return the covariances as dense matrices, shape (J, D, D)."""
+        return torch.diag_embed((2 * self.log_scale).exp()[:, None].expand(-1, self.dim))
+
+
+class Diagonal(Covariance):
+    """``Sigma_j = diag(sigma_j1^2 .. sigma_jD^2)``: two matrix products."""
+
+    def __init__(self, n_components: int, dim: int) -> None:
+        super().__init__(n_components, dim)
+        self.log_scale = nn.Parameter(torch.zeros(n_components, dim))
+
+    def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
+        """Return the log-densities, shape (n, J)."""
+        center = means.mean(0)
+        z, means = z - center, means - center
+        precision = (-2 * self.log_scale).exp()
+        squared = (
+            z.square() @ precision.T
+            - 2 * (z @ (means * precision).T)
+            + (means.square() * precision).sum(1)
+        )
+        return -0.5 * (squared + self.dim * LOG_2PI) - self.log_scale.sum(1)
+
+    def color(self, noise: Tensor, component: Tensor) -> Tensor:
+        """Scale each coordinate of the noise."""
+        return noise * self.log_scale.exp()[component]
+
+    def matrices(self) -> Tensor:
+        """Return the covariances as dense matrices, shape (J, D, D)."""
+        return torch.diag_embed((2 * self.log_scale).exp())
+
+
+class Tied(Covariance):
+    """One full covariance for all components, held as the Cholesky factor of its inverse.
+
+    ``Sigma^-1 = A^T A`` with ``A`` lower triangular, so a log-density is a product with ``A``
+    and no factorization happens in training.
+    """
+
+    def __init__(self, n_components: int, dim: int) -> None:
+        super().__init__(n_components, dim)
+        self.lower = nn.Parameter(torch.zeros(dim, dim))
+        self.log_diagonal = nn.Parameter(torch.zeros(dim))
+
+    def _factor(self) -> Tensor:
+        return self.lower.tril(-1) + torch.diag(self.log_diagonal.exp())
+
+    def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
+        """Return the log-densities, shape (n, J)."""
+        factor = self._factor()
+        center = means.mean(0)
+        squared = _squared_distances((z - center) @ factor.T, (means - center) @ factor.T)
+        return -0.5 * (squared + self.dim * LOG_2PI) + self.log_diagonal.sum()
+
+    def color(self, noise: Tensor, component: Tensor) -> Tensor:
+        """Solve ``A x = noise``."""
+        return torch.linalg.solve_triangular(self._factor(), noise.T, upper=False).T
+
+    def matrices(self) -> Tensor:
+        """Return the covariances as dense matrices, shape (J, D, D)."""
+        factor = self._factor()
+        return torch.linalg.inv(factor.T @ factor).expand(self.n_components, -1, -1)
+
+
+class LowRank(Covariance):
+    """``Sigma_j = diag(sigma_j^2) + V_j V_j^T`` with V_j of shape (D, rank).
+
+    Densities use the matrix inversion and determinant lemmas: a rank x rank factorization for
+    each component, never a D x D one.
+
+    Parameters
+    ----------
+    n_components, dim : int
+        Number J of Gaussians, dimensions D.
+    rank : int, default=4
+        Columns of V, at most D. V starts at small, distinct directions: at exactly zero its
+        gradient would vanish for ever.
+    """
+
+    def __init__(self, n_components: int, dim: int, rank: int = 4) -> None:
+        super().__init__(n_components, dim)
+        self.rank = min(rank, dim)
+        self.log_scale = nn.Parameter(torch.zeros(n_components, dim))
+        directions = torch.eye(dim)[:, : self.rank]
+        self.factor = nn.Parameter(0.1 * directions.repeat(n_components, 1, 1))
+
+    def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
+        """Return the log-densities, shape (n, J)."""
+        inverse_scale = (-self.log_scale).exp()
+        scaled = self.factor * inverse_scale[:, :, None]
+        eye = torch.eye(self.rank, dtype=z.dtype, device=z.device)
+        cholesky = torch.linalg.cholesky(eye + scaled.mT @ scaled)
+        offset = (z[None] - means[:, None]) * inverse_scale[:, None]
+        projected = torch.linalg.solve_triangular(cholesky, (offset @ scaled).mT, upper=False)
+        squared = offset.square().sum(2) - projected.square().sum(1)
+        log_det = self.log_scale.sum(1) + cholesky.diagonal(dim1=1, dim2=2).log().sum(1)
+        return (-0.5 * (squared + self.dim * LOG_2PI) - log_det[:, None]).T
+
+    def color(self, noise: Tensor, component: Tensor) -> Tensor:
+        """Multiply by the Cholesky factors of the dense covariances."""
+        cholesky = torch.linalg.cholesky(self.matrices())
+        return torch.einsum("nij,nj->ni", cholesky[component], noise)
+
+    def matrices(self) -> Tensor:
+        """Return the covariances as dense matrices, shape (J, D, D)."""
+        return torch.diag_embed((2 * self.log_scale).exp()) + self.factor @ self.factor.mT
+
+
+COVARIANCES: dict[str, type[Covariance]] = {
+    "spherical": Spherical,
+    "diag": Diagonal,
+    "tied": Tied,
+    "low_rank": LowRank,
+}
+"""The kinds by name, in scikit-learn's spelling where it has one."""

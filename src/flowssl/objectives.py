@@ -1,0 +1,276 @@
+"""What training minimizes: small terms of ``log_joint`` that add up.
+
+A term turns the log-joint of a batch into one loss for each row, in nats. How much a row counts
+(its sample weight, and the share of the objective that the labeled rows have together) is part of
+the batch, so no term hides a weight and no sampler does.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from flowssl.models import JointModel
+
+__all__ = [
+    "Batch",
+    "Consistency",
+    "CrossEntropy",
+    "ExpectationMaximization",
+    "Likelihood",
+    "Objective",
+    "Perturbation",
+    "SoftLabelLikelihood",
+    "Term",
+    "feature_dropout",
+    "gaussian_noise",
+]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows on their way through training, labeled and unlabeled together.
+
+    Attributes
+    ----------
+    x : Tensor of shape (n, D)
+        Rows.
+    targets : Tensor of shape (n, C)
+        Class probabilities of each row: one-hot for a labeled row, soft labels otherwise.
+    labeled : Tensor of shape (n,), bool
+        Which rows carry a label.
+    weight : Tensor of shape (n,)
+        How much each row counts; adds up to 1 over the batch.
+    index : Tensor of shape (n,), int64
+        Position of each row in the training data.
+    """
+
+    x: Tensor
+    targets: Tensor
+    labeled: Tensor
+    weight: Tensor
+    index: Tensor
+
+
+class Term(ABC):
+    """One summand of an objective.
+
+    Parameters
+    ----------
+    weight : float, default=1.0
+        Factor of the term.
+    """
+
+    n_views = 0
+    """How many perturbed copies of the rows the term looks at besides the rows themselves."""
+
+    def __init__(self, weight: float = 1.0) -> None:
+        self.weight = weight
+
+    @abstractmethod
+    def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
+        """Return the loss of each row, shape (n,), nats.
+
+        Parameters
+        ----------
+        batch : Batch
+        log_joint : Tensor of shape (n, C)
+            Of the rows.
+        views : sequence of Tensor of shape (n, C)
+            Of the term's perturbed copies.
+        """
+
+    def held_out_losses(self, batch: Batch, log_joint: Tensor) -> Tensor:
+        """Return the loss of rows that are not trained on, shape (n,), by which to stop early."""
+        return self.losses(batch, log_joint, ())
+
+    def before_step(self, model: JointModel, x: Tensor, step: int) -> None:
+        """Look at the model and all training rows before a step; most terms need not."""
+
+
+class Likelihood(Term):
+    """Negative log-likelihood of what is known of each row (Izmailov et al. 2020, eq. 4).
+
+    ``-log p(x, y)`` for a labeled row, ``-log p(x)`` for an unlabeled one.
+    """
+
+    def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
+        """Return the loss of each row, shape (n,)."""
+        known = (batch.targets * log_joint).sum(1)
+        return -torch.where(batch.labeled, known, log_joint.logsumexp(1))
+
+
+class SoftLabelLikelihood(Term):
+    """``-sum_k q_k log p(x, y=k)`` with the batch's class probabilities q.
+
+    With q fixed this is the M-step of EM for responsibilities that come from elsewhere: a safe
+    start that plain likelihood, which hardly notices 1 % of labeled rows, cannot drift away from.
+    """
+
+    def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
+        """Return the loss of each row, shape (n,)."""
+        return -(batch.targets * log_joint).sum(1)
+
+
+class CrossEntropy(Term):
+    """``-sum_k q_k log p(y=k | x)``: how well the posterior agrees with the targets.
+
+    Parameters
+    ----------
+    weight : float, default=1.0
+        Factor of the term.
+    labeled_only : bool, default=False
+        True leaves out unlabeled rows, whose targets are then not looked at.
+    """
+
+    def __init__(self, weight: float = 1.0, *, labeled_only: bool = False) -> None:
+        super().__init__(weight)
+        self.labeled_only = labeled_only
+
+    def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
+        """Return the loss of each row, shape (n,)."""
+        losses = -(batch.targets * log_joint.log_softmax(1)).sum(1)
+        return losses * batch.labeled if self.labeled_only else losses
+
+
+class ExpectationMaximization(Term):
+    """EM with responsibilities that are ``refresh`` steps old at most (appendix A).
+
+    Labeled rows keep their label. With ``refresh=1`` the gradient equals that of
+    :class:`Likelihood` (Fisher's identity), so only older responsibilities make EM differ.
+
+    Parameters
+    ----------
+    weight : float, default=1.0
+        Factor of the term.
+    refresh : int, default=1
+        Steps between two E-steps over all training rows.
+    """
+
+    def __init__(self, weight: float = 1.0, *, refresh: int = 1) -> None:
+        super().__init__(weight)
+        if refresh < 1:
+            raise ValueError(f"refresh must be at least 1 step, got {refresh}")
+        self.refresh = refresh
+        self._responsibilities: Tensor | None = None
+
+    @torch.no_grad()
+    def before_step(self, model: JointModel, x: Tensor, step: int) -> None:
+        """Run the E-step when it is due."""
+        if self.refresh > 1 and (step % self.refresh == 0 or self._responsibilities is None):
+            training = model.training
+            model.eval()
+            self._responsibilities = torch.cat([model(rows).softmax(1) for rows in x.split(4096)])
+            model.train(training)
+
+    def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
+        """Return the expected complete-data loss of each row, shape (n,)."""
+        if self._responsibilities is None:
+            q = log_joint.detach().softmax(1)
+        else:
+            q = self._responsibilities[batch.index]
+        q = torch.where(batch.labeled[:, None], batch.targets, q)
+        return -(q * log_joint).sum(1)
+
+    def held_out_losses(self, batch: Batch, log_joint: Tensor) -> Tensor:
+        """Return the likelihood's losses: held-out rows have no stored responsibilities."""
+        return Likelihood().losses(batch, log_joint, ())
+
+
+class Consistency(Term):
+    """``-log p(x' | y'')`` with ``y''`` predicted on another view x'' (eq. 7).
+
+    A labeled row keeps its own label (the authors' code lets the prediction override it).
+
+    Parameters
+    ----------
+    log_prior : callable () -> Tensor of shape (C,)
+        The model's ``log p(y=k)``, which turns the joint into a class-conditional density.
+    weight : float, default=1.0
+        Factor of the term.
+    """
+
+    n_views = 2
+
+    def __init__(self, log_prior: Callable[[], Tensor], weight: float = 1.0) -> None:
+        super().__init__(weight)
+        self.log_prior = log_prior
+
+    def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
+        """Return the loss of each row, shape (n,)."""
+        first, second = views
+        predicted = second.detach().argmax(1)
+        label = torch.where(batch.labeled, batch.targets.argmax(1), predicted)
+        conditional = first - self.log_prior()
+        return -conditional.gather(1, label[:, None]).squeeze(1)
+
+    def held_out_losses(self, batch: Batch, log_joint: Tensor) -> Tensor:
+        """Return zeros: held-out rows are looked at as they are, without perturbed views."""
+        return torch.zeros_like(batch.weight)
+
+
+Perturbation = Callable[[Tensor], Tensor]
+"""Makes a perturbed copy of rows (n, D); draws from PyTorch's global generator, which the
+training loop seeds for each epoch and hands back untouched."""
+
+
+def gaussian_noise(std: float) -> Perturbation:
+    """Return the perturbation that adds N(0, std^2) noise, in standardized units."""
+    return lambda x: x + std * torch.randn_like(x)
+
+
+def feature_dropout(probability: float) -> Perturbation:
+    """Return the perturbation that sets each number to 0, its column's mean, at random."""
+    return lambda x: x * (torch.rand_like(x) >= probability)
+
+
+class Objective:
+    """The sum of terms over a batch, per dimension.
+
+    All rows and all perturbed copies go through the flow in one forward pass.
+
+    Parameters
+    ----------
+    terms : sequence of Term
+        What to add up.
+    perturb : callable, optional
+        Makes the copies that :class:`Consistency` looks at; required by it.
+    """
+
+    def __init__(self, terms: Sequence[Term], perturb: Perturbation | None = None) -> None:
+        self.terms = tuple(terms)
+        self.perturb = perturb
+        self.n_views = max(term.n_views for term in self.terms)
+        if self.n_views and perturb is None:
+            raise ValueError("a consistency term needs a perturbation")
+
+    def __call__(self, model: JointModel, batch: Batch) -> Tensor:
+        """Return the loss, a scalar: weighted nats divided by the number of columns."""
+        inputs = [batch.x]
+        if self.perturb is not None:
+            inputs += [self.perturb(batch.x) for _ in range(self.n_views)]
+        log_joint, *views = model(torch.cat(inputs) if len(inputs) > 1 else batch.x).chunk(
+            len(inputs)
+        )
+        total = batch.x.new_zeros(())
+        for term in self.terms:
+            losses = term.losses(batch, log_joint, views[: term.n_views])
+            total = total + term.weight * (batch.weight * losses).sum()
+        return total / batch.x.shape[1]
+
+    def held_out(self, batch: Batch, log_joint: Tensor) -> Tensor:
+        """Return the loss of rows that are not trained on, a scalar, nats."""
+        total = log_joint.new_zeros(())
+        for term in self.terms:
+            losses = term.held_out_losses(batch, log_joint)
+            total = total + term.weight * (batch.weight * losses).sum()
+        return total
+
+    def before_step(self, model: JointModel, x: Tensor, step: int) -> None:
+        """Let every term prepare for a step."""
+        for term in self.terms:
+            term.before_step(model, x, step)

@@ -1,0 +1,6 @@
+"""Training: batches of labeled and unlabeled rows, the loop, checkpoints and progress."""
+
+from flowssl.training.batches import TrainingRows
+from flowssl.training.loop import TrainingConfig, TrainingResult, train
+
+__all__ = ["TrainingConfig", "TrainingResult", "TrainingRows", "train"]

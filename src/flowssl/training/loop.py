@@ -1,0 +1,398 @@
+"""The training loop: one for every method, on Lightning Fabric.
+
+It does what makes training need no luck: warm-up and cosine decay, gradient clipping, averaged
+weights, early stopping on held-out rows, and recovery from divergence.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from flowssl.exceptions import TrainingDivergedError
+from flowssl.models import JointModel
+from flowssl.objectives import Batch, Objective
+from flowssl.training.batches import TrainingRows
+from flowssl.training.checkpoints import (
+    LoopState,
+    Snapshot,
+    fingerprint,
+    read_checkpoint,
+    write_checkpoint,
+)
+from flowssl.training.progress import Progress
+
+__all__ = ["TrainingConfig", "TrainingResult", "train"]
+
+logger = logging.getLogger(__name__)
+
+MAX_STRIKES = 3
+EVALUATION_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train.
+
+    Attributes
+    ----------
+    max_epochs : int
+        Epochs at most.
+    steps_per_epoch : int
+        Optimizer steps between two looks at the held-out rows.
+    batch_size : int
+        Rows in a batch, not counting the labeled rows that are added.
+    labeled_share : float or None
+        Weight of the labeled rows together in the objective; None counts every row once.
+    learning_rate, weight_decay : float
+        Of AdamW; the rate is the peak of the schedule.
+    warmup : float
+        Share of the steps in which the rate rises linearly.
+    gradient_clip : float
+        Largest norm of the gradient.
+    noise : float
+        Standard deviation of the noise added to the rows in training; keeps densities from
+        collapsing on single rows. Held-out rows get none.
+    patience : int
+        Epochs without a better held-out loss before training stops.
+    seed : int
+        Everything random follows from it.
+    device : str
+        "auto", "cpu", "cuda", "mps" or "cuda:1".
+    precision : str
+        Fabric's name, such as "32-true" or "bf16-mixed".
+    compile : bool
+        Whether to run the model through ``torch.compile``; pays for long trainings only.
+    """
+
+    max_epochs: int
+    steps_per_epoch: int
+    batch_size: int = 256
+    labeled_share: float | None = None
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    warmup: float = 0.05
+    gradient_clip: float = 5.0
+    noise: float = 0.1
+    patience: int = 10
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "32-true"
+    compile: bool = False
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What training gave.
+
+    Attributes
+    ----------
+    history : list of dict
+        For each epoch: ``epoch``, ``train_loss``, ``loss`` (held-out), ``nats_per_dim``
+        (held-out mean log p(x) / D), ``cross_entropy`` (held-out, to the targets),
+        ``label_accuracy`` (on the labeled rows), ``learning_rate``, ``seconds``.
+    best_epoch : int
+        Epoch whose averaged weights the model has now.
+    interrupted : bool
+        Whether Ctrl-C ended the training early.
+    """
+
+    history: list[dict[str, float]]
+    best_epoch: int
+    interrupted: bool
+
+
+def train(
+    model: JointModel,
+    objective: Objective,
+    rows: TrainingRows,
+    held_out: TrainingRows,
+    config: TrainingConfig,
+    *,
+    checkpoint: Path | None = None,
+    show_progress: bool = False,
+) -> TrainingResult:
+    """Train a model in place; it ends with the averaged weights of its best epoch.
+
+    Parameters
+    ----------
+    model : JointModel
+        Changed in place and left in evaluation mode on the CPU.
+    objective : Objective
+        What to minimize.
+    rows : TrainingRows
+        Training rows.
+    held_out : TrainingRows
+        Rows for early stopping; may be the training rows themselves when there are few.
+    config : TrainingConfig
+        How to train.
+    checkpoint : Path, optional
+        File to write after each epoch and, if it exists, to continue from.
+    show_progress : bool, default=False
+        Whether to show a progress bar on a terminal.
+
+    Returns
+    -------
+    TrainingResult
+
+    Raises
+    ------
+    TrainingDivergedError
+        If the loss is not finite for a third time after the rate was halved twice.
+    ModelFileError
+        If the checkpoint is damaged or belongs to another run.
+    """
+    run = _Run(model, objective, rows, held_out, config, checkpoint)
+    interrupted = False
+    with Progress(config.max_epochs, show_progress) as progress:
+        try:
+            for figures in run.epochs():
+                progress.update(
+                    int(figures["epoch"]), figures["nats_per_dim"], figures["label_accuracy"]
+                )
+        except KeyboardInterrupt:
+            logger.warning("interrupted: keeping the best of %d epochs", run.state.epoch)
+            interrupted = True
+    run.finish()
+    return TrainingResult(run.state.history, run.state.best_epoch, interrupted)
+
+
+class _Run:
+    """One training: model, averaged model, optimizer and where the loop stands."""
+
+    def __init__(
+        self,
+        model: JointModel,
+        objective: Objective,
+        rows: TrainingRows,
+        held_out: TrainingRows,
+        config: TrainingConfig,
+        checkpoint: Path | None,
+    ) -> None:
+        self.config = config
+        self.objective = objective
+        self.fabric = _fabric(config)
+        self.rows = rows.to(self.fabric.device)
+        self.held_out = held_out.to(self.fabric.device)
+        self.labeled = self.rows.take(self.rows.labeled.nonzero().squeeze(1))
+        self.target = model
+        self.inner = copy.deepcopy(model).to(self.fabric.device)
+        optimizer = torch.optim.AdamW(
+            _decayed_apart(self.inner, config.weight_decay), lr=config.learning_rate, fused=True
+        )
+        compiled = torch.compile(self.inner) if config.compile else self.inner
+        self.model, self.optimizer = self.fabric.setup(compiled, optimizer)
+        self.total_steps = config.max_epochs * config.steps_per_epoch
+        # The average looks back over a tenth of the training.
+        decay = max(0.0, 1 - 10 / self.total_steps)
+        self.average = AveragedModel(self.inner, multi_avg_fn=get_ema_multi_avg_fn(decay))
+        self.state = LoopState()
+        self.best = _snapshot(self.inner)
+        self.checkpoint = checkpoint
+        self.identity = ""
+        if checkpoint is not None:
+            parts = {"x": self.rows.x, "targets": self.rows.targets, "weight": self.rows.weight}
+            self.identity = fingerprint(parts, json.dumps(asdict(config)))
+            if checkpoint.exists():
+                self._restore(*read_checkpoint(checkpoint, self.identity))
+
+    def epochs(self) -> Iterator[dict[str, float]]:
+        """Train epoch by epoch, yielding each one's figures."""
+        config, state = self.config, self.state
+        good = self._groups()
+        while state.epoch < config.max_epochs:
+            if state.epoch - state.best_epoch >= config.patience:
+                logger.info("stopped early: no better since epoch %d", state.best_epoch)
+                return
+            began = time.perf_counter()
+            with _seeded(config.seed, state.epoch, self.fabric.device):
+                train_loss = self._one_epoch()
+            figures = self._evaluate() if math.isfinite(train_loss) else {}
+            if not math.isfinite(figures.get("loss", math.nan)):
+                self._recover(good)
+                continue
+            state.epoch += 1
+            figures |= {
+                "epoch": float(state.epoch),
+                "train_loss": train_loss,
+                "learning_rate": self.optimizer.param_groups[0]["lr"],
+                "seconds": time.perf_counter() - began,
+            }
+            state.history.append(figures)
+            if figures["loss"] < state.best_loss:
+                state.best_loss, state.best_epoch = figures["loss"], state.epoch
+                self.best = _snapshot(self._averaged())
+            good = self._groups()
+            if self.checkpoint is not None:
+                write_checkpoint(self.checkpoint, self.identity, state, good)
+            yield figures
+
+    def finish(self) -> None:
+        """Give the caller's model the best weights."""
+        self.target.load_state_dict({k: v.cpu() for k, v in self.best.items()})
+        self.target.eval()
+
+    def _one_epoch(self) -> float:
+        config = self.config
+        generator = torch.Generator().manual_seed(_epoch_seed(config.seed, self.state.epoch))
+        self.model.train()
+        total = torch.zeros((), device=self.fabric.device)
+        for batch in self.rows.batches(
+            config.batch_size, config.steps_per_epoch, config.labeled_share, generator
+        ):
+            total += self._step(batch)
+        return float(total) / config.steps_per_epoch
+
+    def _step(self, batch: Batch) -> Tensor:
+        config, state = self.config, self.state
+        rate = config.learning_rate * state.scale * _schedule(state.step, self.total_steps, config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if config.noise:
+            noisy = batch.x + config.noise * torch.randn_like(batch.x)
+            batch = Batch(noisy, batch.targets, batch.labeled, batch.weight, batch.index)
+        self.objective.before_step(self.inner, self.rows.x, state.step)
+        loss = self.objective(self.model, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        self.fabric.clip_gradients(
+            self.model, self.optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False
+        )
+        self.optimizer.step()
+        self.average.update_parameters(self.inner)
+        state.step += 1
+        return loss.detach()
+
+    @torch.no_grad()
+    def _evaluate(self) -> dict[str, float]:
+        model = self._averaged().eval()
+        rows = self.held_out
+        log_joint = torch.cat([model(x) for x in rows.x.split(EVALUATION_ROWS)])
+        batch = rows.batch(
+            torch.arange(len(rows), device=rows.x.device), self.config.labeled_share
+        )
+        agreement = (batch.targets * log_joint.log_softmax(1)).sum(1)
+        unseen = ~batch.labeled if not batch.labeled.all() else batch.labeled
+        accuracy = 1.0
+        if len(self.labeled):
+            predicted = torch.cat([model(x) for x in self.labeled.x.split(EVALUATION_ROWS)])
+            right = predicted.argmax(1) == self.labeled.targets.argmax(1)
+            accuracy = float(right.float().mean())
+        dim = rows.x.shape[1]
+        return {
+            "loss": float(self.objective.held_out(batch, log_joint)) / dim,
+            "nats_per_dim": float(log_joint.logsumexp(1)[unseen].mean()) / dim,
+            "cross_entropy": -float(agreement[unseen].mean()),
+            "label_accuracy": accuracy,
+        }
+
+    def _averaged(self) -> JointModel:
+        averaged: JointModel = self.average.module
+        return averaged
+
+    def _recover(self, good: dict[str, Snapshot]) -> None:
+        strikes = self.state.strikes + 1
+        if strikes >= MAX_STRIKES:
+            raise TrainingDivergedError(
+                f"the loss was not finite in epoch {self.state.epoch + 1} for the third time, at "
+                f"learning rates down to {self.config.learning_rate * self.state.scale:g}; lower "
+                "learning_rate, or look for extreme values in the data"
+            )
+        # The step count goes back with the weights: the epoch is repeated, at half the rate.
+        step = self.state.epoch * self.config.steps_per_epoch
+        scale = self.state.scale / 2
+        self._restore(self.state, good)
+        self.state.step, self.state.strikes, self.state.scale = step, strikes, scale
+        logger.warning(
+            "the loss was not finite in epoch %d: back to the last good state, learning rate "
+            "times %g (strike %d of %d)",
+            self.state.epoch + 1,
+            scale,
+            strikes,
+            MAX_STRIKES,
+        )
+
+    def _groups(self) -> dict[str, Snapshot]:
+        moments: Snapshot = {}
+        for i, state in self.optimizer.state_dict()["state"].items():
+            moments |= {f"{i}.{key}": value.clone() for key, value in state.items()}
+        average = _snapshot(self._averaged())
+        average["n_averaged"] = self.average.n_averaged.clone()
+        return {
+            "model": _snapshot(self.inner),
+            "average": average,
+            "best": self.best,
+            "optimizer": moments,
+        }
+
+    def _restore(self, state: LoopState, groups: dict[str, Snapshot]) -> None:
+        self.state = state
+        self.inner.load_state_dict(groups["model"])
+        average = dict(groups["average"])
+        self.average.n_averaged.copy_(average.pop("n_averaged"))
+        self._averaged().load_state_dict(average)
+        self.best = {k: v.to(self.fabric.device) for k, v in groups["best"].items()}
+        moments: dict[int, Snapshot] = {}
+        for key, value in groups.get("optimizer", {}).items():
+            i, _, name = key.partition(".")
+            moments.setdefault(int(i), {})[name] = value.clone()
+        saved = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({"state": moments, "param_groups": saved["param_groups"]})
+
+
+def _fabric(config: TrainingConfig) -> Fabric:
+    kind, _, number = config.device.partition(":")
+    devices: int | list[int] = [int(number)] if number else 1
+    # Fabric announces devices at INFO; a library stays quiet unless asked.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    return Fabric(accelerator=kind, devices=devices, precision=config.precision)  # type: ignore[arg-type]  # names are checked by Fabric
+
+
+def _decayed_apart(model: JointModel, weight_decay: float) -> list[dict[str, object]]:
+    """Decay the networks' matrices only: affine start, means and biases are not shrunk."""
+    decayed, free = [], []
+    for name, parameter in model.named_parameters():
+        (decayed if "conditioner" in name and parameter.ndim > 1 else free).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _schedule(step: int, total: int, config: TrainingConfig) -> float:
+    """Linear warm-up, then a half cosine down to 1 % of the peak."""
+    warmup = max(1, round(config.warmup * total))
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    return (seed * 1_000_003 + epoch * 7_919 + 17) % 2**63
+
+
+@contextmanager
+def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+    """Seed PyTorch's global generators, which dropout uses, and hand them back untouched."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(_epoch_seed(seed, epoch))
+        yield
+
+
+def _snapshot(module: torch.nn.Module) -> Snapshot:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
