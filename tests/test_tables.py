@@ -1,6 +1,5 @@
 import gzip
 import io
-import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -211,7 +210,7 @@ def test_pickles_are_refused_and_not_run(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     np.savez("object.npz", X=np.array([[_Bomb()]], dtype=object))
     np.save("object.npy", np.array([[_Bomb()]], dtype=object), allow_pickle=True)
-    Path("bare.npz").write_bytes(pickle.dumps(_Bomb()))
+    Path("bare.npz").write_bytes(b"cbuiltins\nopen\n(S'bomb-went-off'\nS'w'\ntR.")
     for name in ("object.npz", "object.npy", "bare.npz"):
         _message(Path(name))
     assert not Path("bomb-went-off").exists()

@@ -7,10 +7,15 @@ that names the file, the cause and the way out.
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+import tokenize
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
+from zipfile import BadZipFile
 
 from flowssl._files import atomic_path
 from flowssl.exceptions import DataError
@@ -26,6 +31,20 @@ if TYPE_CHECKING:
 
 __all__ = ["read_table", "write_csv", "write_table"]
 
+# What damaged files have been seen to raise. Arrow's own errors are ValueErrors and OSErrors; a
+# forged length is a MemoryError, an archive said to be encrypted a RuntimeError.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    BadZipFile,
+    csv.Error,
+    tokenize.TokenError,
+    zlib.error,
+)
 _ARRAY_KEYS = (("X", "y"), ("X_train", "y_train"), ("X_test", "y_test"))
 
 
@@ -80,7 +99,7 @@ def read_table(path: str | os.PathLike[str]) -> pa.Table:
         table = _READERS[ending](path)
     except DataError:
         raise
-    except (OSError, EOFError, ValueError) as error:  # Arrow's own errors are ValueErrors
+    except _UNREADABLE as error:
         raise DataError(f"{path}: cannot be read as {ending}: {_one_line(error)}") from error
     _check_names(path, table.column_names)
     if table.num_rows == 0:
@@ -139,9 +158,6 @@ def write_csv(frame: IntoDataFrame, stream: IO[bytes], *, delimiter: str = ",") 
 
     Missing cells are empty; floating-point numbers keep all their digits.
     """
-    import csv
-    import io
-
     from pyarrow import csv as arrow_csv
 
     table = _plain(frame)
@@ -197,16 +213,11 @@ def _read_npy(path: Path) -> pa.Table:
 
 
 def _read_npz(path: Path) -> pa.Table:
-    from zipfile import BadZipFile
-
     import numpy as np
 
     # Our own stream: np.load leaves the file open when the archive is damaged.
     with path.open("rb") as stream:
-        try:
-            arrays = np.load(stream, allow_pickle=False)
-        except BadZipFile as error:
-            raise DataError(f"{path}: is a damaged archive ({error}).") from error
+        arrays = np.load(stream, allow_pickle=False)
         if not isinstance(arrays, np.lib.npyio.NpzFile):
             raise DataError(f"{path}: holds one array and no archive; call it .npy.")
         for x_key, y_key in _ARRAY_KEYS:

@@ -1,0 +1,103 @@
+"""The command ``flowssl``: from a table with a few labels to a saved model, from the shell.
+
+`main` reads the command line, runs one command and turns errors into one plain line and an exit
+code. What the commands need is imported when they run, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from flowssl.cli.console import Console
+from flowssl.cli.parser import build_parser
+from flowssl.exceptions import FlowSSLWarning, TrainingDivergedError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_BROKEN_PIPE = 141  # 128 + SIGPIPE
+_HOMES = {
+    "fit": "training",
+    "predict": "inference",
+    "score": "inference",
+    "sample": "inference",
+    "evaluate": "evaluation",
+    "info": "evaluation",
+    "report": "evaluation",
+    "demo": "demo",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments after the program's name; ``sys.argv[1:]`` by default.
+
+    Returns
+    -------
+    int
+        0 if all went well; 2 for bad input, with one line on standard error; 1 for a training
+        that diverged and for errors of flowssl itself; 130 after Ctrl-C.
+    """
+    try:
+        arguments = build_parser().parse_args(argv)
+    except SystemExit as stop:  # --help, --version, or an error that argparse has told
+        return int(stop.code or 0)
+    with warnings.catch_warnings():
+        if not arguments.debug:
+            _plain_warnings(arguments.quiet)
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        home = import_module(f"flowssl.cli.{_HOMES[arguments.command]}")
+        code: int = getattr(home, arguments.command)(arguments, Console(arguments.quiet))
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return _fail("interrupted.", _INTERRUPTED)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except (ImportError, OSError, ValueError) as error:  # DataError, ModelFileError among them
+        if arguments.debug:
+            raise
+        return _fail(str(error), 2)
+    except (MemoryError, TrainingDivergedError) as error:
+        if arguments.debug:
+            raise
+        return _fail(str(error) or "out of memory.", 1)
+    except Exception as error:  # the last resort: whatever happens, no traceback unless asked for
+        if arguments.debug:
+            raise
+        kind = type(error).__name__
+        return _fail(f"{kind}: {error} (add --debug to see where it happened)", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    print("flowssl:", " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _plain_warnings(quiet: bool) -> None:
+    """Show flowssl's own warnings as one line each, without the line of code that gave them."""
+
+    def show(message: Warning | str, *details: object, **more: object) -> None:
+        print("flowssl: warning:", " ".join(str(message).split()), file=sys.stderr)
+
+    warnings.simplefilter("ignore")
+    if not quiet:
+        warnings.simplefilter("always", FlowSSLWarning)
+    warnings.showwarning = show

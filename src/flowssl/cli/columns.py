@@ -1,0 +1,268 @@
+"""From a table to what an estimator wants: the matrix's columns and the labels.
+
+Here are the checks on names and types of columns, so that a spelling mistake or a column of dates
+gives one line that says what to do, and not an error from deep inside.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, cast
+
+from flowssl.exceptions import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+__all__ = [
+    "choose_features",
+    "labels",
+    "looks_missing",
+    "mark_unlabeled",
+    "matching_features",
+    "require_column",
+    "split_names",
+    "typed_marker",
+]
+
+_MISSING_MARKS = (
+    "na",
+    "n/a",
+    "nan",
+    "none",
+    "null",
+    "?",
+    "-",
+    "unknown",
+    "unlabeled",
+    "unlabelled",
+)
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """Split ``"a, b"`` into ``["a", "b"]``; None stays None."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def require_column(table: pa.Table, name: str, option: str) -> None:
+    """Raise `DataError`, with the names that come near, if a table lacks a column."""
+    if name not in table.column_names:
+        raise DataError(f"{option}: there is no column {name!r}; {_hint(name, table)}")
+
+
+def choose_features(
+    table: pa.Table, target: str, features: Sequence[str] | None, drop: Sequence[str] | None
+) -> tuple[pa.Table, list[str]]:
+    """Select the columns to learn from.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        All columns.
+    target : str
+        The column of the labels; never a feature.
+    features, drop : sequence of str, optional
+        The columns to take, all by default, and those to leave out.
+
+    Returns
+    -------
+    table : pyarrow.Table
+        The features, in the order of `features` or of the file.
+    empty : list of str
+        Columns left out because they hold no value at all.
+
+    Raises
+    ------
+    DataError
+        If a name is not there, the target is among the features, a column holds something other
+        than numbers and text, or no column is left.
+    """
+    for name in features or ():
+        require_column(table, name, "--features")
+    for name in drop or ():
+        require_column(table, name, "--drop")
+    if features is not None and target in features:
+        raise DataError(f"--features: {target!r} is the target; it cannot also be a feature.")
+    left_out = {target, *(drop or ())}
+    chosen = [name for name in features or table.column_names if name not in left_out]
+    empty = [name for name in chosen if table.column(name).null_count == table.num_rows]
+    chosen = [name for name in chosen if name not in empty]
+    if not chosen:
+        raise DataError(
+            f"no column is left to learn from; the file has: {', '.join(table.column_names)}."
+        )
+    return _usable(table.select(chosen)), empty
+
+
+def matching_features(
+    table: pa.Table, names: Sequence[str] | None, width: int, chosen: Sequence[str] | None
+) -> pa.Table:
+    """Select the columns that a fitted model wants, in its order.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        All columns; those that the model does not know are passed over.
+    names : sequence of str or None
+        Names of the columns that the model was fitted on, None if they had none.
+    width : int
+        How many they are.
+    chosen : sequence of str or None
+        The columns to take for a model without names.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or, without names, their number is another.
+    """
+    wanted = chosen if chosen is not None else names
+    if wanted is None:
+        if table.num_columns != width:
+            raise DataError(
+                f"the model was fitted on {width} columns without names and the file has "
+                f"{table.num_columns}; choose them in the model's order with --features."
+            )
+        return _usable(table)
+    if len(wanted) != width:
+        raise DataError(f"--features: {len(wanted)} columns for a model that wants {width}.")
+    missing = [name for name in wanted if name not in table.column_names]
+    if missing:
+        raise DataError(
+            f"the file lacks {len(missing)} of the model's {width} columns, "
+            f"{missing[0]!r} first; {_hint(missing[0], table)}"
+        )
+    selected = _usable(table.select(wanted))
+    return selected if names is None else selected.rename_columns(list(names))
+
+
+def labels(table: pa.Table, target: str) -> npt.NDArray[np.generic]:
+    """Give the labels of a table: an array of numbers or, with text or empty cells, of objects.
+
+    Empty cells are None. Other marks of an unlabeled row are left to
+    `flowssl.labels.encode_labels`.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+
+    Raises
+    ------
+    DataError
+        If the column does not hold numbers, text, or true and false.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    column = table.column(target)
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (_is_numeric(kind) or _is_text(kind) or pa.types.is_null(kind)):
+        raise DataError(
+            f"--target: column {target!r} holds {kind}; labels are numbers, text, or true and false."
+        )
+    if pa.types.is_floating(kind):
+        values = column.to_numpy().astype(np.float64)
+        known = values[~np.isnan(values)]
+        if not (known == np.round(known)).all():
+            raise DataError(
+                f"--target: column {target!r} holds fractions such as "
+                f"{known[known != np.round(known)][0]:g}; "
+                "flowssl predicts classes, not quantities."
+            )
+        # 1.0 came from a column of whole numbers with gaps: its class is 1.
+        column = pa.chunked_array([pa.array(values, from_pandas=True).cast(pa.int64())])
+    if column.null_count or _is_text(kind):
+        return np.array([*column.to_pylist(), None], dtype=object)[:-1]
+    return cast("npt.NDArray[np.generic]", column.to_numpy())
+
+
+def typed_marker(text: str, y: npt.NDArray[np.generic]) -> str | int | bool | None:
+    """Turn ``--unlabeled-value`` into a value of the labels' own type.
+
+    ``auto`` and ``none`` keep the meaning that the estimator gives them.
+
+    Raises
+    ------
+    DataError
+        If the labels are numbers and the text is not.
+    """
+    if text == "auto":
+        return text
+    if text.lower() == "none":
+        return None
+    sample = next((value for value in y.tolist() if value is not None), text)
+    if isinstance(sample, str):
+        return text
+    try:
+        if isinstance(sample, bool):
+            return {"true": True, "false": False}[text.lower()]
+        return int(text)
+    except (KeyError, ValueError):
+        raise DataError(
+            f"--unlabeled-value: {text!r} cannot be in a column of labels like {sample!r}."
+        ) from None
+
+
+def mark_unlabeled(y: npt.NDArray[np.generic], marker: object) -> npt.NDArray[np.generic]:
+    """Give empty cells the marker of unlabeled rows, where this is not ``"auto"`` or None.
+
+    `flowssl.labels.encode_labels` takes one marker at a time; in a file, an empty cell is a row
+    without a label whatever else the marker is.
+    """
+    import numpy as np
+
+    if marker is None or (isinstance(marker, str) and marker == "auto") or y.dtype != object:
+        return y
+    return np.array([marker if value is None else value for value in y] + [None], dtype=object)[:-1]
+
+
+def looks_missing(classes: Sequence[object]) -> list[str]:
+    """List the classes whose names are usual marks of a missing value, such as "NA" or "?"."""
+    return [c for c in classes if isinstance(c, str) and c.strip().lower() in _MISSING_MARKS]
+
+
+def _usable(table: pa.Table) -> pa.Table:
+    """Check the types of the features; give decimals and empty columns as numbers."""
+    import pyarrow as pa
+
+    fields = []
+    for field in table.schema:
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if pa.types.is_null(kind) or pa.types.is_decimal(kind) or pa.types.is_float16(kind):
+            fields.append(pa.field(field.name, pa.float64()))
+        elif _is_numeric(kind) or _is_text(kind):
+            fields.append(field)
+        else:
+            raise DataError(
+                f"column {field.name!r} holds {kind}, neither numbers nor text; "
+                f"turn it into numbers or leave it out with --drop {field.name}."
+            )
+    return table.cast(pa.schema(fields))
+
+
+def _is_numeric(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    is_view = getattr(pa.types, "is_string_view", lambda _: False)  # newer Arrow only
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or is_view(kind))
+
+
+def _hint(name: str, table: pa.Table) -> str:
+    folded = {column.lower(): column for column in table.column_names}
+    near = [folded[match] for match in get_close_matches(name.lower(), folded, n=3, cutoff=0.6)]
+    if near:
+        return f"did you mean {' or '.join(map(repr, near))}?"
+    shown = table.column_names[:8]
+    more = len(table.column_names) - len(shown)
+    return f"the file has {', '.join(map(repr, shown))}" + (f" and {more} more." if more else ".")

@@ -1,0 +1,100 @@
+"""The command ``demo``: the whole path once, on data that come with scikit-learn."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import flowssl
+from flowssl.cli.evaluation import evaluate_model
+from flowssl.cli.inference import prediction_table
+from flowssl.cli.training import summary
+from flowssl.exceptions import DataError
+from flowssl.tables import write_table
+
+if TYPE_CHECKING:
+    import argparse
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from flowssl.cli.console import Console
+
+__all__ = ["demo"]
+
+_LABELS_A_CLASS = 10
+_SEED = 0
+
+
+def demo(arguments: argparse.Namespace, console: Console) -> int:
+    """Learn the digits from ten labels a class, and compare with what the labels alone give."""
+    import pyarrow as pa
+    from sklearn.model_selection import train_test_split
+
+    from flowssl.datasets import hide_labels, load
+    from flowssl.report import write_report
+
+    folder = Path(arguments.output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise DataError(f"{folder} is a file; name a directory with -o.") from None
+    digits = load("digits")
+    X_train, X_test, y_train, y_test = train_test_split(
+        digits.X, digits.y, test_size=1 / 3, stratify=digits.y, random_state=_SEED
+    )
+    y_partial = hide_labels(y_train, per_class=_LABELS_A_CLASS, random_state=_SEED)
+    train, test = (pa.table(list(X.T), names=list(digits.feature_names)) for X in (X_train, X_test))
+    console.remark(
+        f"scikit-learn's digits: {len(X_train):,} images of 8 x 8 pixels to learn from, "
+        f"{_LABELS_A_CLASS} of each class with a label; {len(X_test):,} more held out."
+    )
+    estimator = flowssl.FlowGMMClassifier(random_state=_SEED, verbose=0 if console.quiet else 1)
+    started = time.perf_counter()
+    estimator.fit(train, y_partial)
+    seconds = time.perf_counter() - started
+
+    result = evaluate_model(estimator, test, y_test)
+    alone = _labels_only_accuracy(X_train, y_partial, X_test, y_test)
+    model, predictions, page = (
+        str(folder / name) for name in ("model.flowssl", "predictions.csv", "report.html")
+    )
+    estimator.save(model)
+    table = prediction_table(estimator, test, proba=True, log_density=True)
+    write_table(table.append_column("label", pa.array(y_test)), predictions)
+    write_report(
+        estimator, train, y_partial, page, X_test=test, y_test=y_test, title="Handwritten digits"
+    )
+    console.facts([*summary(estimator, len(X_train)), ("time", f"{seconds:.1f} s")])
+    console.table(
+        ("on the held-out images", "accuracy", "errors"),
+        [
+            ("logistic regression, labels only", f"{alone:.3f}", _errors(alone, len(y_test))),
+            ("flowssl", f"{result.accuracy:.3f}", _errors(result.accuracy, len(y_test))),
+        ],
+        title="\ncomparison",
+    )
+    console.facts(
+        [("model", model), ("predictions", predictions), ("report", page)], title="\nwritten"
+    )
+    return 0
+
+
+def _labels_only_accuracy(
+    X_train: npt.NDArray[np.float64],
+    y_partial: npt.NDArray[np.generic],
+    X_test: npt.NDArray[np.float64],
+    y_test: npt.NDArray[np.generic],
+) -> float:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    labeled = y_partial != -1
+    baseline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    return float(baseline.fit(X_train[labeled], y_partial[labeled]).score(X_test, y_test))
+
+
+def _errors(accuracy: float, rows: int) -> str:
+    return f"{round((1 - accuracy) * rows):,} of {rows:,}"

@@ -1,0 +1,228 @@
+"""The commands that judge and explain a model: ``evaluate``, ``info`` and ``report``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import flowssl
+from flowssl.cli.columns import labels, mark_unlabeled, require_column
+from flowssl.cli.inference import model_inputs
+from flowssl.cli.training import check_directory
+from flowssl.exceptions import DataError
+from flowssl.labels import encode_labels, is_unlabeled
+from flowssl.persistence import read_manifest
+from flowssl.tables import read_table
+
+if TYPE_CHECKING:
+    import argparse
+
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from flowssl import FlowGMMClassifier
+    from flowssl.cli.console import Console
+    from flowssl.persistence import JSON
+
+__all__ = ["ClassFigures", "Evaluation", "evaluate", "evaluate_model", "info", "report"]
+
+_CALIBRATION_BINS = 15
+_SHOWN_ITEMS = 8
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """How well one class is found: its labeled rows, those predicted, and the shares of both."""
+
+    name: str
+    labeled: int
+    predicted: int
+    recall: float | None
+    precision: float | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures on the labeled rows of a table.
+
+    Attributes
+    ----------
+    rows, labeled : int
+        Rows of the table, and those with a label: all other figures are on these alone.
+    accuracy, balanced_accuracy : float
+        Share of right predictions, and its mean over the classes.
+    negative_log_likelihood : float
+        Mean of -log p(y given x), nats.
+    calibration_error : float
+        Expected calibration error: mean distance of confidence and accuracy over 15 bins of equal
+        width in confidence, weighted by their rows (Guo et al. 2017, equation 3).
+    classes : tuple of ClassFigures
+        In the model's order.
+    """
+
+    rows: int
+    labeled: int
+    accuracy: float
+    balanced_accuracy: float
+    negative_log_likelihood: float
+    calibration_error: float
+    classes: tuple[ClassFigures, ...]
+
+
+def evaluate(arguments: argparse.Namespace, console: Console) -> int:
+    """Compare predictions with the labels of a table, as far as it has labels."""
+    estimator = flowssl.load(arguments.model)
+    X, y = _with_labels(estimator, arguments.data, arguments.target, arguments.features)
+    result = evaluate_model(estimator, X, y)
+    if arguments.json:
+        print(json.dumps(asdict(result), indent=2))
+        return 0
+    console.facts(
+        [
+            ("labeled rows", f"{result.labeled:,} of {result.rows:,}"),
+            ("accuracy", f"{result.accuracy:.4f}"),
+            ("balanced accuracy", f"{result.balanced_accuracy:.4f}"),
+            ("negative log-likelihood", f"{result.negative_log_likelihood:.4f} nats a label"),
+            ("calibration error", f"{result.calibration_error:.4f}"),
+        ]
+    )
+    console.table(
+        ("class", "labeled", "predicted", "recall", "precision"),
+        [
+            (c.name, f"{c.labeled:,}", f"{c.predicted:,}", _share(c.recall), _share(c.precision))
+            for c in result.classes
+        ],
+        title="\nby class",
+    )
+    return 0
+
+
+def evaluate_model(
+    estimator: FlowGMMClassifier, X: pa.Table, y: npt.NDArray[np.generic]
+) -> Evaluation:
+    """Compare a model's predictions with labels; unlabeled rows are left out.
+
+    Parameters
+    ----------
+    estimator : FlowGMMClassifier
+        Fitted.
+    X : pyarrow.Table of n rows
+        Its columns.
+    y : ndarray of shape (n,)
+        Labels; at least one row has one.
+
+    Raises
+    ------
+    DataError
+        If a label is no class of the model.
+    """
+    import numpy as np
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+    encoded = encode_labels(y, estimator.unlabeled_value)
+    rows = np.flatnonzero(encoded.codes >= 0)
+    place_of = {label: place for place, label in enumerate(estimator.classes_.tolist())}
+    for label in encoded.classes.tolist():
+        if label not in place_of:
+            known = ", ".join(map(repr, list(place_of)[:_SHOWN_ITEMS]))
+            raise DataError(f"the label {label!r} is no class of the model, which has {known}.")
+    places = np.array([place_of[label] for label in encoded.classes.tolist()])
+    truth = places[encoded.codes[rows]]
+    log_proba = estimator.predict_log_proba(X.take(rows))
+    guess = log_proba.argmax(axis=1)
+    confusion = np.zeros((len(place_of), len(place_of)), dtype=int)
+    np.add.at(confusion, (truth, guess), 1)
+    return Evaluation(
+        rows=len(encoded.codes),
+        labeled=len(rows),
+        accuracy=float(accuracy_score(truth, guess)),
+        balanced_accuracy=float(balanced_accuracy_score(truth, guess)),
+        negative_log_likelihood=float(-log_proba[np.arange(len(rows)), truth].mean()),
+        calibration_error=_calibration_error(np.exp(log_proba.max(axis=1)), truth == guess),
+        classes=tuple(
+            ClassFigures(
+                str(label),
+                int(confusion[place].sum()),
+                int(confusion[:, place].sum()),
+                _ratio(confusion[place, place], confusion[place].sum()),
+                _ratio(confusion[place, place], confusion[:, place].sum()),
+            )
+            for label, place in place_of.items()
+        ),
+    )
+
+
+def info(arguments: argparse.Namespace, console: Console) -> int:
+    """Show a model file's manifest; its tensors are not read."""
+    manifest = read_manifest(arguments.model)
+    if arguments.json:
+        print(json.dumps(manifest, indent=2))
+    else:
+        console.facts(_flattened(manifest))
+    return 0
+
+
+def report(arguments: argparse.Namespace, console: Console) -> int:
+    """Write one HTML page that explains a model on its data."""
+    check_directory(arguments.output)
+    from flowssl.report import write_report
+
+    estimator = flowssl.load(arguments.model)
+    X, y = _with_labels(estimator, arguments.data, arguments.target, arguments.features)
+    X_test, y_test = (
+        _with_labels(estimator, arguments.test, arguments.target, arguments.features)
+        if arguments.test
+        else (None, None)
+    )
+    write_report(
+        estimator, X, y, arguments.output, X_test=X_test, y_test=y_test, title=arguments.title
+    )
+    console.remark(f"report written to {arguments.output}")
+    return 0
+
+
+def _with_labels(
+    estimator: FlowGMMClassifier, data: str, target: str, features: str | None
+) -> tuple[pa.Table, npt.NDArray[np.generic]]:
+    table = read_table(data)
+    require_column(table, target, "--target")
+    y = mark_unlabeled(labels(table, target), estimator.unlabeled_value)
+    if is_unlabeled(y, estimator.unlabeled_value).all():
+        raise DataError(f"{data}: column {target!r} has no labeled row to compare with.")
+    return model_inputs(estimator, table.drop_columns([target]), features), y
+
+
+def _calibration_error(
+    confidence: npt.NDArray[np.float64], correct: npt.NDArray[np.bool_]
+) -> float:
+    import numpy as np
+
+    bins = np.minimum((confidence * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
+    gaps = np.bincount(bins, weights=confidence - correct, minlength=_CALIBRATION_BINS)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _flattened(manifest: dict[str, JSON], prefix: str = "") -> list[tuple[str, str]]:
+    """Give a nested manifest as names and values, long lists cut."""
+    facts = []
+    for key, value in manifest.items():
+        name = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, dict):
+            facts += _flattened(value, f"{name}: ")
+        elif isinstance(value, list):
+            shown = ", ".join(map(str, value[:_SHOWN_ITEMS]))
+            more = len(value) - _SHOWN_ITEMS
+            facts.append((name, shown + (f" and {more:,} more" if more > 0 else "")))
+        else:
+            facts.append((name, str(value)))
+    return facts

@@ -1,0 +1,165 @@
+"""The commands that ask a fitted model: ``predict``, ``score`` and ``sample``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import flowssl
+from flowssl.cli.columns import matching_features, require_column, split_names
+from flowssl.exceptions import DataError
+from flowssl.tables import check_writable, read_table, write_csv, write_table
+
+if TYPE_CHECKING:
+    import argparse
+
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from flowssl import FlowGMMClassifier
+    from flowssl.cli.console import Console
+
+__all__ = ["model_inputs", "named_label", "predict", "prediction_table", "sample", "score"]
+
+
+def predict(arguments: argparse.Namespace, console: Console) -> int:
+    """Write the predicted class of each row and, if asked for, probabilities and scores."""
+    if arguments.output:
+        check_writable(arguments.output)
+    estimator = flowssl.load(arguments.model)
+    table = read_table(arguments.data)
+    X = model_inputs(estimator, table, arguments.features)
+    predictions = prediction_table(
+        estimator,
+        X,
+        proba=arguments.proba,
+        log_density=arguments.log_density,
+        ood_score=arguments.ood_score,
+    )
+    _write(_with_id(predictions, table, arguments.id), arguments.output, console)
+    return 0
+
+
+def score(arguments: argparse.Namespace, console: Console) -> int:
+    """Write the log-density of each row, in nats."""
+    import pyarrow as pa
+
+    if arguments.output:
+        check_writable(arguments.output)
+    estimator = flowssl.load(arguments.model)
+    table = read_table(arguments.data)
+    X = model_inputs(estimator, table, arguments.features)
+    scores = pa.table({"log_density": estimator.score_samples(X)})
+    _write(_with_id(scores, table, arguments.id), arguments.output, console)
+    return 0
+
+
+def sample(arguments: argparse.Namespace, console: Console) -> int:
+    """Draw rows from a model and write them with their classes."""
+    if arguments.output:
+        check_writable(arguments.output)
+    estimator = flowssl.load(arguments.model)
+    label = None if arguments.label is None else named_label(estimator, arguments.label)
+    if arguments.random_state is not None:
+        estimator.set_params(random_state=arguments.random_state)
+    X, y = estimator.sample(arguments.number, y=label, temperature=arguments.temperature)
+    _write(_sample_table(estimator, X, y), arguments.output, console)
+    return 0
+
+
+def model_inputs(estimator: FlowGMMClassifier, table: pa.Table, features: str | None) -> pa.Table:
+    """Select a model's columns; see `columns.matching_features`."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return matching_features(
+        table,
+        None if names is None else [str(name) for name in names],
+        estimator.n_features_in_,
+        split_names(features),
+    )
+
+
+def prediction_table(
+    estimator: FlowGMMClassifier,
+    X: pa.Table,
+    *,
+    proba: bool = False,
+    log_density: bool = False,
+    ood_score: bool = False,
+) -> pa.Table:
+    """Predict the class of each row.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``prediction`` and, as asked for, ``proba_CLASS`` for each class, ``log_density`` in nats
+        and ``ood_score``.
+    """
+    import pyarrow as pa
+
+    columns: dict[str, object] = {}
+    if proba:
+        probabilities = estimator.predict_proba(X)
+        columns["prediction"] = estimator.classes_[probabilities.argmax(axis=1)]
+        for place, label in enumerate(estimator.classes_):
+            columns[f"proba_{label}"] = probabilities[:, place]
+    else:
+        columns["prediction"] = estimator.predict(X)
+    if log_density:
+        columns["log_density"] = estimator.score_samples(X)
+    if ood_score:
+        columns["ood_score"] = estimator.ood_score(X)
+    return pa.table(columns)
+
+
+def named_label(estimator: FlowGMMClassifier, text: str) -> object:
+    """Give the class of a model whose text is `text`.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    named: dict[str, object] = {str(label): label for label in estimator.classes_}
+    if text not in named:
+        raise DataError(f"--label: there is no class {text!r}; the model has {', '.join(named)}.")
+    return named[text]
+
+
+def _sample_table(estimator: FlowGMMClassifier, X: object, y: npt.NDArray[np.generic]) -> pa.Table:
+    import narwhals as nw
+    import numpy as np
+    import pyarrow as pa
+
+    frame = nw.from_native(X, eager_only=True, pass_through=True)
+    if isinstance(frame, nw.DataFrame):
+        table = frame.to_arrow()
+    else:
+        matrix = np.asarray(X)
+        names = getattr(estimator, "feature_names_in_", None)
+        names = [f"x{place}" for place in range(matrix.shape[1])] if names is None else list(names)
+        table = pa.table([pa.array(column.tolist()) for column in matrix.T], names=names)
+    heading = "label"
+    while heading in table.column_names:
+        heading += "_"
+    return table.append_column(heading, pa.array(y))
+
+
+def _with_id(results: pa.Table, table: pa.Table, name: str | None) -> pa.Table:
+    if name is None:
+        return results
+    require_column(table, name, "--id")
+    if name in results.column_names:
+        raise DataError(
+            f"--id: the result has a column {name!r} of its own; rename it in the file."
+        )
+    return results.add_column(0, name, table.column(name))
+
+
+def _write(table: pa.Table, output: str | None, console: Console) -> None:
+    if output:
+        write_table(table, output)
+        console.remark(f"{table.num_rows:,} rows written to {output}")
+    else:
+        sys.stdout.flush()
+        write_csv(table, sys.stdout.buffer)

@@ -1,0 +1,248 @@
+"""The estimator's parameters as command-line options, from its source text alone.
+
+``flowssl fit --help`` must answer at once, and importing the estimator brings in PyTorch. So the
+signature and the numpydoc ``Parameters`` section are read with `ast`: each parameter, its default
+and its description are written once, at the estimator, and `--help` never runs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Parameter", "add_options", "chosen_options", "read_parameters"]
+
+# What the shell has no use for: it starts afresh each time.
+_LEFT_OUT = ("warm_start",)
+# Options whose text only the data can turn into a value (see `columns.typed_marker`).
+_KEPT_AS_TEXT = ("unlabeled_value",)
+_PREFIX = "parameter_"
+_Value = bool | int | float | str | list[float] | None
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One keyword of the estimator's constructor.
+
+    Attributes
+    ----------
+    name : str
+        As in the signature.
+    default : str
+        The default as it is written there.
+    summary : str
+        First sentence of its description in the docstring.
+    kinds : tuple of str
+        What it accepts, among ``"bool"``, ``"int"``, ``"float"``, ``"str"``, ``"None"`` and
+        ``"list"``; other types cannot be typed into a shell and are not listed.
+    choices : tuple
+        The values of its ``Literal`` types.
+    """
+
+    name: str
+    default: str
+    summary: str
+    kinds: tuple[str, ...]
+    choices: tuple[str | int | bool, ...]
+
+    @property
+    def option(self) -> str:
+        """The name as an option: ``max_epochs`` is ``--max-epochs``."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def metavar(self) -> str:
+        """What to put after the option, as the help shows it."""
+        names = [str(choice) for choice in self.choices]
+        names += [kind.upper() for kind in self.kinds if kind not in ("None", "list")]
+        names += ["A,B,..."] if "list" in self.kinds else []
+        names += ["none"] if "None" in self.kinds else []
+        return "|".join(names) or "VALUE"
+
+    def parse(self, text: str) -> _Value:
+        """Turn the text of an option into a value that the parameter accepts.
+
+        Raises
+        ------
+        argparse.ArgumentTypeError
+            If it accepts nothing of this kind.
+        """
+        if "None" in self.kinds and text.lower() == "none":
+            return None
+        for choice in self.choices:
+            if text == str(choice):
+                return choice
+        for kind, read in _READERS.items():
+            if kind in self.kinds:
+                try:
+                    return read(text)
+                except ValueError:
+                    continue
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {self.metavar}")
+
+
+def read_parameters(
+    module: str = "flowssl.estimators.flowgmm", name: str = "FlowGMMClassifier"
+) -> tuple[Parameter, ...]:
+    """Read the constructor of a class from its source, without importing it.
+
+    Parameters
+    ----------
+    module : str
+        Dotted name below a package that is imported already.
+    name : str
+        The class; its constructor takes keywords only and its docstring is numpydoc.
+
+    Returns
+    -------
+    tuple of Parameter
+        In the signature's order.
+    """
+    tree = ast.parse(_source(module))
+    scope = {n.name: n for n in tree.body if isinstance(n, ast.ClassDef)}[name]
+    aliases = dict(_aliases(tree))
+    constructor = next(
+        n for n in scope.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"
+    )
+    summaries = _summaries(ast.get_docstring(scope) or "")
+    arguments = constructor.args
+    return tuple(
+        Parameter(
+            argument.arg,
+            ast.unparse(default) if default is not None else "",
+            summaries.get(argument.arg, ""),
+            *_accepted(argument.annotation, aliases),
+        )
+        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        if argument.arg not in _LEFT_OUT
+    )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add one option for each parameter of the estimator."""
+    group = parser.add_argument_group(
+        "model and training", "Parameters of flowssl.FlowGMMClassifier; its documentation has more."
+    )
+    for parameter in read_parameters():
+        summary = parameter.summary.replace("%", "%%")
+        text = f"{summary} (default: {parameter.default})" if parameter.default else summary
+        if parameter.kinds == ("bool",):
+            group.add_argument(
+                parameter.option,
+                dest=_PREFIX + parameter.name,
+                action=argparse.BooleanOptionalAction,
+                default=argparse.SUPPRESS,
+                help=text,
+            )
+            continue
+        kept = parameter.name in _KEPT_AS_TEXT
+        group.add_argument(
+            parameter.option,
+            dest=_PREFIX + parameter.name,
+            metavar="VALUE" if kept else parameter.metavar,
+            type=str if kept else parameter.parse,
+            default=argparse.SUPPRESS,
+            help=text,
+        )
+
+
+def chosen_options(arguments: argparse.Namespace) -> dict[str, _Value]:
+    """Collect the parameters given on the command line; the estimator's defaults do the rest."""
+    return {
+        key.removeprefix(_PREFIX): value
+        for key, value in vars(arguments).items()
+        if key.startswith(_PREFIX)
+    }
+
+
+def _source(module: str) -> str:
+    package, *inner = module.split(".")
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError(f"cannot find the package {package}.")
+    path = Path(spec.submodule_search_locations[0], *inner).with_suffix(".py")
+    return path.read_text(encoding="utf-8")
+
+
+def _aliases(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            yield node.targets[0].id, node.value
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            yield node.target.id, node.value
+
+
+def _accepted(
+    annotation: ast.expr | None, aliases: dict[str, ast.expr]
+) -> tuple[tuple[str, ...], tuple[str | int | bool, ...]]:
+    """Split an annotation into the kinds and the literal values that it accepts."""
+    kinds: list[str] = []
+    choices: list[str | int | bool] = []
+    pending = [annotation] if annotation is not None else []
+    while pending:
+        node = pending.pop(0)
+        if isinstance(node, ast.BinOp):  # a | b
+            pending[:0] = [node.left, node.right]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):  # "int | None"
+            pending.insert(0, ast.parse(node.value, mode="eval").body)
+        elif isinstance(node, ast.Constant):
+            kinds.append(str(node.value))
+        elif isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("Literal"):
+            values = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+            choices += [ast.literal_eval(value) for value in values]
+        elif isinstance(node, ast.Name) and node.id in aliases:
+            pending.insert(0, aliases[node.id])
+        elif isinstance(node, ast.Name) and node.id in ("bool", "int", "float", "str"):
+            kinds.append(node.id)
+        elif re.search(r"Sequence|list|tuple|ArrayLike", ast.unparse(node)):
+            kinds.append("list")
+    return tuple(dict.fromkeys(kinds)), tuple(dict.fromkeys(choices))
+
+
+def _summaries(docstring: str) -> dict[str, str]:
+    """Give the first sentence for each name of the ``Parameters`` section."""
+    section = re.search(
+        r"^Parameters\n-+\n(?P<body>.*?)(?=^\w[\w ]*\n-+\n|\Z)", docstring, re.M | re.S
+    )
+    entries = re.findall(
+        r"^(?P<names>\w[\w, ]*?) ?:.*\n(?P<text>(?:[ \t]+\S.*\n|[ \t]*\n)*)",
+        f"{section['body']}\n" if section else "",
+        re.M,
+    )
+    return {
+        name.strip(): _first_sentence(text) for names, text in entries for name in names.split(",")
+    }
+
+
+def _first_sentence(text: str) -> str:
+    paragraph = " ".join(text.strip().split("\n\n")[0].split())
+    sentence = re.split(r"(?<=[.!?]) +(?=[A-Z`])", paragraph)[0]
+    return re.sub(r":\w+:(?=`)|`", "", sentence).rstrip(".:")
+
+
+def _boolean(text: str) -> bool:
+    try:
+        return {"true": True, "yes": True, "false": False, "no": False}[text.lower()]
+    except KeyError:
+        raise ValueError(text) from None
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(",")]
+
+
+_READERS: dict[str, Callable[[str], _Value]] = {
+    "bool": _boolean,
+    "int": int,
+    "float": float,
+    "list": _numbers,
+    "str": str,
+}

@@ -1,0 +1,190 @@
+"""The command ``fit``: a table in, a model file and a summary out."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import flowssl
+from flowssl.cli.columns import (
+    choose_features,
+    labels,
+    looks_missing,
+    mark_unlabeled,
+    require_column,
+    split_names,
+    typed_marker,
+)
+from flowssl.cli.options import chosen_options
+from flowssl.exceptions import DataError
+from flowssl.labels import is_unlabeled
+from flowssl.tables import read_table
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from types import FrameType
+
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from flowssl import FlowGMMClassifier
+    from flowssl.cli.console import Console
+
+__all__ = ["INTERRUPTED", "check_directory", "fit", "summary"]
+
+INTERRUPTED = 128 + signal.SIGINT  # the exit code, as shells have it
+
+_SHOWN_CLASSES = 10
+
+
+def fit(arguments: argparse.Namespace, console: Console) -> int:
+    """Learn a model from a table and save it.
+
+    Ctrl-C ends the training early: the best model so far is saved, and the exit code is 130.
+    """
+    for path in (arguments.output, arguments.report):
+        check_directory(path)
+    X, y, marker = _read(arguments, console)
+    options: dict[str, object] = {"verbose": 0 if console.quiet else 1, **chosen_options(arguments)}
+    if marker != "auto":
+        options["unlabeled_value"] = marker
+    checkpoint = _checkpoint(arguments, options.pop("checkpoint", None))
+    estimator = flowssl.FlowGMMClassifier(checkpoint=checkpoint, **options)
+    started = time.perf_counter()
+    with _noted_interrupts() as interrupts:
+        estimator.fit(X, y)
+    seconds = time.perf_counter() - started
+    estimator.save(arguments.output)
+    if arguments.report:
+        from flowssl.report import write_report
+
+        write_report(estimator, X, y, arguments.report)
+    console.facts([*summary(estimator, X.num_rows), *_outcome(arguments, seconds)])
+    if interrupts:
+        can_resume = checkpoint is not None and Path(checkpoint).exists()
+        console.remark(
+            f"interrupted: {arguments.output} holds the best model so far"
+            + ("; the same command with --resume goes on from here." if can_resume else ".")
+        )
+        return int(INTERRUPTED)
+    return 0
+
+
+def summary(estimator: FlowGMMClassifier, rows: int) -> list[tuple[str, str]]:
+    """Say in names and values what a model has learned from and how well.
+
+    Parameters
+    ----------
+    estimator : FlowGMMClassifier
+        Fitted.
+    rows : int
+        How many rows it was fitted on.
+    """
+    facts = [
+        ("rows", f"{rows:,}: {estimator.n_labeled_:,} labeled, {estimator.n_unlabeled_:,} not"),
+        ("columns", f"{estimator.n_features_in_:,}"),
+        ("classes", _shortened([str(label) for label in estimator.classes_])),
+    ]
+    baseline = estimator.baseline_label_log_likelihood_
+    if baseline is not None:
+        facts += [
+            ("labels-only baseline", f"{baseline:.3f} nats a label, cross-fitted"),
+            ("model", f"{estimator.label_log_likelihood_:.3f} nats a label, cross-fitted"),
+        ]
+    if not estimator.used_unlabeled_:
+        facts.append(("unlabeled rows", "not used: they do not help on these data"))
+    return facts
+
+
+def check_directory(path: str | None) -> None:
+    """Raise `DataError` at once if an output cannot be written because of where it is to go."""
+    if path is None:
+        return
+    if Path(path).is_dir():
+        raise DataError(f"{path} is a directory; name a file in it.")
+    if not Path(path).parent.is_dir():
+        raise DataError(f"{path}: there is no directory {Path(path).parent}; create it first.")
+
+
+@contextmanager
+def _noted_interrupts() -> Iterator[list[int]]:
+    """Note each Ctrl-C, which the estimator answers by ending early with the best model so far."""
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+        signal.default_int_handler(number, frame)
+
+    previous = signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _read(
+    arguments: argparse.Namespace, console: Console
+) -> tuple[pa.Table, npt.NDArray[np.generic], object]:
+    table = read_table(arguments.data)
+    target = arguments.target
+    require_column(table, target, "--target")
+    X, empty = choose_features(
+        table, target, split_names(arguments.features), split_names(arguments.drop)
+    )
+    if empty:
+        console.remark(f"left out, since they hold no value: {', '.join(empty)}")
+    y = labels(table, target)
+    marker = typed_marker(str(chosen_options(arguments).get("unlabeled_value", "auto")), y)
+    y = mark_unlabeled(y, marker)
+    unlabeled = is_unlabeled(y, marker)
+    if unlabeled.all():
+        raise DataError(
+            f"{arguments.data}: column {target!r} has no labeled row; label at least one "
+            "row, or name another column with --target."
+        )
+    suspects = looks_missing(list(Counter(y[~unlabeled].tolist())))
+    if suspects:
+        console.remark(
+            f"note: {suspects[0]!r} in column {target!r} is taken for a class; if it marks a row "
+            f"without a label, add --unlabeled-value {shlex.quote(suspects[0])}"
+        )
+    return X, y, marker
+
+
+def _checkpoint(arguments: argparse.Namespace, chosen: object) -> str | None:
+    """Find where the checkpoint goes, and make sure that it starts or continues as asked."""
+    if arguments.no_checkpoint:
+        if arguments.resume or chosen is not None:
+            raise DataError("--no-checkpoint goes neither with --resume nor with --checkpoint.")
+        return None
+    path = Path(str(chosen)) if chosen is not None else Path(f"{arguments.output}.checkpoint")
+    check_directory(str(path))
+    if arguments.resume and not path.exists():
+        raise DataError(f"--resume: there is no checkpoint {path}; leave --resume out to start.")
+    if not arguments.resume and path.exists():
+        if chosen is not None:  # only a name of our own making is safe to delete
+            raise DataError(f"{path} exists; add --resume to continue from it, or delete it.")
+        path.unlink()
+    return str(path)
+
+
+def _outcome(arguments: argparse.Namespace, seconds: float) -> list[tuple[str, str]]:
+    new = f"NEW{Path(arguments.data).suffix if arguments.data.endswith('.parquet') else '.csv'}"
+    model = shlex.quote(arguments.output)
+    facts = [("time", f"{seconds:.1f} s"), ("saved", arguments.output)]
+    if arguments.report:
+        facts.append(("report", arguments.report))
+    return [*facts, ("next", f"flowssl predict {model} {new} --proba -o predictions.csv")]
+
+
+def _shortened(names: list[str]) -> str:
+    more = len(names) - _SHOWN_CLASSES
+    shown = ", ".join(names[:_SHOWN_CLASSES])
+    return f"{len(names):,}: {shown}" + (f" and {more:,} more" if more > 0 else "")

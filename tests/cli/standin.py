@@ -1,0 +1,173 @@
+"""A small estimator with the real one's methods, for tests of what surrounds it."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy.special import logsumexp
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.naive_bayes import GaussianNB
+
+from flowssl.labels import encode_labels
+from flowssl.persistence import read_model_file, write_model_file
+
+Kind = Literal["good", "slow", "broken", "wrong", "stopped"]
+
+
+class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
+    """One Gaussian a class: fast, and with the real estimator's methods.
+
+    Parameters
+    ----------
+    smoothing : float, default=1e-9
+        Share of the largest variance that is added to all. More is ignored. See [1]_.
+    kind : {"good", "slow", "broken", "wrong", "stopped"} or int, default="good"
+        How `fit` ends, in 100 % of cases.
+
+        A second paragraph.
+    early, other : bool, default=True
+        Two switches
+        over two lines.
+    class_prior : array-like of shape (n_classes,), default=None
+        Probabilities of the classes.
+    unlabeled_value : object, default="auto"
+        What marks an unlabeled row.
+    checkpoint : str, default=None
+        File of the training's checkpoint.
+    warm_start : bool, default=False
+        Go on from the last fit.
+    random_state : int, default=None
+        Seed.
+    verbose : int, default=0
+        How much to tell.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes.
+    """
+
+    def __init__(
+        self,
+        *,
+        smoothing: float = 1e-9,
+        kind: Kind | int = "good",
+        early: bool = True,
+        other: bool = True,
+        class_prior: npt.ArrayLike | None = None,
+        unlabeled_value: object = "auto",
+        checkpoint: str | None = None,
+        warm_start: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.smoothing = smoothing
+        self.kind = kind
+        self.early = early
+        self.other = other
+        self.class_prior = class_prior
+        self.unlabeled_value = unlabeled_value
+        self.checkpoint = checkpoint
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: object, y: object) -> "FlowGMMClassifier":
+        encoded = encode_labels(y, self.unlabeled_value)
+        if isinstance(X, pa.Table):
+            self.feature_names_in_ = np.array(X.column_names, dtype=object)
+        matrix = self._matrix(X)
+        rows = encoded.codes >= 0
+        self._set(
+            GaussianNB(var_smoothing=self.smoothing, priors=self.class_prior).fit(
+                matrix[rows], encoded.codes[rows]
+            ),
+            encoded.classes,
+        )
+        self.n_labeled_, self.n_unlabeled_ = int(rows.sum()), int((~rows).sum())
+        self.baseline_label_log_likelihood_, self.label_log_likelihood_ = -0.5, -0.25
+        self.used_unlabeled_ = True
+        self._end()
+        return self
+
+    def _end(self) -> None:
+        if self.checkpoint is not None:
+            if Path(self.checkpoint).exists():
+                self.resumed_ = Path(self.checkpoint).read_text()
+            Path(self.checkpoint).write_text("state")
+        if self.kind == "broken":
+            raise RuntimeError("some\nbug")
+        if self.kind == "wrong":
+            raise ValueError("two\nlines")
+        if self.kind == "stopped":
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(5)
+            except KeyboardInterrupt:
+                return
+        if self.checkpoint is not None:
+            Path(self.checkpoint).unlink()
+
+    def _set(self, model: GaussianNB, classes: npt.NDArray[np.generic]) -> None:
+        self.model_, self.classes_, self.n_features_in_ = model, classes, model.n_features_in_
+
+    def _matrix(self, X: object) -> npt.NDArray[np.float64]:
+        if isinstance(X, pa.Table):
+            return np.column_stack([column.to_numpy() for column in X.columns]).astype(float)
+        return np.asarray(X, dtype=float)
+
+    def predict_log_proba(self, X: object) -> npt.NDArray[np.float64]:
+        return self.model_.predict_log_proba(self._matrix(X))
+
+    def predict_proba(self, X: object) -> npt.NDArray[np.float64]:
+        return np.exp(self.predict_log_proba(X))
+
+    def predict(self, X: object) -> npt.NDArray[np.generic]:
+        return self.classes_[self.predict_log_proba(X).argmax(axis=1)]
+
+    def score_samples(self, X: object) -> npt.NDArray[np.float64]:
+        return logsumexp(self.model_.predict_joint_log_proba(self._matrix(X)), axis=1)
+
+    def ood_score(self, X: object) -> npt.NDArray[np.float64]:
+        return -self.score_samples(X)
+
+    def sample(
+        self, n_samples: int, y: object = None, temperature: float = 1.0
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.generic]]:
+        rng = np.random.default_rng(self.random_state)
+        codes = rng.integers(len(self.classes_), size=n_samples)
+        if y is not None:
+            codes[:] = self.classes_.tolist().index(y)
+        noise = rng.standard_normal((n_samples, self.n_features_in_))
+        scale = np.sqrt(temperature * self.model_.var_[codes])
+        return self.model_.theta_[codes] + noise * scale, self.classes_[codes]
+
+    def save(self, path: str) -> None:
+        names = getattr(self, "feature_names_in_", None)
+        manifest = {
+            "classes": self.classes_.tolist(),
+            "columns": None if names is None else names.tolist(),
+            "parameters": {"unlabeled_value": self.unlabeled_value, "kind": self.kind},
+        }
+        model = self.model_
+        tensors = {"theta": model.theta_, "var": model.var_, "prior": model.class_prior_}
+        write_model_file(path, manifest, tensors)
+
+
+def load(path: str) -> FlowGMMClassifier:
+    file = read_model_file(path)
+    estimator = FlowGMMClassifier(unlabeled_value=file.manifest["parameters"]["unlabeled_value"])
+    model = GaussianNB()
+    model.theta_, model.var_ = file.tensors["theta"], file.tensors["var"]
+    model.class_prior_ = file.tensors["prior"]
+    model.classes_ = np.arange(len(model.theta_))
+    model.n_features_in_ = model.theta_.shape[1]
+    estimator._set(model, np.asarray(file.manifest["classes"]))
+    if file.manifest["columns"] is not None:
+        estimator.feature_names_in_ = np.array(file.manifest["columns"], dtype=object)
+    return estimator

@@ -1,0 +1,296 @@
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
+
+from flowssl.persistence import read_manifest
+
+Run = Callable[..., tuple[int, str, str]]
+FIT = ("fit", "flowers.csv", "--target", "kind", "--drop", "truth,row", "-o", "m.flowssl")
+COLUMNS = ["len", "width", "height"]
+
+
+@pytest.fixture
+def same_in_python(standin: ModuleType, flowers: pd.DataFrame) -> object:
+    estimator = standin.FlowGMMClassifier()
+    return estimator.fit(flowers[COLUMNS].to_numpy(), flowers["kind"].to_numpy())
+
+
+def test_fit_tells_what_it_did(folder: Path, run: Run) -> None:
+    code, out, err = run(*FIT)
+    assert (code, err) == (0, "")
+    for expected in (
+        "90: 30 labeled, 60 not",
+        "3: iris, lily, rose",
+        "-0.500 nats a label",
+        "-0.250 nats a label",
+        "m.flowssl",
+        "flowssl predict m.flowssl",
+    ):
+        assert expected in out
+    assert read_manifest("m.flowssl")["columns"] == COLUMNS
+    assert not Path("m.flowssl.checkpoint").exists()
+    code, out, err = run(*FIT, "--quiet")
+    assert (code, out, err) == (0, "", "")
+
+
+def test_predictions_equal_those_from_python(
+    model: str, run: Run, flowers: pd.DataFrame, same_in_python: object
+) -> None:
+    X = flowers[COLUMNS].to_numpy()
+    flags = ("--proba", "--log-density", "--ood-score", "--id", "row")
+    code, out, err = run("predict", model, "flowers.csv", *flags)
+    assert (code, err) == (0, "")
+    frame = pd.read_csv(io.StringIO(out))
+    probabilities = [f"proba_{kind}" for kind in ("iris", "lily", "rose")]
+    assert list(frame) == ["row", "prediction", *probabilities, "log_density", "ood_score"]
+    np.testing.assert_array_equal(frame["row"], flowers["row"])
+    np.testing.assert_array_equal(frame["prediction"], same_in_python.predict(X))
+    np.testing.assert_allclose(frame[probabilities], same_in_python.predict_proba(X), rtol=1e-12)
+    np.testing.assert_allclose(frame["log_density"], same_in_python.score_samples(X), rtol=1e-12)
+    np.testing.assert_allclose(frame["ood_score"], same_in_python.ood_score(X), rtol=1e-12)
+    for name in ("p.csv", "p.parquet"):
+        code, out, err = run("predict", model, "flowers.csv", "-o", name)
+        assert (code, out, err) == (0, "", f"90 rows written to {name}\n")
+    assert pd.read_csv("p.csv").equals(frame[["prediction"]])
+    assert pd.read_parquet("p.parquet").equals(frame[["prediction"]])
+
+
+def test_columns_are_found_by_name(model: str, run: Run, flowers: pd.DataFrame) -> None:
+    _, expected, _ = run("predict", model, "flowers.csv", "--proba")
+    flowers[["truth", "height", "row", "len", "width"]].to_parquet("mixed.parquet")
+    assert run("predict", model, "mixed.parquet", "--proba") == (0, expected, "")
+
+
+def test_score_gives_log_densities(
+    model: str, run: Run, flowers: pd.DataFrame, same_in_python: object
+) -> None:
+    code, out, _ = run("score", model, "flowers.csv")
+    assert code == 0
+    frame = pd.read_csv(io.StringIO(out))
+    assert list(frame) == ["log_density"]
+    expected = same_in_python.score_samples(flowers[COLUMNS].to_numpy())
+    np.testing.assert_allclose(frame["log_density"], expected, rtol=1e-12)
+
+
+def test_evaluate_equals_scikit_learn_on_the_labeled_rows(
+    model: str, run: Run, flowers: pd.DataFrame, same_in_python: object
+) -> None:
+    known = flowers["kind"].notna()
+    y, X = flowers["kind"][known], flowers[COLUMNS].to_numpy()[known]
+    code, out, err = run("evaluate", model, "flowers.csv", "--target", "kind", "--json")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    guess, probabilities = same_in_python.predict(X), same_in_python.predict_proba(X)
+    assert (result["rows"], result["labeled"]) == (90, 30)
+    assert result["accuracy"] == pytest.approx(accuracy_score(y, guess))
+    assert result["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(y, guess))
+    assert result["negative_log_likelihood"] == pytest.approx(log_loss(y, probabilities))
+    for figures in result["classes"]:
+        name = figures["name"]
+        assert figures["labeled"] == (y == name).sum()
+        assert figures["predicted"] == (guess == name).sum()
+        assert figures["recall"] == pytest.approx((guess[y == name] == name).mean())
+        assert figures["precision"] == pytest.approx((y[guess == name] == name).mean())
+
+
+def test_calibration_error_of_a_known_case() -> None:
+    from flowssl.cli.evaluation import _calibration_error
+
+    # Two bins: (.9, .9) both right, off by .1; (.6, .6, .6, .6) one right, off by .35.
+    confidence = np.array([0.9, 0.9, 0.6, 0.6, 0.6, 0.6])
+    correct = np.array([True, True, True, False, False, False])
+    assert _calibration_error(confidence, correct) == pytest.approx((2 * 0.1 + 4 * 0.35) / 6)
+    assert _calibration_error(np.ones(3), np.ones(3, dtype=bool)) == 0
+
+
+def test_evaluate_is_readable(model: str, run: Run) -> None:
+    code, out, _ = run("evaluate", model, "flowers.csv", "--target", "kind")
+    assert code == 0
+    assert "30 of 90" in out
+    table = out[out.index("by class") :].splitlines()
+    assert table[1].split() == ["class", "labeled", "predicted", "recall", "precision"]
+    assert [line.split()[0] for line in table[2:]] == ["iris", "lily", "rose"]
+
+
+def test_sample(model: str, run: Run) -> None:
+    arguments = ("sample", model, "-n", "40", "--random-state", "3")
+    code, out, _ = run(*arguments, "--label", "rose")
+    assert code == 0
+    frame = pd.read_csv(io.StringIO(out))
+    assert list(frame) == [*COLUMNS, "label"]
+    assert frame.shape == (40, 4)
+    assert set(frame["label"]) == {"rose"}
+    assert run(*arguments, "--label", "rose")[1] == out
+    _, cold, _ = run(*arguments, "--label", "rose", "--temperature", "0.01")
+    assert (pd.read_csv(io.StringIO(cold))[COLUMNS].std() < 0.3 * frame[COLUMNS].std()).all()
+    assert run(*arguments, "-o", "s.parquet")[0] == 0
+    assert set(pd.read_parquet("s.parquet")["label"]) == {"iris", "lily", "rose"}
+
+
+def test_info_reads_the_manifest_alone(
+    model: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("flowssl.load")
+    code, out, _ = run("info", model)
+    assert code == 0
+    assert "iris, lily, rose" in out
+    code, out, _ = run("info", model, "--json")
+    assert code == 0
+    assert json.loads(out) == read_manifest(model)
+
+
+def test_report_gets_the_data(
+    model: str, run: Run, monkeypatch: pytest.MonkeyPatch, flowers: pd.DataFrame
+) -> None:
+    calls = []
+    fake = ModuleType("flowssl.report")
+    fake.write_report = lambda *positional, **named: calls.append((positional, named))
+    monkeypatch.setitem(__import__("sys").modules, "flowssl.report", fake)
+    flowers.head(9).to_csv("test.csv")
+    code, out, _ = run(
+        *("report", model, "flowers.csv", "--target", "kind"),
+        *("-o", "r.html", "--test", "test.csv", "--title", "T"),
+    )
+    assert (code, out) == (0, "")
+    (estimator, X, y, path), named = calls[0]
+    assert estimator.classes_.tolist() == ["iris", "lily", "rose"]
+    assert X.column_names == COLUMNS
+    assert [label for label in y if label] == flowers["kind"].dropna().tolist()
+    assert path == "r.html"
+    assert named["X_test"].num_rows == len(named["y_test"]) == 9
+    assert named["title"] == "T"
+    assert run(*FIT, "--report", "f.html")[0] == 0
+    assert calls[1][0][3] == "f.html"
+
+
+@pytest.mark.parametrize(
+    ("column", "options", "classes", "labeled"),
+    [
+        ([1, 0, -1] * 30, (), [0, 1], 60),
+        ([1.0, 0.0, None] * 30, (), [0, 1], 60),
+        ([1, 0, -1] * 30, ("--unlabeled-value", "0"), [-1, 1], 60),
+        ([1, 0, -1] * 30, ("--unlabeled-value", "none"), [-1, 0, 1], 90),
+        ([1, None, 9] * 30, ("--unlabeled-value", "9"), [1], 30),
+        (["a", "b", "?"] * 30, ("--unlabeled-value", "?"), ["a", "b"], 60),
+        (["a", None, "?"] * 30, ("--unlabeled-value", "?"), ["a"], 30),
+        ([True, False, None] * 30, (), [False, True], 60),
+        (["-1", "b", None] * 30, (), ["-1", "b"], 60),
+        (["a", *["b"] * 9] + [None] * 80, (), ["a", "b"], 10),
+    ],
+)
+def test_marks_of_unlabeled_rows(
+    folder: Path,
+    run: Run,
+    flowers: pd.DataFrame,
+    column: list[object],
+    options: tuple[str, ...],
+    classes: list[object],
+    labeled: int,
+) -> None:
+    flowers.assign(kind=pd.Series(column, dtype=object)).to_csv("t.csv", index=False)
+    arguments = ("fit", "t.csv", "--target", "kind", "--features", ",".join(COLUMNS))
+    code, out, err = run(*arguments, "-o", "m.flowssl", *options)
+    assert (code, err) == (0, "")
+    assert f"90: {labeled} labeled" in out
+    assert read_manifest("m.flowssl")["classes"] == classes
+    code, out, err = run("evaluate", "m.flowssl", "t.csv", "--target", "kind", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["labeled"] == labeled
+
+
+def test_a_class_that_looks_like_a_missing_mark_is_pointed_out(
+    folder: Path, run: Run, flowers: pd.DataFrame
+) -> None:
+    flowers.fillna("NA").to_csv("t.csv", index=False)
+    arguments = ("fit", "t.csv", "--target", "kind", "--drop", "truth", "-o", "m.flowssl")
+    code, _, err = run(*arguments)
+    assert code == 0
+    assert "'NA' in column 'kind' is taken for a class" in err
+    assert "--unlabeled-value NA" in err
+    assert run(*arguments, "--unlabeled-value", "NA")[2] == ""
+
+
+def test_parameters_reach_the_estimator(
+    folder: Path, run: Run, standin: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(
+        standin.FlowGMMClassifier, "_end", lambda self: seen.append(self.get_params())
+    )
+    run(*FIT)
+    run(*FIT, "--smoothing", "1e-3", "--kind", "slow", "--no-early", "-q", "--no-checkpoint")
+    run(*FIT, "--kind", "7", "--random-state", "5", "--class-prior", ".5,.25,.25")
+    run(*FIT, "--random-state", "none", "--early", "--verbose", "3")
+    defaults = standin.FlowGMMClassifier().get_params()
+    ours = {"checkpoint": "m.flowssl.checkpoint", "verbose": 1}
+    assert seen == [
+        defaults | ours,
+        defaults
+        | {"smoothing": 1e-3, "kind": "slow", "early": False, "verbose": 0, "checkpoint": None},
+        defaults | ours | {"kind": 7, "random_state": 5, "class_prior": [0.5, 0.25, 0.25]},
+        defaults | ours | {"verbose": 3},
+    ]
+
+
+def test_a_model_without_column_names_takes_columns_by_place(
+    folder: Path, run: Run, same_in_python: object, flowers: pd.DataFrame
+) -> None:
+    same_in_python.save("p.flowssl")
+    flowers[COLUMNS].to_csv("three.csv", index=False)
+    code, three, _ = run("predict", "p.flowssl", "three.csv")
+    assert code == 0
+    chosen = ("--features", "len,width,height")
+    assert run("predict", "p.flowssl", "flowers.csv", *chosen) == (0, three, "")
+    np.save("three.npy", flowers[COLUMNS].to_numpy())
+    assert run("predict", "p.flowssl", "three.npy") == (0, three, "")
+
+
+def test_empty_columns_are_left_out_and_said(folder: Path, run: Run, flowers: pd.DataFrame) -> None:
+    flowers.assign(nothing=None).to_csv("t.csv", index=False)
+    code, _, err = run(
+        *("fit", "t.csv", "--target", "kind", "--drop", "truth,row", "-o", "m.flowssl")
+    )
+    assert (code, err) == (0, "left out, since they hold no value: nothing\n")
+    assert read_manifest("m.flowssl")["columns"] == COLUMNS
+
+
+def test_resume(folder: Path, run: Run, standin: ModuleType, monkeypatch: object) -> None:
+    checkpoint = Path("m.flowssl.checkpoint")
+    code, _, err = run(*FIT, "--resume")
+    assert code == 2
+    assert "there is no checkpoint m.flowssl.checkpoint" in err
+    resumed = []
+    original = standin.FlowGMMClassifier.save
+    monkeypatch.setattr(
+        standin.FlowGMMClassifier,
+        "save",
+        lambda self, path: (resumed.append(getattr(self, "resumed_", None)), original(self, path)),
+    )
+    for options, expected in (((), None), (("--resume",), "left over")):
+        checkpoint.write_text("left over")
+        assert run(*FIT, *options)[0] == 0
+        assert resumed.pop() == expected
+        assert not checkpoint.exists()
+    Path("mine").write_text("not to be lost")
+    code, _, err = run(*FIT, "--checkpoint", "mine")
+    assert code == 2
+    assert "mine exists" in err
+    assert Path("mine").read_text() == "not to be lost"
+    assert run(*FIT, "--resume", "--no-checkpoint")[0] == 2
+
+
+def test_ctrl_c_saves_the_best_model_so_far(folder: Path, run: Run) -> None:
+    code, _, err = run(*FIT, "--kind", "stopped")
+    assert code == 130
+    assert err == (
+        "interrupted: m.flowssl holds the best model so far; "
+        "the same command with --resume goes on from here.\n"
+    )
+    assert run("predict", "m.flowssl", "flowers.csv")[0] == 0
