@@ -1,0 +1,149 @@
+"""What the two neural baselines share: checks, seeds, the training loop, prediction.
+
+A subclass says which loss a step minimizes and how many steps there are.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from torch import Tensor
+
+from flowssl.baselines.network import DropoutNetwork
+from flowssl.exceptions import TrainingDivergedError
+from flowssl.labels import LabelsLike, encode_labels
+
+__all__ = ["DropoutNetworkClassifier"]
+
+RandomState = int | np.random.RandomState | None
+
+
+class DropoutNetworkClassifier(ClassifierMixin, BaseEstimator):
+    """Base of the classifiers on a `DropoutNetwork`; see the subclasses."""
+
+    hidden_layer_sizes: Sequence[int]
+    dropout: float
+    learning_rate: float
+    batch_size: int
+    unlabeled_value: object
+    random_state: RandomState
+
+    def fit(self, X: npt.ArrayLike, y: LabelsLike) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+            Rows; standardized columns are expected, as for any network.
+        y : array-like of shape (n,)
+            Labels, with `unlabeled_value` in the rows that have none.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If X is not a finite matrix, if no row is labeled, or if a parameter is out of range.
+        flowssl.exceptions.TrainingDivergedError
+            If the loss becomes infinite or NaN.
+        """
+        matrix: npt.NDArray[np.float64] = validate_data(self, X, dtype=np.float64)
+        labels = encode_labels(y, self.unlabeled_value)
+        check_consistent_length(matrix, labels.codes)
+        self._check_parameters()
+        self.classes_ = labels.classes
+
+        seed = int(check_random_state(self.random_state).randint(2**31))
+        generator = torch.Generator().manual_seed(seed)
+        sizes = (matrix.shape[1], *self.hidden_layer_sizes, len(labels.classes))
+        network = DropoutNetwork(sizes, self.dropout, generator)
+        rows = torch.from_numpy(matrix.astype(np.float32))
+        codes = torch.from_numpy(labels.codes)
+        self.loss_curve_ = self._train(network, rows, codes, generator)
+        # Double precision, so that a row scores the same alone and among others.
+        self.network_ = network.double().requires_grad_(False)
+        return self
+
+    def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Class probabilities without dropout.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+
+        Returns
+        -------
+        ndarray of shape (n, C)
+            Columns in the order of `classes_`; rows add up to 1.
+        """
+        check_is_fitted(self)
+        matrix: npt.NDArray[np.float64] = validate_data(self, X, dtype=np.float64, reset=False)
+        logits = self.network_(torch.tensor(matrix))
+        proba: npt.NDArray[np.float64] = torch.softmax(logits, dim=1).numpy()
+        return proba
+
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.generic]:
+        """Most probable classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, D)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Labels, of the type seen in `fit`.
+        """
+        best = self.predict_proba(X).argmax(axis=1)
+        labels: npt.NDArray[np.generic] = self.classes_[best]
+        return labels
+
+    def _train(
+        self, network: DropoutNetwork, rows: Tensor, codes: Tensor, generator: torch.Generator
+    ) -> list[float]:
+        """Train `network` in place; return the loss of every step."""
+        raise NotImplementedError
+
+    def _minimize(
+        self, network: DropoutNetwork, n_steps: int, loss: Callable[[], Tensor]
+    ) -> list[float]:
+        """Take `n_steps` steps of Adam on what `loss` returns; return the losses."""
+        optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate, fused=True)
+        curve = []
+        for step in range(n_steps):
+            optimizer.zero_grad()
+            value = loss()
+            curve.append(value.item())
+            if not np.isfinite(curve[-1]):
+                raise TrainingDivergedError(
+                    f"the loss is {curve[-1]} at step {step + 1} of {n_steps}; lower learning_rate "
+                    f"(now {self.learning_rate}) or standardize the columns of X."
+                )
+            value.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        return curve
+
+    def _labeled_batch(self, labeled: Tensor, generator: torch.Generator) -> Tensor:
+        """All labeled rows where they fit into a batch, else some of them at random."""
+        if len(labeled) <= self.batch_size:
+            return labeled
+        return labeled[torch.randperm(len(labeled), generator=generator)[: self.batch_size]]
+
+    def _check_parameters(self) -> None:
+        if any(size < 1 for size in self.hidden_layer_sizes):
+            raise ValueError(
+                f"hidden_layer_sizes must be positive, got {tuple(self.hidden_layer_sizes)}."
+            )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and less than 1, got {self.dropout}.")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}.")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}.")
