@@ -34,13 +34,14 @@ class JointModel(nn.Module):
     @property
     def n_classes(self) -> int:
         """Number C of classes."""
-        return self.classes.n_classes
+        n_classes: int = self.classes.n_classes
+        return n_classes
 
     def forward(self, x: Tensor) -> Tensor:
         """Return :meth:`log_joint`: the path that training takes, on one device or on many."""
         z, log_det = self.flow(x)
-        joint: Tensor = self.classes(z)
-        return joint + log_det[:, None]
+        joint: Tensor = self.classes(z) + log_det[:, None]
+        return joint
 
     def log_joint(self, x: Tensor) -> Tensor:
         """Return ``log p(x, y=k)`` of rows (n, D), shape (n, C), nats."""

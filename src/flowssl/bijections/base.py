@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import overload
+from typing import cast, overload
 
 import torch
 from torch import Tensor, nn
@@ -83,8 +83,7 @@ class Chain(Bijection):
 
     def __iter__(self) -> Iterator[Bijection]:
         for bijection in self.bijections:
-            assert isinstance(bijection, Bijection)  # ModuleList forgets the element type
-            yield bijection
+            yield cast(Bijection, bijection)  # ModuleList forgets the element type
 
     @overload
     def __getitem__(self, index: int) -> Bijection: ...
@@ -110,4 +109,5 @@ def orthogonal(dim: int, generator: torch.Generator | None) -> Tensor:
     """Draw a rotation matrix (dim, dim) from the uniform (Haar) measure, in float64."""
     gaussian = torch.randn(dim, dim, generator=generator, dtype=torch.float64)
     q, r = torch.linalg.qr(gaussian)
-    return q * r.diagonal().sign()
+    rotation: Tensor = q * r.diagonal().sign()
+    return rotation

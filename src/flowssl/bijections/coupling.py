@@ -57,7 +57,7 @@ class AffineCoupling(Bijection):
         self.dim = dim
         self.flip = flip and dim > 1
         first = dim // 2
-        self.widths = (first, dim - first)
+        self.widths = [first, dim - first]
         given, changed = (self.widths[1], first) if self.flip else self.widths
         self.context_features = context_features
         self.conditioner: nn.Module = MLP(
@@ -83,7 +83,7 @@ class AffineCoupling(Bijection):
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         check_width(x, self.dim)
-        first, second = x.split(self.widths, dim=1)
+        first, second = torch.split(x, self.widths, dim=1)
         given, changed = (second, first) if self.flip else (first, second)
         # A strided half would send the matrix product to a slow reference kernel.
         return given.contiguous(), changed

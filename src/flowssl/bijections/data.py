@@ -16,6 +16,7 @@ __all__ = ["MonotonicSpline"]
 N_QUANTILES = 33
 MIN_DISTINCT = 32
 HEAVY_TAIL = 8.0
+TIED = 1e-9
 
 
 class MonotonicSpline(Bijection):
@@ -59,7 +60,7 @@ class MonotonicSpline(Bijection):
         Parameters
         ----------
         x : Tensor of shape (n, D), float64
-            Training rows, finite, no constant column.
+            Training rows; NaN where a number is missing; no constant column.
         heavy_tail : float, default=8.0
             Where tails begin to hurt: a normal column of a million rows stays below 5.
 
@@ -67,8 +68,18 @@ class MonotonicSpline(Bijection):
         -------
         MonotonicSpline
             In float64.
+
+        Raises
+        ------
+        ValueError
+            If a column does not vary.
         """
-        columns = [_column_knots(column, heavy_tail) for column in x.to(torch.float64).unbind(1)]
+        columns = []
+        for i, column in enumerate(x.to(torch.float64).unbind(1)):
+            ordered = column[~column.isnan()].sort().values
+            if len(ordered) == 0 or not ordered[-1] > ordered[0]:
+                raise ValueError(f"column {i} does not vary; a map of it has no inverse: drop it")
+            columns.append(_column_knots(ordered, heavy_tail))
         size = max(len(knots) for knots, _, _ in columns)
         padded = [_pad(*column, size) for column in columns]
         x_knots, z_knots, slopes = (torch.stack(part) for part in zip(*padded, strict=True))
@@ -76,31 +87,35 @@ class MonotonicSpline(Bijection):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map each column; the log-determinant is the sum of the log-derivatives."""
+        z, log_derivative = self.columns(x)
+        return z, log_derivative.sum(1)
+
+    def columns(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map each number and return its own log-derivative, both (n, D); NaN stays NaN."""
         check_width(x, self.dim)
         piece = _Piece(self, self.x_knots, x)
         ratio = (x - piece.x0) / piece.width
         xi = ratio.clamp(0.0, 1.0)
         mix = xi * (1 - xi)
-        denominator = piece.slope + piece.bend * mix
-        inside = piece.height * (piece.slope * xi.square() + piece.d0 * mix) / denominator
-        z = piece.z0 + inside + piece.tail_slope(ratio) * (ratio - xi) * piece.width
-        numerator = piece.d1 * xi.square() + 2 * piece.slope * mix + piece.d0 * (1 - xi).square()
-        derivative = piece.slope.square() * numerator / denominator.square()
-        return z, derivative.log().sum(1)
+        denominator = 1 + piece.bend * mix
+        share = (xi.square() + piece.d0 * mix) / denominator + piece.tail(ratio) * (ratio - xi)
+        numerator = piece.d1 * xi.square() + 2 * mix + piece.d0 * (1 - xi).square()
+        log_derivative = (piece.height / piece.width).log() + (
+            numerator / denominator.square()
+        ).log()
+        return piece.z0 + piece.height * share, log_derivative
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Solve each piece's quadratic (Durkan et al. 2019, eq. 6 to 8)."""
         check_width(z, self.dim)
         piece = _Piece(self, self.z_knots, z)
         ratio = (z - piece.z0) / piece.height
-        y = ratio.clamp(0.0, 1.0) * piece.height
-        a = piece.height * (piece.slope - piece.d0) + y * piece.bend
-        b = piece.height * piece.d0 - y * piece.bend
-        c = -piece.slope * y
-        root = (b.square() - 4 * a * c).clamp_min(0.0).sqrt()
-        xi = 2 * c / (-b - root)
-        beyond = (ratio - ratio.clamp(0.0, 1.0)) * piece.height / piece.tail_slope(ratio)
-        return piece.x0 + xi * piece.width + beyond
+        share = ratio.clamp(0.0, 1.0)
+        a = 1 - piece.d0 + share * piece.bend
+        b = piece.d0 - share * piece.bend
+        root = (b.square() + 4 * a * share).clamp_min(0.0).sqrt()
+        xi = 2 * share / (b + root)
+        return piece.x0 + piece.width * (xi + (ratio - share) / piece.tail(ratio))
 
     def extra_repr(self) -> str:
         """Describe the map for ``repr``."""
@@ -108,7 +123,11 @@ class MonotonicSpline(Bijection):
 
 
 class _Piece:
-    """The quantities of the piece in which each number lies; names follow Durkan et al. 2019."""
+    """The quantities of the piece in which each number lies; names follow Durkan et al. 2019.
+
+    The derivatives are divided by the piece's own slope: every formula then deals with numbers
+    near 1, whatever the column's units.
+    """
 
     def __init__(self, spline: MonotonicSpline, knots: Tensor, values: Tensor) -> None:
         index = torch.searchsorted(knots, values.T.contiguous()).sub_(1)
@@ -117,44 +136,58 @@ class _Piece:
         def at(table: Tensor, offset: int = 0) -> Tensor:
             return table.gather(1, index + offset).T
 
-        self.x0, self.z0, self.d0 = at(spline.x_knots), at(spline.z_knots), at(spline.slopes)
-        self.d1 = at(spline.slopes, 1)
+        self.x0, self.z0 = at(spline.x_knots), at(spline.z_knots)
         self.width = at(spline.x_knots, 1) - self.x0
         self.height = at(spline.z_knots, 1) - self.z0
-        self.slope = self.height / self.width
-        self.bend = self.d1 + self.d0 - 2 * self.slope
+        unit = self.width / self.height
+        self.d0, self.d1 = at(spline.slopes) * unit, at(spline.slopes, 1) * unit
+        self.bend = self.d1 + self.d0 - 2
 
-    def tail_slope(self, ratio: Tensor) -> Tensor:
+    def tail(self, ratio: Tensor) -> Tensor:
         """Return the derivative that goes on beyond the end at which a number may lie."""
         return torch.where(ratio < 0, self.d0, self.d1)
 
 
-def _column_knots(column: Tensor, heavy_tail: float) -> tuple[Tensor, Tensor, Tensor]:
-    low, median, high = column.quantile(column.new_tensor([0.1, 0.5, 0.9]), interpolation="linear")
+def _column_knots(ordered: Tensor, heavy_tail: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return knots and slopes of a column whose numbers come sorted."""
+    low, median, high = _quantiles(ordered, ordered.new_tensor([0.1, 0.5, 0.9]))
     spread = (high - low) / 2.563  # the middle 80 % of N(0, 1) is 2.563 wide
-    extent = (column - median).abs().max()
-    if extent <= heavy_tail * spread or len(column.unique()) < MIN_DISTINCT:
-        std, mean = torch.std_mean(column, correction=0)
-        knots = torch.stack((mean - std, mean + std))
-        return knots, column.new_tensor([-1.0, 1.0]), (1 / std).repeat(2)
-    return _quantile_knots(column)
+    extent = torch.maximum(ordered[-1] - median, median - ordered[0])
+    n_distinct = int((ordered.diff() > 0).sum()) + 1
+    if extent > heavy_tail * spread and n_distinct >= MIN_DISTINCT:
+        return _quantile_knots(ordered)
+    # Moments in units of the range: neither a large mean nor the column's units cost digits.
+    x = ordered[[0, -1]]
+    std, mean = torch.std_mean((ordered - x[0]) / (x[1] - x[0]), correction=0)
+    z = torch.stack((-mean, 1 - mean)) / std
+    return x, z, _monotone_slopes(x, z)
 
 
-def _quantile_knots(column: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    n = len(column)
-    normal = torch.distributions.Normal(0.0, 1.0, validate_args=False)
-    edge = normal.icdf(column.new_tensor(n / (n + 1.0)))
-    z = torch.linspace(-1.0, 1.0, min(N_QUANTILES, max(3, n // 8)), dtype=column.dtype) * edge
-    level = normal.cdf(z)
+def _quantile_knots(ordered: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    n = len(ordered)
+    edge = torch.special.ndtri(ordered.new_tensor(n / (n + 1.0)))
+    z = edge * torch.linspace(
+        -1.0, 1.0, min(N_QUANTILES, max(3, n // 8)), dtype=edge.dtype, device=edge.device
+    )
+    level = torch.special.ndtr(z)
     level[0], level[-1] = 0.0, 1.0
-    x = column.quantile(level)
+    x = _quantiles(ordered, level)
     # Tied quantiles (many equal values) share one knot, at the mean of their latent positions.
-    tolerance = 1e-9 * (x[-1] - x[0])
-    group = torch.cat((x.new_zeros(1), (x.diff() > tolerance).cumsum(0))).long()
+    # The measure of "tied" is a usual gap, not the range, which one far outlier decides.
+    gap = x.diff()
+    tied = gap <= TIED * gap[gap > 0].median()
+    group = torch.cat((tied.new_zeros(1), ~tied)).cumsum(0)
     count = torch.bincount(group).to(x.dtype)
     x = x.new_zeros(len(count)).index_add_(0, group, x) / count
     z = z.new_zeros(len(count)).index_add_(0, group, z) / count
     return x, z, _monotone_slopes(x, z)
+
+
+def _quantiles(ordered: Tensor, level: Tensor) -> Tensor:
+    """Interpolate quantiles linearly; ``torch.quantile`` refuses more than 16 million numbers."""
+    position = level * (len(ordered) - 1)
+    index = position.long().clamp_max(len(ordered) - 2)
+    return torch.lerp(ordered[index], ordered[index + 1], position - index)
 
 
 def _monotone_slopes(x: Tensor, z: Tensor) -> Tensor:
@@ -166,8 +199,11 @@ def _monotone_slopes(x: Tensor, z: Tensor) -> Tensor:
 
 def _pad(x: Tensor, z: Tensor, slopes: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Lengthen a column's knots along its straight upper tail, which leaves the map unchanged."""
-    steps = torch.arange(1, size - len(x) + 1, dtype=x.dtype)
-    step = x[-1] - x[-2]
+    # By the whole range: a step as short as the last gap could be lost in rounding.
+    steps = (x[-1] - x[0]) * torch.arange(1, size - len(x) + 1, dtype=x.dtype, device=x.device)
     tail = slopes[-1].expand(len(steps))
-    z_more = z[-1] + steps * step * slopes[-1]
-    return torch.cat((x, x[-1] + steps * step)), torch.cat((z, z_more)), torch.cat((slopes, tail))
+    return (
+        torch.cat((x, x[-1] + steps)),
+        torch.cat((z, z[-1] + steps * slopes[-1])),
+        torch.cat((slopes, tail)),
+    )

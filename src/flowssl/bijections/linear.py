@@ -35,11 +35,20 @@ class ActNorm(Bijection):
         Parameters
         ----------
         x : Tensor of shape (n, D)
-            At least two rows. Columns that do not vary keep the scale 1.
+            At least one row. Columns that do not vary keep the scale 1.
+
+        Raises
+        ------
+        ValueError
+            If there is no row, or ``x`` has another width.
         """
         check_width(x, self.dim)
+        if len(x) == 0:
+            raise ValueError("ActNorm is initialized from at least 1 row, got 0")
         std, mean = torch.std_mean(x, dim=0, correction=0)
-        self.log_scale.copy_(-torch.where(std > 0, std, torch.ones_like(std)).log())
+        # The rounded mean of equal numbers can differ from them; their range cannot.
+        varies = x.amax(0) > x.amin(0)
+        self.log_scale.copy_(-torch.where(varies, std, torch.ones_like(std)).log())
         self.shift.copy_(-mean * self.log_scale.exp())
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -51,6 +60,10 @@ class ActNorm(Bijection):
         """Undo the shift, then the scale."""
         check_width(z, self.dim)
         return (z - self.shift) * (-self.log_scale).exp()
+
+    def extra_repr(self) -> str:
+        """Describe the layer for ``repr``."""
+        return f"dim={self.dim}"
 
 
 class LULinear(Bijection):
@@ -70,14 +83,16 @@ class LULinear(Bijection):
     Raises
     ------
     ValueError
-        If ``weight`` is not square or is singular.
+        If ``weight`` is not square or is singular, or ``bias`` has another length.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         super().__init__()
         if weight.ndim != 2 or weight.shape[0] != weight.shape[1]:
             raise ValueError(f"weight must be a square matrix, got shape {tuple(weight.shape)}")
-        permutation, lower, upper = torch.linalg.lu(weight.to(torch.float64))
+        if bias is not None and bias.shape != weight.shape[:1]:
+            raise ValueError(f"bias must have shape ({weight.shape[0]},), got {tuple(bias.shape)}")
+        permutation, lower, upper = torch.linalg.lu(weight.to("cpu", torch.float64))
         diagonal = upper.diagonal()
         if not (diagonal.abs() > 0).all():
             raise ValueError("weight is singular; a bijection needs an invertible matrix")
@@ -90,7 +105,9 @@ class LULinear(Bijection):
         self.lower = nn.Parameter(lower.tril(-1).to(dtype))
         self.upper = nn.Parameter(upper.triu(1).to(dtype))
         self.log_diagonal = nn.Parameter(diagonal.abs().log().to(dtype))
-        self.bias = nn.Parameter(torch.zeros(self.dim) if bias is None else bias.to(dtype))
+        # A copy: training must not write into the caller's tensor.
+        start = torch.zeros(self.dim) if bias is None else bias.to("cpu", dtype, copy=True)
+        self.bias = nn.Parameter(start)
 
     def _factors(self) -> tuple[Tensor, Tensor]:
         eye = torch.eye(self.dim, dtype=self.lower.dtype, device=self.lower.device)
@@ -110,7 +127,12 @@ class LULinear(Bijection):
         lower, upper = self._factors()
         rhs = (z - self.bias)[:, self.rows.argsort()].T
         rhs = torch.linalg.solve_triangular(lower, rhs, upper=False, unitriangular=True)
-        return torch.linalg.solve_triangular(upper, rhs, upper=True).T
+        x: Tensor = torch.linalg.solve_triangular(upper, rhs, upper=True).T
+        return x
+
+    def extra_repr(self) -> str:
+        """Describe the layer for ``repr``."""
+        return f"dim={self.dim}"
 
 
 class Rotation(Bijection):
@@ -145,4 +167,9 @@ class Rotation(Bijection):
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Rotate back."""
         check_width(z, self.dim)
-        return torch.linalg.solve(self.weight, z.T).T
+        x: Tensor = torch.linalg.solve(self.weight, z.T).T
+        return x
+
+    def extra_repr(self) -> str:
+        """Describe the layer for ``repr``."""
+        return f"dim={self.dim}"

@@ -28,7 +28,7 @@ class MLP(nn.Sequential):
         Probability of dropping a hidden unit while training; without it, flows with few labels
         overfit.
     generator : torch.Generator, optional
-        Source of the initial weights; the global one is never touched.
+        Source of the initial weights; PyTorch's global one by default.
     """
 
     def __init__(
@@ -47,19 +47,25 @@ class MLP(nn.Sequential):
             if dropout > 0.0:
                 layers.append(nn.Dropout(dropout))
             width = hidden
-        last = nn.utils.skip_init(nn.Linear, width, out_features)
+        last = _blank_linear(width, out_features)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         super().__init__(*layers, last)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, in_features) to (n, out_features)."""
-        out: Tensor = super().forward(x)
-        return out
+        for layer in self:
+            x = layer(x)
+        return x
+
+
+def _blank_linear(in_features: int, out_features: int) -> nn.Linear:
+    """Make a layer without drawing weights, which would touch the global random stream."""
+    return nn.Linear(in_features, out_features, device="meta").to_empty(device="cpu")
 
 
 def _linear(in_features: int, out_features: int, generator: torch.Generator | None) -> nn.Linear:
-    layer = nn.utils.skip_init(nn.Linear, in_features, out_features)
+    layer = _blank_linear(in_features, out_features)
     if in_features:
         nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
     nn.init.zeros_(layer.bias)

@@ -27,12 +27,13 @@ class ClassPrior(nn.Module):
     Raises
     ------
     ValueError
-        If a weight is not positive and finite.
+        If the weights are not a vector of positive, finite numbers.
     """
 
     def __init__(self, probabilities: Tensor, *, learn: bool = False) -> None:
         super().__init__()
-        if not (torch.isfinite(probabilities) & (probabilities > 0)).all():
+        positive = torch.isfinite(probabilities) & (probabilities > 0)
+        if probabilities.ndim != 1 or not positive.all():
             raise ValueError(f"class priors must be positive, got {probabilities.tolist()}")
         logits = probabilities.log().to(torch.get_default_dtype())
         self.logits = nn.Parameter(logits, requires_grad=learn)

@@ -18,7 +18,7 @@ LOG_2PI = math.log(2 * math.pi)
 
 
 class Covariance(nn.Module, ABC):
-    """Covariances of ``n_components`` Gaussians in ``dim`` dimensions, identity at the start.
+    """Covariances of ``n_components`` Gaussians in ``dim`` dimensions, near the identity at first.
 
     Parameters
     ----------
@@ -53,6 +53,13 @@ def _squared_distances(z: Tensor, means: Tensor) -> Tensor:
     return z.square().sum(1, keepdim=True) - 2 * (z @ means.T) + means.square().sum(1)
 
 
+def _scaled_distances(z: Tensor, means: Tensor, log_scale: Tensor) -> Tensor:
+    """Return ``sum_d (z_id - m_jd)^2 / sigma_jd^2`` by two matrix products; rows are centered."""
+    precision = (-2 * log_scale).exp()
+    constant = (means.square() * precision).sum(1)
+    return z.square() @ precision.T - 2 * (z @ (means * precision).T) + constant
+
+
 class Spherical(Covariance):
     """``Sigma_j = sigma_j^2 I``: one matrix product (n x D by D x J) for all components."""
 
@@ -84,13 +91,7 @@ class Diagonal(Covariance):
     def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
         """Return the log-densities, shape (n, J)."""
         center = means.mean(0)
-        z, means = z - center, means - center
-        precision = (-2 * self.log_scale).exp()
-        squared = (
-            z.square() @ precision.T
-            - 2 * (z @ (means * precision).T)
-            + (means.square() * precision).sum(1)
-        )
+        squared = _scaled_distances(z - center, means - center, self.log_scale)
         return -0.5 * (squared + self.dim * LOG_2PI) - self.log_scale.sum(1)
 
     def color(self, noise: Tensor, component: Tensor) -> Tensor:
@@ -126,12 +127,14 @@ class Tied(Covariance):
 
     def color(self, noise: Tensor, component: Tensor) -> Tensor:
         """Solve ``A x = noise``."""
-        return torch.linalg.solve_triangular(self._factor(), noise.T, upper=False).T
+        colored: Tensor = torch.linalg.solve_triangular(self._factor(), noise.T, upper=False).T
+        return colored
 
     def matrices(self) -> Tensor:
         """Return the covariances as dense matrices, shape (J, D, D)."""
         factor = self._factor()
-        return torch.linalg.inv(factor.T @ factor).expand(self.n_components, -1, -1)
+        covariance: Tensor = torch.linalg.inv(factor.T @ factor)
+        return covariance.expand(self.n_components, -1, -1)
 
 
 class LowRank(Covariance):
@@ -158,20 +161,30 @@ class LowRank(Covariance):
 
     def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
         """Return the log-densities, shape (n, J)."""
-        inverse_scale = (-self.log_scale).exp()
-        scaled = self.factor * inverse_scale[:, :, None]
-        eye = torch.eye(self.rank, dtype=z.dtype, device=z.device)
+        center = means.mean(0)
+        z, means = z - center, means - center
+        scaled = self._scaled_factor()
+        eye = torch.eye(self.rank, dtype=scaled.dtype, device=scaled.device)
         cholesky = torch.linalg.cholesky(eye + scaled.mT @ scaled)
-        offset = (z[None] - means[:, None]) * inverse_scale[:, None]
-        projected = torch.linalg.solve_triangular(cholesky, (offset @ scaled).mT, upper=False)
-        squared = offset.square().sum(2) - projected.square().sum(1)
+        weighted = scaled * (-self.log_scale).exp()[:, :, None]
+        offset = torch.einsum("nd,jdr->jrn", z, weighted)
+        offset = offset - torch.einsum("jd,jdr->jr", means, weighted)[:, :, None]
+        projected = torch.linalg.solve_triangular(cholesky, offset, upper=False)
+        squared = _scaled_distances(z, means, self.log_scale) - projected.square().sum(1).T
         log_det = self.log_scale.sum(1) + cholesky.diagonal(dim1=1, dim2=2).log().sum(1)
-        return (-0.5 * (squared + self.dim * LOG_2PI) - log_det[:, None]).T
+        return -0.5 * (squared + self.dim * LOG_2PI) - log_det
 
     def color(self, noise: Tensor, component: Tensor) -> Tensor:
-        """Multiply by the Cholesky factors of the dense covariances."""
-        cholesky = torch.linalg.cholesky(self.matrices())
-        return torch.einsum("nij,nj->ni", cholesky[component], noise)
+        """Multiply by ``S (I + W W^T)^1/2`` with S the scales and W = S^-1 V, one SVD of W."""
+        u, s, _ = torch.linalg.svd(self._scaled_factor(), full_matrices=False)
+        u, gain = u[component], (torch.sqrt(1 + s.square()) - 1)[component]
+        along = gain * torch.einsum("ndr,nd->nr", u, noise)
+        stretched = noise + torch.einsum("ndr,nr->nd", u, along)
+        colored: Tensor = stretched * self.log_scale.exp()[component]
+        return colored
+
+    def _scaled_factor(self) -> Tensor:
+        return self.factor * (-self.log_scale).exp()[:, :, None]
 
     def matrices(self) -> Tensor:
         """Return the covariances as dense matrices, shape (J, D, D)."""

@@ -24,9 +24,10 @@ class GaussianClasses(ClassDensity):
     prior : ClassPrior
         The class probabilities.
     weights : Tensor of shape (C, M), optional
-        Weights of the Gaussians inside a class; equal by default.
+        Weights of the Gaussians inside a class, not negative, on any scale; equal by default.
+        A weight below 1e-6 of its class's is raised to it, so that training can revive it.
     covariance : {"spherical", "diag", "tied", "low_rank"}, default="spherical"
-        Kind of the covariances; all start at the identity.
+        Kind of the covariances; all start at the identity ("low_rank" 1 % off it).
     learn_means, learn_covariance : bool, default=True
         Whether training may move them. The paper keeps both fixed; learned ones are never worse
         here, as they start from the data.
@@ -59,6 +60,12 @@ class GaussianClasses(ClassDensity):
         self.n_classes, self.n_components, self.dim = means.shape
         if weights is None:
             weights = torch.ones(self.n_classes, self.n_components)
+        if weights.shape != means.shape[:2] or not (weights.sum(1) > 0).all():
+            raise ValueError(
+                f"weights must have shape {tuple(means.shape[:2])} and a positive sum for each "
+                f"class, got shape {tuple(weights.shape)} and sums {weights.sum(-1).tolist()}"
+            )
+        weights = weights / weights.sum(1, keepdim=True)
         dtype = torch.get_default_dtype()
         self.prior = prior
         self.means = nn.Parameter(means.to(dtype).clone(), requires_grad=learn_means)
@@ -72,7 +79,7 @@ class GaussianClasses(ClassDensity):
     def log_joint(self, z: Tensor) -> Tensor:
         """Return ``log p(z, y=k)``, shape (n, C), nats (eq. 2 with the class prior)."""
         log_prob = self.covariance.log_prob(z, self.means.flatten(0, 1))
-        log_prob = log_prob.unflatten(1, (self.n_classes, self.n_components))
+        log_prob = log_prob.reshape(len(z), self.n_classes, self.n_components)
         log_prob = (log_prob + self.logits.log_softmax(1)).logsumexp(2)
         return log_prob + self.log_prior()
 
@@ -88,7 +95,15 @@ class GaussianClasses(ClassDensity):
     def sample(
         self, y: Tensor, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Draw ``z ~ N(mu, T Sigma)`` of each row's class, shape (n, D)."""
+        """Draw ``z ~ N(mu, T Sigma)`` of each row's class, shape (n, D).
+
+        Raises
+        ------
+        ValueError
+            If the temperature is negative.
+        """
+        if not temperature >= 0:
+            raise ValueError(f"temperature must be at least 0, got {temperature}")
         inner = torch.multinomial(
             self.logits.softmax(1)[y], 1, replacement=True, generator=generator
         ).squeeze(1)
@@ -96,4 +111,5 @@ class GaussianClasses(ClassDensity):
             len(y), self.dim, dtype=self.means.dtype, device=y.device, generator=generator
         )
         colored = self.covariance.color(noise, y * self.n_components + inner)
-        return self.means[y, inner] + temperature**0.5 * colored
+        z: Tensor = self.means[y, inner] + temperature**0.5 * colored
+        return z
