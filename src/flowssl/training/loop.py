@@ -6,7 +6,6 @@ weights, early stopping on held-out rows, and recovery from divergence.
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import math
@@ -187,8 +186,7 @@ class _Run:
         self.rows = rows.to(self.fabric.device)
         self.held_out = held_out.to(self.fabric.device)
         self.labeled = self.rows.take(self.rows.labeled.nonzero().squeeze(1))
-        self.target = model
-        self.inner = copy.deepcopy(model).to(self.fabric.device)
+        self.inner = model.to(self.fabric.device)
         optimizer = torch.optim.AdamW(
             _decayed_apart(self.inner, config.weight_decay), lr=config.learning_rate, fused=True
         )
@@ -240,9 +238,9 @@ class _Run:
             yield figures
 
     def finish(self) -> None:
-        """Give the caller's model the best weights."""
-        self.target.load_state_dict({k: v.cpu() for k, v in self.best.items()})
-        self.target.eval()
+        """Leave the best weights in the model."""
+        self.inner.load_state_dict(self.best)
+        self.inner.to("cpu").eval()
 
     def _one_epoch(self) -> float:
         config = self.config
@@ -305,6 +303,7 @@ class _Run:
     def _recover(self, good: dict[str, Snapshot]) -> None:
         strikes = self.state.strikes + 1
         if strikes >= MAX_STRIKES:
+            self.finish()
             raise TrainingDivergedError(
                 f"the loss was not finite in epoch {self.state.epoch + 1} for the third time, at "
                 f"learning rates down to {self.config.learning_rate * self.state.scale:g}; lower "

@@ -1,0 +1,87 @@
+"""Probabilities that mean what they say: one temperature for a model's posterior.
+
+Raw posteriors of flows saturate in many dimensions (Izmailov et al. 2020, section 6.1 and appendix
+G). Dividing the log-odds by a temperature repairs that and leaves the density p(x) as it is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+
+__all__ = ["expected_calibration_error", "fit_temperature", "reliability"]
+
+Floats = NDArray[np.float64]
+
+LOG_TEMPERATURE_RANGE = (-2.0, 6.0)
+
+
+def fit_temperature(log_joint: Floats, targets: Floats, weight: Floats) -> float:
+    """Return the T > 0 that minimizes the cross-entropy of ``softmax(log_joint / T)``.
+
+    Parameters
+    ----------
+    log_joint : ndarray of shape (n, C)
+        Nats; only differences within a row matter.
+    targets : ndarray of shape (n, C)
+        Class probabilities to agree with.
+    weight : ndarray of shape (n,)
+        Weights of the rows.
+
+    Returns
+    -------
+    float
+        Between exp(-2) and exp(6); 1.0 where there is nothing to fit.
+    """
+    if not len(log_joint) or log_joint.shape[1] < 2:
+        return 1.0
+
+    def loss(log_temperature: float) -> float:
+        log_posterior = log_softmax(log_joint * np.exp(-log_temperature), axis=1)
+        return -float(weight @ (targets * log_posterior).sum(1))
+
+    found = minimize_scalar(loss, bounds=LOG_TEMPERATURE_RANGE, method="bounded")
+    return float(np.exp(found.x))
+
+
+def reliability(
+    proba: Floats, codes: NDArray[np.int64], n_bins: int = 15
+) -> tuple[Floats, Floats, Floats]:
+    """Return what a reliability diagram shows.
+
+    Parameters
+    ----------
+    proba : ndarray of shape (n, C)
+        Predicted class probabilities.
+    codes : ndarray of shape (n,), int64
+        True classes.
+    n_bins : int, default=15
+        Bins of equal width over [0, 1], as in Guo et al. 2017.
+
+    Returns
+    -------
+    confidence, accuracy, share : ndarray of shape (n_bins,)
+        Mean confidence and accuracy of the rows in each bin (NaN in empty bins) and their share of
+        all rows.
+    """
+    confidence = proba.max(1)
+    right = (proba.argmax(1) == codes).astype(np.float64)
+    bins = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
+    count = np.bincount(bins, minlength=n_bins).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        mean_confidence = np.bincount(bins, weights=confidence, minlength=n_bins) / count
+        accuracy = np.bincount(bins, weights=right, minlength=n_bins) / count
+    return mean_confidence, accuracy, count / max(len(codes), 1)
+
+
+def expected_calibration_error(
+    proba: Floats, codes: NDArray[np.int64], n_bins: int = 15
+) -> float:
+    """Return the mean gap between confidence and accuracy over the bins (Guo et al. 2017, eq. 3).
+
+    Parameters are those of :func:`reliability`.
+    """
+    confidence, accuracy, share = reliability(proba, codes, n_bins)
+    return float(np.nansum(np.abs(confidence - accuracy) * share))

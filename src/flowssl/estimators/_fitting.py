@@ -1,0 +1,175 @@
+"""From canonical rows and a start to what the training loop takes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+
+from flowssl.estimators._rows import Rows
+from flowssl.preprocessing import Completion
+from flowssl.training import TrainingConfig, TrainingRows
+
+__all__ = ["Preparation", "component_means", "prepare", "training_config", "training_rows"]
+
+Floats = NDArray[np.float64]
+
+MIN_HELD_OUT = 20
+"""Unlabeled rows below which none is held out: a mean over fewer says nothing."""
+
+COPIES_WITH_HOLES = 4
+"""Random completions of each training row when rows have missing numbers or categories."""
+
+MIN_STEPS, MAX_STEPS = 800, 4000
+"""Optimizer steps of an automatic training: enough for small tables, bounded for large ones."""
+
+MIN_STEPS_PER_EPOCH = 20
+MAX_EPOCHS = 40
+PATIENCE = 10
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What training needs besides a model.
+
+    Attributes
+    ----------
+    z : ndarray of shape (n, D)
+        Distinct training rows in standardized units, holes filled by their typical values.
+    targets : ndarray of shape (n, C)
+        Soft labels; one-hot for labeled rows.
+    rows : Rows
+        The rows they belong to.
+    held_out : ndarray of shape (n,), bool
+        Unlabeled rows that are not trained on.
+    """
+
+    z: Floats
+    targets: Floats
+    rows: Rows
+    held_out: NDArray[np.bool_]
+
+
+def prepare(
+    completion: Completion, rows: Rows, posteriors: Floats, early_stopping: bool, seed: int
+) -> Preparation:
+    """Put the soft labels on the rows and hold a tenth of the unlabeled ones out."""
+    labeled = rows.labeled
+    targets = np.where(labeled[:, None], rows.one_hot(), posteriors)
+    unlabeled = np.flatnonzero(~labeled)
+    held_out = np.zeros(len(labeled), dtype=bool)
+    n_held_out = len(unlabeled) // 10
+    if early_stopping and n_held_out >= MIN_HELD_OUT:
+        held_out[np.random.default_rng(seed).choice(unlabeled, n_held_out, replace=False)] = True
+    return Preparation(completion.typical(rows.matrix), targets, rows, held_out)
+
+
+def training_rows(
+    completion: Completion, prepared: Preparation, seed: int
+) -> tuple[TrainingRows, TrainingRows]:
+    """Return the rows to train on and the rows to stop by.
+
+    The second are the held-out unlabeled rows and the labeled ones, or all rows where none is held
+    out. Rows with holes are trained on in several random completions.
+    """
+    rows, held_out = prepared.rows, prepared.held_out
+    rng = np.random.default_rng(seed)
+    has_holes = completion.has_holes(rows.matrix)
+    copies = [
+        completion.sampled(rows.matrix, rng) if has_holes else prepared.z
+        for _ in range(COPIES_WITH_HOLES if has_holes else 1)
+    ]
+    trained = np.flatnonzero(~held_out)
+    judged = np.flatnonzero(held_out | rows.labeled) if held_out.any() else trained
+    return (
+        _stack(prepared, [z[trained] for z in copies], trained),
+        _stack(prepared, [copies[0][judged]], judged),
+    )
+
+
+def _stack(prepared: Preparation, copies: list[Floats], index: NDArray[np.int64]) -> TrainingRows:
+    repeated = np.tile(index, len(copies))
+    weight = prepared.rows.weight / prepared.rows.weight.mean()
+    return TrainingRows(
+        torch.from_numpy(np.concatenate(copies)).float(),
+        torch.from_numpy(prepared.targets[repeated]).float(),
+        torch.from_numpy(prepared.rows.labeled[repeated]),
+        torch.from_numpy(weight[repeated]).float(),
+    )
+
+
+def training_config(
+    prepared: Preparation,
+    *,
+    max_epochs: int | str,
+    batch_size: int | str,
+    labeled_share: float | None,
+    learning_rate: float,
+    weight_decay: float,
+    noise: float,
+    early_stopping: bool,
+    seed: int,
+    device: str,
+) -> TrainingConfig:
+    """Resolve what is left to "auto" from the number of rows."""
+    n = int((~prepared.held_out).sum())
+    size = batch_size if isinstance(batch_size, int) else (256 if n < 20_000 else 512)
+    size = min(size, n)
+    steps = max(MIN_STEPS_PER_EPOCH, math.ceil(n / size))
+    if isinstance(max_epochs, int):
+        epochs = max_epochs
+    else:
+        epochs = min(MAX_EPOCHS, max(MIN_STEPS // steps, math.ceil(MAX_STEPS / steps)))
+    return TrainingConfig(
+        max_epochs=epochs,
+        steps_per_epoch=steps,
+        batch_size=size,
+        labeled_share=labeled_share,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        noise=noise,
+        patience=PATIENCE if early_stopping else epochs,
+        seed=seed,
+        device=device,
+    )
+
+
+def component_means(
+    latents: Floats, share: Floats, n_components: int, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Place the Gaussians of each class by weighted k-means.
+
+    Parameters
+    ----------
+    latents : ndarray of shape (n, D)
+        Latents of all rows.
+    share : ndarray of shape (n, C)
+        How much of each row belongs to each class.
+    n_components : int
+        Gaussians M in a class.
+    rng : Generator
+        Source of randomness.
+
+    Returns
+    -------
+    means : ndarray of shape (C, M, D)
+    weights : ndarray of shape (C, M)
+        Shares of the Gaussians in their class.
+    """
+    means, weights = [], []
+    for of_class in share.T:
+        if n_components == 1:
+            means.append((of_class @ latents / of_class.sum())[None])
+            weights.append(np.ones(1))
+            continue
+        clusters = KMeans(n_components, n_init=1, random_state=int(rng.integers(2**31 - 1)))
+        # Rows that hardly belong to a class still give k-means enough points to start from.
+        clusters.fit(latents, sample_weight=of_class + 1e-9 * of_class.max())
+        mass = np.bincount(clusters.labels_, weights=of_class, minlength=n_components)
+        means.append(clusters.cluster_centers_)
+        weights.append(mass / mass.sum())
+    return np.stack(means), np.stack(weights)

@@ -1,0 +1,182 @@
+"""Rows with holes: missing numbers and categories are integrated out of the density.
+
+A flow gives densities of complete rows of real numbers. A missing number is integrated over a
+Gaussian proposal given the rest of its row, and a category over the box of real numbers that stands
+for it; both by the same average over a few fixed draws. Rows without holes are exact.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import norm, qmc
+
+from flowssl.bijections import MonotonicSpline
+
+__all__ = ["CompletedRows", "Completion"]
+
+Floats = NDArray[np.float64]
+
+N_DRAWS = 16
+SHRINKAGE = 0.1
+PROPOSAL_VARIANCE = 1.5
+
+
+@dataclass(frozen=True)
+class CompletedRows:
+    """Draws of complete rows in standardized units.
+
+    Attributes
+    ----------
+    z : ndarray of shape (n, S, D)
+        S complete versions of each row.
+    log_weight : ndarray of shape (n, S)
+        What to add to the log-density of each version, nats: the log-derivative of the step from
+        the user's units, minus the log-density of the proposal that filled the holes.
+    """
+
+    z: Floats
+    log_weight: Floats
+
+
+class Completion:
+    """The step from an encoded table to complete rows in standardized units.
+
+    With ``x_o`` the observed and ``x_m`` the missing numbers of a row,
+    ``p(x_o, y) = E_q[p(x_o, x_m, y) / q(x_m | x_o)]``; the expectation is taken over 16 quasi-random
+    draws of a Gaussian ``q`` whose variance is widened by half, so that the ratio stays bounded for
+    nearly Gaussian data. For a category, ``P(c, y)`` is the integral of the density over the box
+    that stands for ``c`` (Theis et al. 2016), taken over 16 quasi-random points in it. Averages of
+    densities are unbiased; their logarithm is, on average, a lower bound that tightens with the
+    number of draws.
+
+    Parameters
+    ----------
+    spline : MonotonicSpline
+        Map of each column to standardized units.
+    widths : ndarray of shape (D,)
+        Width of each column's boxes; 0 for plain numbers.
+    covariance : ndarray of shape (D, D)
+        Covariance of the standardized columns, mean zero, for the proposal.
+    """
+
+    def __init__(self, spline: MonotonicSpline, widths: Floats, covariance: Floats) -> None:
+        self.spline = spline
+        self.widths = widths
+        self.covariance = covariance
+        # Scrambled Sobol points with a fixed seed: the same row has the same score every time.
+        points = qmc.Sobol(len(widths), seed=0).random(N_DRAWS) if len(widths) <= 21201 else None
+        if points is None:
+            points = np.random.default_rng(0).random((N_DRAWS, len(widths)))
+        self._uniform = points.clip(1e-6, 1 - 1e-6)
+
+    @classmethod
+    def fit(cls, matrix: Floats, widths: Floats) -> Completion:
+        """Fit the columns' maps and the proposal.
+
+        Parameters
+        ----------
+        matrix : ndarray of shape (n, D)
+            Encoded training rows; NaN for missing numbers, no constant column.
+        widths : ndarray of shape (D,)
+            Width of each column's boxes.
+        """
+        middle = matrix + widths / 2
+        spline = MonotonicSpline.fit(torch.from_numpy(middle))
+        z, _ = _columns(spline, middle)
+        observed = ~np.isnan(z)
+        z = np.where(observed, z, 0.0)
+        if observed.all():
+            pairs: Floats | float = float(len(z))
+        else:
+            pairs = np.maximum(observed.T.astype(float) @ observed, 1.0)
+        covariance = z.T @ z / pairs
+        covariance *= 1 - SHRINKAGE
+        covariance[np.diag_indices_from(covariance)] += SHRINKAGE
+        if not observed.all():  # pairwise counts can break positive definiteness
+            values, vectors = np.linalg.eigh(covariance)
+            covariance = (vectors * values.clip(1e-3)) @ vectors.T
+        return cls(spline, widths, covariance)
+
+    def has_holes(self, matrix: Floats) -> bool:
+        """Return whether any row needs more than one draw."""
+        return bool(self.widths.any() or np.isnan(matrix).any())
+
+    def typical(self, matrix: Floats) -> Floats:
+        """Fill holes by their conditional means and box centers; standardized units, (n, D)."""
+        z, _ = _columns(self.spline, matrix + self.widths / 2)
+        for rows, missing in _patterns(z):
+            mean, _ = self._proposal(z[rows], missing)
+            z[np.ix_(rows, missing)] = mean
+        return z
+
+    def filled(self, matrix: Floats) -> Floats:
+        """Fill missing numbers by their conditional means; the table's own units, (n, D)."""
+        missing = np.isnan(matrix)
+        if not missing.any():
+            return matrix
+        return np.where(missing, self.restore(self.typical(matrix)) - self.widths / 2, matrix)
+
+    def restore(self, z: Floats) -> Floats:
+        """Map standardized rows (n, D) back to the table's units."""
+        with torch.no_grad():
+            return self.spline.inverse(torch.from_numpy(np.ascontiguousarray(z))).numpy()
+
+    def sampled(self, matrix: Floats, rng: np.random.Generator) -> Floats:
+        """Fill each hole by one random draw; standardized units, (n, D)."""
+        uniform = rng.random(matrix.shape)
+        z, _ = _columns(self.spline, matrix + self.widths * uniform)
+        for rows, missing in _patterns(z):
+            mean, factor = self._proposal(z[rows], missing)
+            z[np.ix_(rows, missing)] = mean + rng.standard_normal(mean.shape) @ factor.T
+        return z
+
+    def completed(self, matrix: Floats) -> CompletedRows:
+        """Return the fixed draws by which densities are integrated over the holes."""
+        if not self.has_holes(matrix):
+            z, log_derivative = _columns(self.spline, matrix)
+            return CompletedRows(z[:, None], log_derivative.sum(1, keepdims=True))
+        n, dim = matrix.shape
+        points = matrix[:, None] + self.widths * self._uniform
+        flat, log_derivative = _columns(self.spline, points.reshape(-1, dim))
+        z = flat.reshape(n, N_DRAWS, dim)
+        log_weight = np.nansum(log_derivative, axis=1).reshape(n, N_DRAWS)
+        noise = norm.ppf(self._uniform)
+        for rows, missing in _patterns(z[:, 0]):
+            mean, factor = self._proposal(z[rows, 0], missing)
+            factor = factor * math.sqrt(PROPOSAL_VARIANCE)
+            draws = noise[:, missing]
+            z[np.ix_(rows, np.arange(N_DRAWS), missing)] = mean[:, None] + draws @ factor.T
+            log_q = norm.logpdf(draws).sum(1) - np.log(factor.diagonal()).sum()
+            log_weight[rows] -= log_q
+        return CompletedRows(z, log_weight)
+
+    def _proposal(self, z: Floats, missing: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """Return the conditional means (n, M) and the Cholesky factor (M, M) of missing columns."""
+        observed = np.setdiff1d(np.arange(z.shape[1]), missing)
+        cross = self.covariance[np.ix_(missing, observed)]
+        gain = np.linalg.solve(self.covariance[np.ix_(observed, observed)], cross.T).T
+        covariance = self.covariance[np.ix_(missing, missing)] - gain @ cross.T
+        return z[:, observed] @ gain.T, np.linalg.cholesky(covariance)
+
+
+def _columns(spline: MonotonicSpline, matrix: Floats) -> tuple[Floats, Floats]:
+    """Map each number, NaN to NaN; returns latents and log-derivatives, both (n, D)."""
+    with torch.no_grad():
+        z, log_derivative = spline.columns(torch.from_numpy(np.ascontiguousarray(matrix)))
+    return z.numpy(), log_derivative.numpy()
+
+
+def _patterns(z: Floats) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Group rows by which of their columns are missing: (rows, missing columns) of each group."""
+    missing = np.isnan(z)
+    rows = np.flatnonzero(missing.any(1))
+    if not len(rows):
+        return []
+    patterns, group = np.unique(missing[rows], axis=0, return_inverse=True)
+    group = group.ravel()
+    return [(rows[group == i], np.flatnonzero(pattern)) for i, pattern in enumerate(patterns)]
