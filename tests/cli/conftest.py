@@ -27,8 +27,9 @@ def standin() -> ModuleType:
 @pytest.fixture
 def use_standin(standin: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     source = Path(standin.__file__).read_text()
-    monkeypatch.setattr(flowssl, "FlowGMMClassifier", standin.FlowGMMClassifier, raising=False)
-    monkeypatch.setattr(flowssl, "load", standin.load, raising=False)
+    # Not setattr, which would first import what it replaces.
+    monkeypatch.setitem(vars(flowssl), "FlowGMMClassifier", standin.FlowGMMClassifier)
+    monkeypatch.setitem(vars(flowssl), "load", standin.load)
     monkeypatch.setattr("flowssl.cli.options._source", lambda module: source)
 
 

@@ -33,11 +33,11 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
     early, other : bool, default=True
         Two switches
         over two lines.
-    class_prior : array-like of shape (n_classes,), default=None
-        Probabilities of the classes.
+    class_prior : {"uniform"}, array-like of shape (n_classes,) or None, default=None
+        Probabilities of the classes. "uniform": equal ones.
     unlabeled_value : object, default="auto"
         What marks an unlabeled row.
-    checkpoint : str, default=None
+    checkpoint : path or None, default=None
         File of the training's checkpoint.
     warm_start : bool, default=False
         Go on from the last fit.
@@ -59,9 +59,9 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
         kind: Kind | int = "good",
         early: bool = True,
         other: bool = True,
-        class_prior: npt.ArrayLike | None = None,
+        class_prior: npt.ArrayLike | str | None = None,
         unlabeled_value: object = "auto",
-        checkpoint: str | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         warm_start: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
@@ -91,7 +91,7 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
         )
         self.n_labeled_, self.n_unlabeled_ = int(rows.sum()), int((~rows).sum())
         self.baseline_label_log_likelihood_, self.label_log_likelihood_ = -0.5, -0.25
-        self.used_unlabeled_ = True
+        self.used_unlabeled_, self.interrupted_ = True, False
         self._end()
         return self
 
@@ -109,6 +109,7 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
                 os.kill(os.getpid(), signal.SIGINT)
                 time.sleep(5)
             except KeyboardInterrupt:
+                self.interrupted_ = True
                 return
         if self.checkpoint is not None:
             Path(self.checkpoint).unlink()
@@ -137,9 +138,13 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
         return -self.score_samples(X)
 
     def sample(
-        self, n_samples: int, y: object = None, temperature: float = 1.0
+        self,
+        n_samples: int,
+        y: object = None,
+        temperature: float = 1.0,
+        random_state: int | None = None,
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.generic]]:
-        rng = np.random.default_rng(self.random_state)
+        rng = np.random.default_rng(random_state)
         codes = rng.integers(len(self.classes_), size=n_samples)
         if y is not None:
             codes[:] = self.classes_.tolist().index(y)

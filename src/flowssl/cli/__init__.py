@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
 _BROKEN_PIPE = 141  # 128 + SIGPIPE
 _HOMES = {
     "fit": "training",
@@ -67,7 +67,7 @@ def _run(arguments: argparse.Namespace) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        return _fail("interrupted.", _INTERRUPTED)
+        return _fail("interrupted.", 130)  # 128 + SIGINT
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE

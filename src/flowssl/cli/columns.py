@@ -56,7 +56,7 @@ def require_column(table: pa.Table, name: str, option: str) -> None:
 
 def choose_features(
     table: pa.Table, target: str, features: Sequence[str] | None, drop: Sequence[str] | None
-) -> tuple[pa.Table, list[str]]:
+) -> pa.Table:
     """Select the columns to learn from.
 
     Parameters
@@ -70,16 +70,14 @@ def choose_features(
 
     Returns
     -------
-    table : pyarrow.Table
+    pyarrow.Table
         The features, in the order of `features` or of the file.
-    empty : list of str
-        Columns left out because they hold no value at all.
 
     Raises
     ------
     DataError
-        If a name is not there, the target is among the features, a column holds something other
-        than numbers and text, or no column is left.
+        If a name is not there, the target is among the features, a column holds lists, times of
+        day or the like, or no column is left.
     """
     for name in features or ():
         require_column(table, name, "--features")
@@ -89,13 +87,11 @@ def choose_features(
         raise DataError(f"--features: {target!r} is the target; it cannot also be a feature.")
     left_out = {target, *(drop or ())}
     chosen = [name for name in features or table.column_names if name not in left_out]
-    empty = [name for name in chosen if table.column(name).null_count == table.num_rows]
-    chosen = [name for name in chosen if name not in empty]
     if not chosen:
         raise DataError(
             f"no column is left to learn from; the file has: {', '.join(table.column_names)}."
         )
-    return _usable(table.select(chosen)), empty
+    return _checked(table.select(chosen))
 
 
 def matching_features(
@@ -126,7 +122,7 @@ def matching_features(
                 f"the model was fitted on {width} columns without names and the file has "
                 f"{table.num_columns}; choose them in the model's order with --features."
             )
-        return _usable(table)
+        return _checked(table)
     if len(wanted) != width:
         raise DataError(f"--features: {len(wanted)} columns for a model that wants {width}.")
     missing = [name for name in wanted if name not in table.column_names]
@@ -135,7 +131,7 @@ def matching_features(
             f"the file lacks {len(missing)} of the model's {width} columns, "
             f"{missing[0]!r} first; {_hint(missing[0], table)}"
         )
-    selected = _usable(table.select(wanted))
+    selected = _checked(table.select(wanted))
     return selected if names is None else selected.rename_columns(list(names))
 
 
@@ -224,23 +220,18 @@ def looks_missing(classes: Sequence[object]) -> list[str]:
     return [c for c in classes if isinstance(c, str) and c.strip().lower() in _MISSING_MARKS]
 
 
-def _usable(table: pa.Table) -> pa.Table:
-    """Check the types of the features; give decimals and empty columns as numbers."""
+def _checked(table: pa.Table) -> pa.Table:
+    """Give the table back if its columns hold what the estimators can take."""
     import pyarrow as pa
 
-    fields = []
     for field in table.schema:
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        if pa.types.is_null(kind) or pa.types.is_decimal(kind) or pa.types.is_float16(kind):
-            fields.append(pa.field(field.name, pa.float64()))
-        elif _is_numeric(kind) or _is_text(kind):
-            fields.append(field)
-        else:
+        if pa.types.is_nested(kind) or pa.types.is_time(kind) or pa.types.is_binary(kind):
             raise DataError(
-                f"column {field.name!r} holds {kind}, neither numbers nor text; "
+                f"column {field.name!r} holds {kind}, neither numbers, text nor dates; "
                 f"turn it into numbers or leave it out with --drop {field.name}."
             )
-    return table.cast(pa.schema(fields))
+    return table
 
 
 def _is_numeric(kind: pa.DataType) -> bool:

@@ -61,9 +61,7 @@ def sample(arguments: argparse.Namespace, console: Console) -> int:
         check_writable(arguments.output)
     estimator = flowssl.load(arguments.model)
     label = None if arguments.label is None else named_label(estimator, arguments.label)
-    if arguments.random_state is not None:
-        estimator.set_params(random_state=arguments.random_state)
-    X, y = estimator.sample(arguments.number, y=label, temperature=arguments.temperature)
+    X, y = estimator.sample(arguments.number, label, arguments.temperature, arguments.random_state)
     _write(_sample_table(estimator, X, y), arguments.output, console)
     return 0
 

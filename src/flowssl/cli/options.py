@@ -24,6 +24,16 @@ __all__ = ["Parameter", "add_options", "chosen_options", "read_parameters"]
 _LEFT_OUT = ("warm_start",)
 # Options whose text only the data can turn into a value (see `columns.typed_marker`).
 _KEPT_AS_TEXT = ("unlabeled_value",)
+# Where the command has another default than the estimator.
+_DEFAULTS_HERE = {"checkpoint": "MODEL.checkpoint", "verbose": "1"}
+_METAVARS = {
+    "bool": "BOOL",
+    "int": "INT",
+    "float": "FLOAT",
+    "str": "NAME",
+    "path": "FILE",
+    "list": "A,B,...",
+}
 _PREFIX = "parameter_"
 _Value = bool | int | float | str | list[float] | None
 
@@ -41,10 +51,10 @@ class Parameter:
     summary : str
         First sentence of its description in the docstring.
     kinds : tuple of str
-        What it accepts, among ``"bool"``, ``"int"``, ``"float"``, ``"str"``, ``"None"`` and
-        ``"list"``; other types cannot be typed into a shell and are not listed.
+        What it accepts, among ``"bool"``, ``"int"``, ``"float"``, ``"str"``, ``"path"``,
+        ``"None"`` and ``"list"``; other types cannot be typed into a shell and are not listed.
     choices : tuple
-        The values of its ``Literal`` types.
+        The values of its ``Literal`` types, or the quoted words of its type in the docstring.
     """
 
     name: str
@@ -62,8 +72,7 @@ class Parameter:
     def metavar(self) -> str:
         """What to put after the option, as the help shows it."""
         names = [str(choice) for choice in self.choices]
-        names += [kind.upper() for kind in self.kinds if kind not in ("None", "list")]
-        names += ["A,B,..."] if "list" in self.kinds else []
+        names += [_METAVARS[kind] for kind in self.kinds if kind != "None"]
         names += ["none"] if "None" in self.kinds else []
         return "|".join(names) or "VALUE"
 
@@ -112,18 +121,18 @@ def read_parameters(
     constructor = next(
         n for n in scope.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"
     )
-    summaries = _summaries(ast.get_docstring(scope) or "")
+    described = _described(ast.get_docstring(scope) or "")
     arguments = constructor.args
-    return tuple(
-        Parameter(
-            argument.arg,
-            ast.unparse(default) if default is not None else "",
-            summaries.get(argument.arg, ""),
-            *_accepted(argument.annotation, aliases),
-        )
-        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-        if argument.arg not in _LEFT_OUT
-    )
+    parameters = []
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        kinds, choices = _accepted(argument.annotation, aliases)
+        type_, summary = described.get(argument.arg, ("", ""))
+        if not choices and (named := tuple(re.findall(r'"([^"]*)"', type_))):
+            # `str` in the signature, and in the docstring which ones.
+            kinds, choices = tuple(kind for kind in kinds if kind != "str"), named
+        shown = ast.unparse(default) if default is not None else ""
+        parameters.append(Parameter(argument.arg, shown, summary, kinds, choices))
+    return tuple(p for p in parameters if p.name not in _LEFT_OUT)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -133,7 +142,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     for parameter in read_parameters():
         summary = parameter.summary.replace("%", "%%")
-        text = f"{summary} (default: {parameter.default})" if parameter.default else summary
+        text = f"{summary} (default: {_DEFAULTS_HERE.get(parameter.name, parameter.default)})"
         if parameter.kinds == ("bool",):
             group.add_argument(
                 parameter.option,
@@ -202,27 +211,32 @@ def _accepted(
             pending.insert(0, aliases[node.id])
         elif isinstance(node, ast.Name) and node.id in ("bool", "int", "float", "str"):
             kinds.append(node.id)
+        elif ast.unparse(node).startswith("os.PathLike"):
+            kinds = [kind for kind in kinds if kind != "str"] + ["path"]
         elif re.search(r"Sequence|list|tuple|ArrayLike", ast.unparse(node)):
             kinds.append("list")
     return tuple(dict.fromkeys(kinds)), tuple(dict.fromkeys(choices))
 
 
-def _summaries(docstring: str) -> dict[str, str]:
-    """Give the first sentence for each name of the ``Parameters`` section."""
+def _described(docstring: str) -> dict[str, tuple[str, str]]:
+    """Give the type, without the default, and the summary of each parameter."""
     section = re.search(
         r"^Parameters\n-+\n(?P<body>.*?)(?=^\w[\w ]*\n-+\n|\Z)", docstring, re.M | re.S
     )
     entries = re.findall(
-        r"^(?P<names>\w[\w, ]*?) ?:.*\n(?P<text>(?:[ \t]+\S.*\n|[ \t]*\n)*)",
+        r"^(?P<names>\w[\w, ]*?) ?:(?P<type>.*)\n(?P<text>(?:[ \t]+\S.*\n|[ \t]*\n)*)",
         f"{section['body']}\n" if section else "",
         re.M,
     )
     return {
-        name.strip(): _first_sentence(text) for names, text in entries for name in names.split(",")
+        name.strip(): (type_.split("default=")[0], _first_sentence(text))
+        for names, type_, text in entries
+        for name in names.split(",")
     }
 
 
 def _first_sentence(text: str) -> str:
+    """Cut the text after its first sentence and the ones that explain quoted choices."""
     paragraph = " ".join(text.strip().split("\n\n")[0].split())
     sentence = re.split(r"(?<=[.!?]) +(?=[A-Z`])", paragraph)[0]
     return re.sub(r":\w+:(?=`)|`", "", sentence).rstrip(".:")
@@ -244,5 +258,6 @@ _READERS: dict[str, Callable[[str], _Value]] = {
     "int": int,
     "float": float,
     "list": _numbers,
+    "path": str,
     "str": str,
 }

@@ -51,11 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def command(name: str, summary: str, details: str = "") -> argparse.ArgumentParser:
-        sub: argparse.ArgumentParser = commands.add_parser(
-            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {details}".strip()
-        )
-        _add_common(sub, default=argparse.SUPPRESS)
-        return sub
+        description = f"{summary[0].upper()}{summary[1:]}. {details}".strip()
+        return commands.add_parser(name, help=summary, description=description)
 
     _add_fit(
         command(
@@ -88,6 +85,8 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "-o", "--output", metavar="DIR", default="demo", help="directory to write (default: demo)"
     )
+    for sub in commands.choices.values():
+        _add_common(sub, default=argparse.SUPPRESS)
     return parser
 
 
@@ -102,6 +101,7 @@ def _add_common(parser: argparse.ArgumentParser, default: bool | str) -> None:
 
 
 def _add_fit(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "%(prog)s DATA --target COLUMN -o MODEL [options]"  # all of them take 14 lines
     parser.add_argument("data", metavar="DATA", help=_DATA)
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column of labels")
     _add_column_choice(parser, "columns to learn from (default: all but the target)")
@@ -115,11 +115,6 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         "--resume",
         action="store_true",
         help="continue an interrupted fit of the same data with the same options",
-    )
-    parser.add_argument(
-        "--no-checkpoint",
-        action="store_true",
-        help="write no checkpoint (default: MODEL.checkpoint, removed when fit ends)",
     )
     add_options(parser)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-import signal
 import time
 from collections import Counter
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +26,6 @@ from flowssl.tables import read_table
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
-    from types import FrameType
 
     import numpy as np
     import numpy.typing as npt
@@ -39,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["INTERRUPTED", "check_directory", "fit", "summary"]
 
-INTERRUPTED = 128 + signal.SIGINT  # the exit code, as shells have it
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 _SHOWN_CLASSES = 10
 
@@ -55,11 +52,10 @@ def fit(arguments: argparse.Namespace, console: Console) -> int:
     options: dict[str, object] = {"verbose": 0 if console.quiet else 1, **chosen_options(arguments)}
     if marker != "auto":
         options["unlabeled_value"] = marker
-    checkpoint = _checkpoint(arguments, options.pop("checkpoint", None))
-    estimator = flowssl.FlowGMMClassifier(checkpoint=checkpoint, **options)
+    checkpoint = _checkpoint(arguments, options.pop("checkpoint", _default_checkpoint(arguments)))
+    estimator = flowssl.FlowGMMClassifier().set_params(checkpoint=checkpoint, **options)
     started = time.perf_counter()
-    with _noted_interrupts() as interrupts:
-        estimator.fit(X, y)
+    estimator.fit(X, y)
     seconds = time.perf_counter() - started
     estimator.save(arguments.output)
     if arguments.report:
@@ -67,13 +63,13 @@ def fit(arguments: argparse.Namespace, console: Console) -> int:
 
         write_report(estimator, X, y, arguments.report)
     console.facts([*summary(estimator, X.num_rows), *_outcome(arguments, seconds)])
-    if interrupts:
+    if estimator.interrupted_:
         can_resume = checkpoint is not None and Path(checkpoint).exists()
         console.remark(
             f"interrupted: {arguments.output} holds the best model so far"
             + ("; the same command with --resume goes on from here." if can_resume else ".")
         )
-        return int(INTERRUPTED)
+        return INTERRUPTED
     return 0
 
 
@@ -113,33 +109,13 @@ def check_directory(path: str | None) -> None:
         raise DataError(f"{path}: there is no directory {Path(path).parent}; create it first.")
 
 
-@contextmanager
-def _noted_interrupts() -> Iterator[list[int]]:
-    """Note each Ctrl-C, which the estimator answers by ending early with the best model so far."""
-    noted: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        noted.append(number)
-        signal.default_int_handler(number, frame)
-
-    previous = signal.signal(signal.SIGINT, note)
-    try:
-        yield noted
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
 def _read(
     arguments: argparse.Namespace, console: Console
 ) -> tuple[pa.Table, npt.NDArray[np.generic], object]:
     table = read_table(arguments.data)
     target = arguments.target
     require_column(table, target, "--target")
-    X, empty = choose_features(
-        table, target, split_names(arguments.features), split_names(arguments.drop)
-    )
-    if empty:
-        console.remark(f"left out, since they hold no value: {', '.join(empty)}")
+    X = choose_features(table, target, split_names(arguments.features), split_names(arguments.drop))
     y = labels(table, target)
     marker = typed_marker(str(chosen_options(arguments).get("unlabeled_value", "auto")), y)
     y = mark_unlabeled(y, marker)
@@ -158,21 +134,33 @@ def _read(
     return X, y, marker
 
 
+def _default_checkpoint(arguments: argparse.Namespace) -> str:
+    return f"{arguments.output}.checkpoint"
+
+
 def _checkpoint(arguments: argparse.Namespace, chosen: object) -> str | None:
-    """Find where the checkpoint goes, and make sure that it starts or continues as asked."""
-    if arguments.no_checkpoint:
-        if arguments.resume or chosen is not None:
-            raise DataError("--no-checkpoint goes neither with --resume nor with --checkpoint.")
+    """Make sure that there is a checkpoint to resume from, or none to mistake for this fit's."""
+    if chosen is None:
+        if arguments.resume:
+            raise DataError("--resume needs a checkpoint; leave --checkpoint none out.")
         return None
-    path = Path(str(chosen)) if chosen is not None else Path(f"{arguments.output}.checkpoint")
+    path = Path(str(chosen))
     check_directory(str(path))
     if arguments.resume and not path.exists():
         raise DataError(f"--resume: there is no checkpoint {path}; leave --resume out to start.")
     if not arguments.resume and path.exists():
-        if chosen is not None:  # only a name of our own making is safe to delete
+        if str(path) != _default_checkpoint(arguments):  # not ours to delete
             raise DataError(f"{path} exists; add --resume to continue from it, or delete it.")
-        path.unlink()
+        for left_over in (path, *_of_further_flows(path)):
+            left_over.unlink()
     return str(path)
+
+
+def _of_further_flows(checkpoint: Path) -> list[Path]:
+    """List the checkpoints of the second and later flows: CHECKPOINT.1, CHECKPOINT.2, ..."""
+    siblings = checkpoint.parent.iterdir()
+    pattern = re.escape(checkpoint.name) + r"\.\d+"
+    return [sibling for sibling in siblings if re.fullmatch(pattern, sibling.name)]
 
 
 def _outcome(arguments: argparse.Namespace, seconds: float) -> list[tuple[str, str]]:

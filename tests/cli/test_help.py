@@ -1,0 +1,108 @@
+import inspect
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import flowssl
+from flowssl.cli import main
+from flowssl.cli.console import Console
+from flowssl.cli.options import read_parameters
+
+Run = Callable[..., tuple[int, str, str]]
+COMMANDS = ("fit", "predict", "score", "sample", "evaluate", "info", "report", "demo")
+HEAVY = ("torch", "sklearn", "pandas", "polars", "scipy", "matplotlib", "pyarrow", "numpy", "rich")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from flowssl.cli import main\n"
+        f"for arguments in [[], *([c] for c in {COMMANDS!r})]:\n"
+        "    assert main([*arguments, '--help']) == 0\n"
+        "assert main(['--version']) == 0\n"
+        f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stderr == ""
+    assert run.stdout.splitlines()[-1] == "heavy: []"
+    assert f"flowssl {flowssl.__version__}" in run.stdout
+    for command in COMMANDS:
+        assert f"usage: flowssl {command} " in run.stdout
+
+
+def test_info_on_a_terminal_needs_no_torch(model: str) -> None:
+    code = (
+        "import sys\n"
+        "from flowssl.cli import main\n"
+        f"assert main(['info', {str(Path(model).resolve())!r}]) == 0\n"
+        "print('torch' in sys.modules, 'sklearn' in sys.modules)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "False False"
+
+
+@pytest.mark.parametrize(
+    ("option", "metavar", "sentence"),
+    [
+        ("--smoothing", "FLOAT", "Share of the largest variance that is added to all (default:"),
+        ("--kind", "good|slow|broken|wrong|stopped|INT", "How fit ends, in 100 % of cases (def"),
+        ("--early, --no-early", "", "Two switches over two lines (default: True)"),
+        ("--other, --no-other", "", "Two switches over two lines (default: True)"),
+        (
+            "--class-prior",
+            "uniform|A,B,...|none",
+            'Probabilities of the classes. "uniform": equal ones (d',
+        ),
+        ("--unlabeled-value", "VALUE", "What marks an unlabeled row (default: 'auto')"),
+        ("--checkpoint", "FILE|none", "File of the training's checkpoint (default: MODEL.c"),
+        ("--random-state", "INT|none", "Seed (default: None)"),
+        ("--verbose", "INT", "How much to tell (default: 1)"),
+    ],
+)
+def test_each_parameter_has_an_option_with_its_first_sentence(
+    run: Run, option: str, metavar: str, sentence: str
+) -> None:
+    code, out, err = run("fit", "--help")
+    assert (code, err) == (0, "")
+    words = " ".join(out.split())  # argparse breaks the line after a long option
+    assert f" {option} {metavar}".rstrip() + f" {sentence}" in words
+    assert "--warm-start" not in out
+
+
+def test_the_source_and_the_imported_class_agree() -> None:
+    found = {p.name: p for p in read_parameters()}
+    signature = inspect.signature(flowssl.FlowGMMClassifier)
+    assert {*found, "warm_start"} == set(signature.parameters)
+    for name, parameter in found.items():
+        assert eval(parameter.default) == signature.parameters[name].default
+        assert parameter.summary, name
+        assert parameter.kinds or parameter.choices or name == "unlabeled_value", name
+
+
+class _Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_tables_are_plain_in_a_pipe_and_drawn_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [("[red]a", "1"), ("b", "22")]
+    Console().table(("name", "rows"), rows, "title")
+    assert capsys.readouterr().out == "title\nname    rows\n[red]a     1\nb         22\n"
+    terminal = _Tty()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    Console().table(("name", "rows"), rows, "title")
+    Console(quiet=True).table(("name", "rows"), rows, "title")
+    drawn = terminal.getvalue()
+    assert drawn.count("[red]a") == 1
+    assert "─" in drawn
+
+
+def test_no_command_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"flowssl {flowssl.__version__}\n"
