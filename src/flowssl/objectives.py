@@ -21,13 +21,13 @@ __all__ = [
     "Consistency",
     "CrossEntropy",
     "ExpectationMaximization",
+    "FeatureDropout",
+    "GaussianNoise",
     "Likelihood",
     "Objective",
     "Perturbation",
     "SoftLabelLikelihood",
     "Term",
-    "feature_dropout",
-    "gaussian_noise",
 ]
 
 
@@ -88,8 +88,18 @@ class Term(ABC):
         """Return the loss of rows that are not trained on, shape (n,), by which to stop early."""
         return self.losses(batch, log_joint, ())
 
-    def before_step(self, model: JointModel, x: Tensor, step: int) -> None:
-        """Look at the model and all training rows before a step; most terms need not."""
+    def before_step(  # noqa: B027  # a hook, not a duty
+        self, model: JointModel, x: Tensor, step: int
+    ) -> None:
+        """Look at the model and all training rows before a step; most terms need not.
+
+        ``step`` counts from 0 in each epoch: what a term keeps never reaches into the next one.
+        """
+
+    def __repr__(self) -> str:
+        """Show the settings; equal terms give equal text in every process."""
+        settings = {k: v for k, v in vars(self).items() if isinstance(v, int | float)}
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in settings.items())})"
 
 
 class Likelihood(Term):
@@ -133,8 +143,10 @@ class CrossEntropy(Term):
 
     def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
         """Return the loss of each row, shape (n,)."""
-        losses = -(batch.targets * log_joint.log_softmax(1)).sum(1)
-        return losses * batch.labeled if self.labeled_only else losses
+        targets = batch.targets
+        if self.labeled_only:
+            targets = torch.where(batch.labeled[:, None], targets, 0.0)
+        return -(targets * log_joint.log_softmax(1)).sum(1)
 
 
 class ExpectationMaximization(Term):
@@ -148,7 +160,8 @@ class ExpectationMaximization(Term):
     weight : float, default=1.0
         Factor of the term.
     refresh : int, default=1
-        Steps between two E-steps over all training rows.
+        Steps between two E-steps over all training rows. Every epoch begins with one, so that a
+        training that is repeated or resumed from an epoch's end goes the same way.
     """
 
     def __init__(self, weight: float = 1.0, *, refresh: int = 1) -> None:
@@ -164,7 +177,9 @@ class ExpectationMaximization(Term):
         if self.refresh > 1 and (step % self.refresh == 0 or self._responsibilities is None):
             training = model.training
             model.eval()
-            self._responsibilities = torch.cat([model(rows).softmax(1) for rows in x.split(4096)])
+            self._responsibilities = torch.cat(
+                [model(rows).softmax(1) for rows in torch.split(x, 4096)]
+            )
             model.train(training)
 
     def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
@@ -218,14 +233,26 @@ Perturbation = Callable[[Tensor], Tensor]
 training loop seeds for each epoch and hands back untouched."""
 
 
-def gaussian_noise(std: float) -> Perturbation:
-    """Return the perturbation that adds N(0, std^2) noise, in standardized units."""
-    return lambda x: x + std * torch.randn_like(x)
+@dataclass(frozen=True)
+class GaussianNoise:
+    """The perturbation that adds N(0, std^2) noise, in standardized units."""
+
+    std: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return noisy rows (n, D)."""
+        return x + self.std * torch.randn_like(x)
 
 
-def feature_dropout(probability: float) -> Perturbation:
-    """Return the perturbation that sets each number to 0, its column's mean, at random."""
-    return lambda x: x * (torch.rand_like(x) >= probability)
+@dataclass(frozen=True)
+class FeatureDropout:
+    """The perturbation that sets each number to 0, its column's mean, with a probability."""
+
+    probability: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return rows (n, D) with some numbers dropped."""
+        return x * (torch.rand_like(x) >= self.probability)
 
 
 class Objective:
@@ -239,11 +266,18 @@ class Objective:
         What to add up.
     perturb : callable, optional
         Makes the copies that :class:`Consistency` looks at; required by it.
+
+    Raises
+    ------
+    ValueError
+        If there is no term, or a term looks at copies and nothing makes them.
     """
 
     def __init__(self, terms: Sequence[Term], perturb: Perturbation | None = None) -> None:
         self.terms = tuple(terms)
         self.perturb = perturb
+        if not self.terms:
+            raise ValueError("an objective needs at least 1 term, got 0")
         self.n_views = max(term.n_views for term in self.terms)
         if self.n_views and perturb is None:
             raise ValueError("a consistency term needs a perturbation")
@@ -270,7 +304,11 @@ class Objective:
             total = total + term.weight * (batch.weight * losses).sum()
         return total
 
+    def __repr__(self) -> str:
+        """Show the terms; equal objectives give equal text in every process."""
+        return f"Objective({list(self.terms)}, perturb={self.perturb})"
+
     def before_step(self, model: JointModel, x: Tensor, step: int) -> None:
-        """Let every term prepare for a step."""
+        """Let every term prepare for a step, the ``step``-th of its epoch."""
         for term in self.terms:
             term.before_step(model, x, step)

@@ -172,7 +172,8 @@ class LowRank(Covariance):
         projected = torch.linalg.solve_triangular(cholesky, offset, upper=False)
         squared = _scaled_distances(z, means, self.log_scale) - projected.square().sum(1).T
         log_det = self.log_scale.sum(1) + cholesky.diagonal(dim1=1, dim2=2).log().sum(1)
-        return -0.5 * (squared + self.dim * LOG_2PI) - log_det
+        log_prob: Tensor = -0.5 * (squared + self.dim * LOG_2PI) - log_det
+        return log_prob
 
     def color(self, noise: Tensor, component: Tensor) -> Tensor:
         """Multiply by ``S (I + W W^T)^1/2`` with S the scales and W = S^-1 V, one SVD of W."""

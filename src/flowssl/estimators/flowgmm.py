@@ -21,11 +21,11 @@ from flowssl.objectives import (
     Consistency,
     CrossEntropy,
     ExpectationMaximization,
+    GaussianNoise,
     Likelihood,
     Objective,
     SoftLabelLikelihood,
     Term,
-    gaussian_noise,
 )
 
 __all__ = ["FlowGMMClassifier"]
@@ -276,7 +276,7 @@ class FlowGMMClassifier(FlowClassifier):
             terms.append(CrossEntropy(weight, labeled_only=not soft))
         if self.consistency_weight:
             terms.append(Consistency(model.classes.log_prior, self.consistency_weight))
-        return Objective(terms, gaussian_noise(self.consistency_noise))
+        return Objective(terms, GaussianNoise(self.consistency_noise))
 
     def _blank_model(self, dim: int, n_classes: int) -> JointModel:
         flow = build_flow(

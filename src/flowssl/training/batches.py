@@ -72,9 +72,7 @@ class TrainingRows:
                 (1 - labeled_share) / of_unlabeled.clamp_min(tiny),
             )
             weight = weight * share
-        return Batch(
-            self.x[index], self.targets[index], labeled, weight / weight.sum(), index
-        )
+        return Batch(self.x[index], self.targets[index], labeled, weight / weight.sum(), index)
 
     def batches(
         self,

@@ -56,10 +56,12 @@ class LoopState:
 
 def fingerprint(parts: Mapping[str, Tensor], settings: str) -> str:
     """Return a SHA-256 of data and settings, so that no checkpoint continues another run."""
+    # Names and shapes go in too: the same bytes can be cut in more than one way.
     digest = hashlib.sha256(settings.encode())
     for name in sorted(parts):
-        digest.update(name.encode())
-        digest.update(parts[name].detach().cpu().contiguous().numpy().tobytes())
+        array = parts[name].detach().cpu().contiguous().numpy()
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 
@@ -100,4 +102,4 @@ def read_checkpoint(path: Path, identity: str) -> tuple[LoopState, dict[str, Sna
     for key, array in file.tensors.items():
         group, _, name = key.partition("/")
         groups.setdefault(group, {})[name] = torch.from_numpy(array.copy())
-    return LoopState(**loop), groups  # type: ignore[arg-type]  # checked by the file's checksum
+    return LoopState(**loop), groups  # written by write_checkpoint: the checksum fits

@@ -12,8 +12,9 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
@@ -138,7 +139,8 @@ def train(
     config : TrainingConfig
         How to train.
     checkpoint : Path, optional
-        File to write after each epoch and, if it exists, to continue from.
+        File to write after each epoch and, if it exists, to continue from. The model must then be
+        the untrained one with which that training began.
     show_progress : bool, default=False
         Whether to show a progress bar on a terminal.
 
@@ -148,11 +150,18 @@ def train(
 
     Raises
     ------
+    ValueError
+        If there are no rows to train on or none to stop by.
     TrainingDivergedError
         If the loss is not finite for a third time after the rate was halved twice.
     ModelFileError
         If the checkpoint is damaged or belongs to another run.
     """
+    if not len(rows) or not len(held_out):
+        raise ValueError(
+            f"training needs rows to learn from and rows to stop by, got {len(rows)} and "
+            f"{len(held_out)}; with few rows both may be the same"
+        )
     run = _Run(model, objective, rows, held_out, config, checkpoint)
     interrupted = False
     with Progress(config.max_epochs, show_progress) as progress:
@@ -164,7 +173,8 @@ def train(
         except KeyboardInterrupt:
             logger.warning("interrupted: keeping the best of %d epochs", run.state.epoch)
             interrupted = True
-    run.finish()
+        finally:
+            run.finish()
     return TrainingResult(run.state.history, run.state.best_epoch, interrupted)
 
 
@@ -190,19 +200,24 @@ class _Run:
         optimizer = torch.optim.AdamW(
             _decayed_apart(self.inner, config.weight_decay), lr=config.learning_rate, fused=True
         )
-        compiled = torch.compile(self.inner) if config.compile else self.inner
+        # torch.compile is typed as returning a function.
+        compiled = cast(JointModel, torch.compile(self.inner)) if config.compile else self.inner
         self.model, self.optimizer = self.fabric.setup(compiled, optimizer)
         self.total_steps = config.max_epochs * config.steps_per_epoch
         # The average looks back over a tenth of the training.
-        decay = max(0.0, 1 - 10 / self.total_steps)
-        self.average = AveragedModel(self.inner, multi_avg_fn=get_ema_multi_avg_fn(decay))
+        decay = max(0.0, 1 - 10 / max(1, self.total_steps))
+        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch's own
+        self.average = AveragedModel(self.inner, multi_avg_fn=average)
         self.state = LoopState()
         self.best = _snapshot(self.inner)
         self.checkpoint = checkpoint
         self.identity = ""
         if checkpoint is not None:
-            parts = {"x": self.rows.x, "targets": self.rows.targets, "weight": self.rows.weight}
-            self.identity = fingerprint(parts, json.dumps(asdict(config)))
+            self.identity = fingerprint(
+                _parts(rows, "rows") | _parts(held_out, "held_out") | self.best,
+                json.dumps(asdict(config))
+                + f"{objective} {model} {[p.requires_grad for p in model.parameters()]}",
+            )
             if checkpoint.exists():
                 self._restore(*read_checkpoint(checkpoint, self.identity))
 
@@ -247,10 +262,12 @@ class _Run:
         generator = torch.Generator().manual_seed(_epoch_seed(config.seed, self.state.epoch))
         self.model.train()
         total = torch.zeros((), device=self.fabric.device)
-        for batch in self.rows.batches(
+        batches = self.rows.batches(
             config.batch_size, config.steps_per_epoch, config.labeled_share, generator
-        ):
-            total += self._step(batch)
+        )
+        for step, batch in enumerate(batches):
+            self.objective.before_step(self.inner, self.rows.x, step)
+            total = total + self._step(batch)
         return float(total) / config.steps_per_epoch
 
     def _step(self, batch: Batch) -> Tensor:
@@ -259,9 +276,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         if config.noise:
-            noisy = batch.x + config.noise * torch.randn_like(batch.x)
-            batch = Batch(noisy, batch.targets, batch.labeled, batch.weight, batch.index)
-        self.objective.before_step(self.inner, self.rows.x, state.step)
+            batch = replace(batch, x=batch.x + config.noise * torch.randn_like(batch.x))
         loss = self.objective(self.model, batch)
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
@@ -277,15 +292,13 @@ class _Run:
     def _evaluate(self) -> dict[str, float]:
         model = self._averaged().eval()
         rows = self.held_out
-        log_joint = torch.cat([model(x) for x in rows.x.split(EVALUATION_ROWS)])
-        batch = rows.batch(
-            torch.arange(len(rows), device=rows.x.device), self.config.labeled_share
-        )
+        log_joint = torch.cat([model(x) for x in torch.split(rows.x, EVALUATION_ROWS)])
+        batch = rows.batch(torch.arange(len(rows), device=rows.x.device), self.config.labeled_share)
         agreement = (batch.targets * log_joint.log_softmax(1)).sum(1)
         unseen = ~batch.labeled if not batch.labeled.all() else batch.labeled
         accuracy = 1.0
         if len(self.labeled):
-            predicted = torch.cat([model(x) for x in self.labeled.x.split(EVALUATION_ROWS)])
+            predicted = torch.cat([model(x) for x in torch.split(self.labeled.x, EVALUATION_ROWS)])
             right = predicted.argmax(1) == self.labeled.targets.argmax(1)
             accuracy = float(right.float().mean())
         dim = rows.x.shape[1]
@@ -297,13 +310,11 @@ class _Run:
         }
 
     def _averaged(self) -> JointModel:
-        averaged: JointModel = self.average.module
-        return averaged
+        return cast(JointModel, self.average.module)
 
     def _recover(self, good: dict[str, Snapshot]) -> None:
         strikes = self.state.strikes + 1
         if strikes >= MAX_STRIKES:
-            self.finish()
             raise TrainingDivergedError(
                 f"the loss was not finite in epoch {self.state.epoch + 1} for the third time, at "
                 f"learning rates down to {self.config.learning_rate * self.state.scale:g}; lower "
@@ -355,13 +366,16 @@ def _fabric(config: TrainingConfig) -> Fabric:
     kind, _, number = config.device.partition(":")
     devices: int | list[int] = [int(number)] if number else 1
     # Fabric announces devices at INFO; a library stays quiet unless asked.
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    fabric_logger = logging.getLogger("lightning_fabric")
+    if fabric_logger.level == logging.NOTSET:
+        fabric_logger.setLevel(logging.WARNING)
     return Fabric(accelerator=kind, devices=devices, precision=config.precision)  # type: ignore[arg-type]  # names are checked by Fabric
 
 
 def _decayed_apart(model: JointModel, weight_decay: float) -> list[dict[str, object]]:
     """Decay the networks' matrices only: affine start, means and biases are not shrunk."""
-    decayed, free = [], []
+    decayed: list[torch.nn.Parameter] = []
+    free: list[torch.nn.Parameter] = []
     for name, parameter in model.named_parameters():
         (decayed if "conditioner" in name and parameter.ndim > 1 else free).append(parameter)
     groups = [
@@ -386,11 +400,24 @@ def _epoch_seed(seed: int, epoch: int) -> int:
 
 @contextmanager
 def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """Seed PyTorch's global generators, which dropout uses, and hand them back untouched."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(_epoch_seed(seed, epoch))
+    """Seed the device's global generator, which dropout uses, and hand it back untouched."""
+    value = _epoch_seed(seed, epoch)
+    if device.type == "cpu":
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(value)
+            yield
+        return
+    random = torch.get_device_module(device)
+    state = random.get_rng_state()
+    random.manual_seed(value)
+    try:
         yield
+    finally:
+        random.set_rng_state(state)
+
+
+def _parts(rows: TrainingRows, name: str) -> Snapshot:
+    return {f"{name}.{field.name}": getattr(rows, field.name) for field in fields(rows)}
 
 
 def _snapshot(module: torch.nn.Module) -> Snapshot:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 __all__ = ["Progress"]
 
@@ -48,7 +51,7 @@ class Progress:
             self._bar.update(self._task, completed=epoch, figures=figures)
 
 
-def _rich_bar():  # type: ignore[no-untyped-def]  # rich is imported late; its type is not needed
+def _rich_bar() -> Bar | None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
