@@ -15,6 +15,7 @@ from sklearn.naive_bayes import GaussianNB
 
 from flowssl.labels import encode_labels
 from flowssl.persistence import read_model_file, write_model_file
+from flowssl.preprocessing import TableEncoder
 
 Kind = Literal["good", "slow", "broken", "wrong", "stopped"]
 
@@ -89,6 +90,7 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
             ),
             encoded.classes,
         )
+        self.encoder_ = TableEncoder().fit(X)
         self.n_labeled_, self.n_unlabeled_ = int(rows.sum()), int((~rows).sum())
         self.baseline_label_log_likelihood_, self.label_log_likelihood_ = -0.5, -0.25
         self.used_unlabeled_, self.interrupted_ = True, False
@@ -157,6 +159,7 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
         manifest = {
             "classes": self.classes_.tolist(),
             "columns": None if names is None else names.tolist(),
+            "encoder": self.encoder_.to_json(),
             "parameters": {"unlabeled_value": self.unlabeled_value, "kind": self.kind},
         }
         model = self.model_
@@ -172,6 +175,7 @@ def load(path: str) -> FlowGMMClassifier:
     model.class_prior_ = file.tensors["prior"]
     model.classes_ = np.arange(len(model.theta_))
     model.n_features_in_ = model.theta_.shape[1]
+    estimator.encoder_ = TableEncoder.from_json(file.manifest["encoder"])
     estimator._set(model, np.asarray(file.manifest["classes"]))
     if file.manifest["columns"] is not None:
         estimator.feature_names_in_ = np.array(file.manifest["columns"], dtype=object)

@@ -6,6 +6,7 @@ gives one line that says what to do, and not an error from deep inside.
 
 from __future__ import annotations
 
+import shlex
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, cast
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "choose_features",
+    "doubts_about",
     "labels",
     "looks_missing",
     "mark_unlabeled",
@@ -29,6 +31,9 @@ __all__ = [
     "typed_marker",
 ]
 
+_NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+_MOSTLY = 0.8
+_MANY = 20
 _MISSING_MARKS = (
     "na",
     "n/a",
@@ -218,6 +223,35 @@ def mark_unlabeled(y: npt.NDArray[np.generic], marker: object) -> npt.NDArray[np
 def looks_missing(classes: Sequence[object]) -> list[str]:
     """List the classes whose names are usual marks of a missing value, such as "NA" or "?"."""
     return [c for c in classes if isinstance(c, str) and c.strip().lower() in _MISSING_MARKS]
+
+
+def doubts_about(table: pa.Table) -> list[str]:
+    """Say which columns of text are perhaps not meant as categories.
+
+    These are numbers with a stray word among them, and names or sentences that differ in most rows.
+    """
+    import pyarrow.compute as pc
+
+    doubts = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not _is_text(column.type):
+            continue
+        present = column.drop_null()
+        is_number = pc.match_substring_regex(present, _NUMBER)
+        n_numbers, n_distinct = pc.sum(is_number).as_py(), pc.count_distinct(present).as_py()
+        if _MOSTLY * len(present) <= n_numbers < len(present):
+            stray = present.filter(pc.invert(is_number))[0].as_py()
+            doubts.append(
+                f"column {name!r} is text and each of its values a category, because {stray!r} "
+                "is not a number; empty such cells if they are missing"
+            )
+        elif n_distinct > max(_MANY, len(present) // 2):
+            doubts.append(
+                f"column {name!r} is text that differs in most rows ({n_distinct:,} of "
+                f"{len(present):,}); if it only names the rows, leave it out with --drop "
+                f"{shlex.quote(name)}"
+            )
+    return doubts
 
 
 def _checked(table: pa.Table) -> pa.Table:

@@ -123,12 +123,13 @@ def evaluate_model(
 
     encoded = encode_labels(y, estimator.unlabeled_value)
     rows = np.flatnonzero(encoded.codes >= 0)
-    place_of = {label: place for place, label in enumerate(estimator.classes_.tolist())}
-    for label in encoded.classes.tolist():
-        if label not in place_of:
-            known = ", ".join(map(repr, list(place_of)[:_SHOWN_ITEMS]))
-            raise DataError(f"the label {label!r} is no class of the model, which has {known}.")
-    places = np.array([place_of[label] for label in encoded.classes.tolist()])
+    place_of = {_spelled(label): place for place, label in enumerate(estimator.classes_.tolist())}
+    names = [_spelled(label) for label in encoded.classes.tolist()]
+    for name in names:
+        if name not in place_of:
+            known = ", ".join(list(place_of)[:_SHOWN_ITEMS])
+            raise DataError(f"the label {name!r} is no class of the model, which has {known}.")
+    places = np.array([place_of[name] for name in names])
     truth = places[encoded.codes[rows]]
     log_proba = estimator.predict_log_proba(X.take(rows))
     guess = log_proba.argmax(axis=1)
@@ -143,13 +144,13 @@ def evaluate_model(
         calibration_error=_calibration_error(np.exp(log_proba.max(axis=1)), truth == guess),
         classes=tuple(
             ClassFigures(
-                str(label),
+                name,
                 int(confusion[place].sum()),
                 int(confusion[:, place].sum()),
                 _ratio(confusion[place, place], confusion[place].sum()),
                 _ratio(confusion[place, place], confusion[:, place].sum()),
             )
-            for label, place in place_of.items()
+            for name, place in place_of.items()
         ),
     )
 
@@ -192,6 +193,11 @@ def _with_labels(
     if is_unlabeled(y, estimator.unlabeled_value).all():
         raise DataError(f"{data}: column {target!r} has no labeled row to compare with.")
     return model_inputs(estimator, table.drop_columns([target]), features), y
+
+
+def _spelled(label: object) -> str:
+    """Give a label as text, so that 1, 1.0 and "1", as files have it, are one class."""
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 
 
 def _calibration_error(

@@ -67,14 +67,27 @@ def sample(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def model_inputs(estimator: FlowGMMClassifier, table: pa.Table, features: str | None) -> pa.Table:
-    """Select a model's columns; see `columns.matching_features`."""
+    """Select a model's columns; see `columns.matching_features`.
+
+    A column that was text in fit is text again, even if this file has only digits in it.
+    """
+    import numpy as np
+    import pyarrow as pa
+
     names = getattr(estimator, "feature_names_in_", None)
-    return matching_features(
+    X = matching_features(
         table,
         None if names is None else [str(name) for name in names],
         estimator.n_features_in_,
         split_names(features),
     )
+    encoder = estimator.encoder_
+    like_fit = encoder.inverse_transform(np.empty((0, len(encoder.output_columns_))))
+    if isinstance(like_fit, pa.Table):
+        for place, (now, then) in enumerate(zip(X.schema, like_fit.schema, strict=True)):
+            if pa.types.is_integer(now.type) and pa.types.is_string(then.type):
+                X = X.set_column(place, now.name, X.column(place).cast(pa.string()))
+    return X
 
 
 def prediction_table(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import flowssl
 from flowssl.cli.columns import (
     choose_features,
+    doubts_about,
     labels,
     looks_missing,
     mark_unlabeled,
@@ -116,6 +117,8 @@ def _read(
     target = arguments.target
     require_column(table, target, "--target")
     X = choose_features(table, target, split_names(arguments.features), split_names(arguments.drop))
+    for doubt in doubts_about(X):
+        console.remark(f"note: {doubt}")
     y = labels(table, target)
     marker = typed_marker(str(chosen_options(arguments).get("unlabeled_value", "auto")), y)
     y = mark_unlabeled(y, marker)
