@@ -65,8 +65,8 @@ def _build_array(columns: Sequence[tuple[ColumnType, Values]]) -> NDArray[np.gen
     if types == {"Boolean"} and not any(None in values for _, values in columns):
         return np.column_stack([np.asarray(values, dtype=bool) for _, values in columns])
     array = np.empty((len(columns[0][1]), len(columns)), dtype=object)
-    for j, (_, values) in enumerate(columns):
-        array[:, j] = values
+    for j, (type_, values) in enumerate(columns):
+        array[:, j] = _ticks(type_, np.asarray(values)) if type_.kind == "datetime" else values
     return array
 
 
@@ -77,7 +77,7 @@ def _pandas_series(type_: ColumnType, values: Values) -> object:
         series = pd.Series(_ticks(type_, np.asarray(values)))
         if type_.zone is not None:
             series = series.dt.tz_localize("UTC")
-        return series.astype(type_.native)
+        return series if type_.native == "object" else series.astype(type_.native)
     if type_.kind == "numeric":
         numbers, integral = _in_range(type_, np.asarray(values))
         native = type_.native or "float64"
@@ -90,10 +90,11 @@ def _pandas_series(type_: ColumnType, values: Values) -> object:
         return pd.Series(
             pd.Categorical(values, categories=type_.categories, ordered=type_.dtype == "Enum")
         )
-    native = "category" if type_.dtype == "Categorical" else type_.native
-    if native == "bool" and any(value is None for value in values):
-        native = "object"
-    return pd.Series(values, dtype=native)
+    incomplete_bools = type_.native == "bool" and any(value is None for value in values)
+    if incomplete_bools:
+        return pd.Series(values, dtype="object")
+    is_arrow_dictionary = type_.dtype == "Categorical"
+    return pd.Series(values, dtype="category" if is_arrow_dictionary else type_.native)
 
 
 def _series(

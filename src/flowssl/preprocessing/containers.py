@@ -7,7 +7,8 @@ in the user's table, so that it can be written to a file and the table rebuilt i
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Literal, TypeAlias, cast
 
 import narwhals as nw
@@ -163,7 +164,10 @@ def read_table(X: TableLike, estimator: BaseEstimator) -> Table:
     DataError
         If two columns share a name.
     """
-    frame = nw.from_native(X, pass_through=True)
+    try:
+        frame = nw.from_native(X, pass_through=True)
+    except DuplicateError as error:
+        raise DataError(f"the columns of X must have different names: {error}") from error
     if isinstance(frame, nw.LazyFrame):
         raise TypeError("X is a lazy frame; collect it first, with X.collect().")
     if isinstance(frame, nw.DataFrame):
@@ -189,10 +193,7 @@ def _read_frame(frame: nw.DataFrame[IntoDataFrame]) -> Table:
                 f"Found array with 0 {what}(s) (shape={frame.shape}) while a minimum of 1 is "
                 "required."
             )
-    try:
-        columns = [_read_series(series) for series in frame.iter_columns()]
-    except DuplicateError as error:
-        raise DataError(f"the columns of X must have different names: {error}") from error
+    columns = [_read_series(series) for series in frame.iter_columns()]
     container = cast("Container", frame.implementation.name.lower())
     return Table(container, len(frame), columns)
 
@@ -238,7 +239,7 @@ def _read_series(series: nw.Series[IntoSeries]) -> Column:
         return column("categorical", values, categories=categories)
     if type(dtype).__name__ in OBJECTS:
         read = _read_objects(name, series.to_list(), parse_strings=False)
-        return column(read.type.kind, read.values)
+        return replace(read, type=replace(read.type, native=native))
     raise TypeError(
         f"column {name!r} of X has the type {dtype}, which is neither a number, a time nor a "
         "category; convert or drop it."
@@ -270,8 +271,7 @@ def _read_array(X: TableLike, estimator: BaseEstimator) -> Table:
         return Table("array", len(matrix), columns, matrix)
     if kind in "Mm":
         time = ColumnType("datetime", "Datetime" if kind == "M" else "Duration", unit="us")
-        ticks = array.astype(f"{kind}8[us]")
-        seconds = np.where(np.isnat(ticks), math.nan, ticks.astype(np.int64) / MICROSECONDS)
+        seconds = _seconds_of_ticks(array.astype(f"{kind}8[us]"))
         columns = [Column(j, time, values) for j, values in enumerate(seconds.T)]
     elif kind == "b":
         boolean = ColumnType("categorical", "Boolean")
@@ -288,15 +288,18 @@ def _read_objects(name: str | int, values: list[object], *, parse_strings: bool)
     present = [value for value in values if not is_missing(value)]
     if present and all(isinstance(value, bool | np.bool_) for value in present):
         return Column(name, ColumnType("categorical", "Boolean"), values)
+    if present and all(isinstance(value, date) for value in present):
+        return Column(name, ColumnType("datetime", "Datetime", unit="us"), _moments(name, values))
     if parse_strings or not any(isinstance(value, str) for value in present):
         try:
-            numbers = _finite(as_numbers(values), name)
-            return Column(name, ColumnType("numeric", "Float64"), numbers)
+            numbers = as_numbers(values)
         except TypeError as error:
             raise TypeError(f"{error} (column {name!r} of X)") from error
-        except ValueError:
+        except ValueError:  # a string that is no number makes the column a category
             if not any(isinstance(value, str) for value in present):
                 raise
+        else:
+            return Column(name, ColumnType("numeric", "Float64"), _finite(numbers, name))
     for value in present:
         if not is_level(value):
             raise TypeError(
@@ -304,6 +307,21 @@ def _read_objects(name: str | int, values: list[object], *, parse_strings: bool)
                 f"(column {name!r} of X)"
             )
     return Column(name, ColumnType("categorical", "Object"), values)
+
+
+def _moments(name: str | int, values: list[object]) -> Floats:
+    """Seconds of Python dates and times, which NumPy takes without a time zone only."""
+    if any(getattr(value, "tzinfo", None) is not None for value in values):
+        raise TypeError(
+            f"column {name!r} of X holds times with a time zone as Python objects; convert it to "
+            "the data frame's own type of times."
+        )
+    moments = [None if is_missing(value) else value for value in values]
+    return _seconds_of_ticks(np.array(moments, dtype="M8[us]"))
+
+
+def _seconds_of_ticks(ticks: NDArray[np.generic]) -> Floats:
+    return np.where(np.isnat(ticks), math.nan, ticks.astype(np.int64) / MICROSECONDS)
 
 
 def _finite(values: Floats, name: str | int) -> Floats:

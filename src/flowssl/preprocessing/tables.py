@@ -80,7 +80,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     Notes
     -----
     Numbers are kept. Dates and times become seconds (since 1970, in UTC where there is a time
-    zone), durations become seconds; both to the microsecond. Missing values of any kind are NaN.
+    zone), durations become seconds; both exact to the microsecond for times from 1834 to 2106.
+    Missing values of any kind are NaN.
     In an object array, strings that are numbers count as numbers, as in scikit-learn; in a data
     frame a column of strings is categorical whatever it holds. Integers beyond 2^53 lose digits.
 
@@ -313,7 +314,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 raise ValueError(f"not a container: {record['container']!r}")
             encoder = cls(max_categories=int(record["max_categories"]))
             encoder._set_fitted(record["container"], codecs)
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             if isinstance(error, ModelFileError):
                 raise
             raise ModelFileError(f"the table encoder's record is damaged: {error!r}") from error
