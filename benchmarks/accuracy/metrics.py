@@ -1,0 +1,50 @@
+"""What is measured on a matrix of class probabilities.
+
+Accuracy and balanced accuracy come from the largest probability; the negative log-likelihood is in
+nats a row with probabilities floored, so that one confident mistake of a method that says 0 does not
+make its mean infinite.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+FLOOR = 1e-6
+N_BINS = 15
+
+Probabilities = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+
+def scores(proba: Probabilities, y: Codes) -> dict[str, float]:
+    """Accuracy, balanced accuracy, NLL and ECE of `proba` (n, C) against codes `y` (n,)."""
+    return {
+        "accuracy": accuracy(proba, y),
+        "balanced_accuracy": balanced_accuracy(proba, y),
+        "nll": negative_log_likelihood(proba, y),
+        "ece": expected_calibration_error(proba, y),
+    }
+
+
+def accuracy(proba: Probabilities, y: Codes) -> float:
+    """Share of rows whose most probable class is the true one."""
+    return float(np.mean(proba.argmax(axis=1) == y))
+
+
+def balanced_accuracy(proba: Probabilities, y: Codes) -> float:
+    """Mean over the classes that occur of the share of their rows that is found."""
+    right = proba.argmax(axis=1) == y
+    return float(np.mean([right[y == k].mean() for k in np.unique(y)]))
+
+
+def negative_log_likelihood(proba: Probabilities, y: Codes) -> float:
+    """Mean of -log p(true class), nats a row."""
+    return float(-np.log(np.maximum(proba[np.arange(len(y)), y], FLOOR)).mean())
+
+
+def expected_calibration_error(proba: Probabilities, y: Codes) -> float:
+    """Weighted mean distance of confidence and accuracy over equal bins (Guo et al. 2017, eq. 3)."""
+    confidence = proba.max(axis=1)
+    right = proba.argmax(axis=1) == y
+    bins = np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1)
+    gaps = np.bincount(bins, weights=right - confidence, minlength=N_BINS)
+    return float(np.abs(gaps).sum() / len(y))
