@@ -147,6 +147,31 @@ def test_info_reads_the_manifest_alone(
     assert json.loads(out) == read_manifest(model)
 
 
+def test_info_is_short() -> None:
+    from flowssl.cli.information import describe
+
+    manifest = {
+        "versions": {"flowssl": "1.0", "torch": "2.0"},
+        "classes": {"dtype": "<i8", "values": list(range(20))},
+        "encoder": json.dumps({"columns": [{"name": "a"}, {"name": "b"}]}),
+        "history": [{"epoch": 1}, {"epoch": 2, "nats_per_dim": -1.25, "label_accuracy": 1.0}],
+        "start": {"weights": [0.123456, 1e-9]},
+        "n_labeled": 5,
+        "forged": "x" * 10_000,
+        "tensors_sha256": "0" * 64,
+    }
+    facts = dict(describe(manifest))
+    assert facts["versions"] == "flowssl 1.0, torch 2.0"
+    assert facts["classes"] == "0, 1, 2, 3, 4, 5, 6, 7 and 12 more"
+    assert facts["columns"] == "2: a, b"
+    assert facts["training"].startswith("2 epochs, -1.25 nats per dimension")
+    assert facts["start: weights"] == "0.1235, 1e-09"
+    assert facts["n labeled"] == "5"
+    assert len(facts["forged"]) < 300
+    assert "tensors sha256" not in facts
+    assert describe({"encoder": "damaged", "classes": None, "history": []})
+
+
 def test_report_gets_the_data(
     model: str, run: Run, monkeypatch: pytest.MonkeyPatch, flowers: pd.DataFrame
 ) -> None:

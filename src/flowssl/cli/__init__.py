@@ -30,7 +30,7 @@ _HOMES = {
     "score": "inference",
     "sample": "inference",
     "evaluate": "evaluation",
-    "info": "evaluation",
+    "info": "information",
     "report": "evaluation",
     "demo": "demo",
 }

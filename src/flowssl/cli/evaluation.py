@@ -1,4 +1,4 @@
-"""The commands that judge and explain a model: ``evaluate``, ``info`` and ``report``."""
+"""The commands that judge and explain a model: ``evaluate`` and ``report``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from flowssl.cli.inference import model_inputs
 from flowssl.cli.training import check_directory
 from flowssl.exceptions import DataError
 from flowssl.labels import encode_labels, is_unlabeled
-from flowssl.persistence import read_manifest
 from flowssl.tables import read_table
 
 if TYPE_CHECKING:
@@ -24,9 +23,8 @@ if TYPE_CHECKING:
 
     from flowssl import FlowGMMClassifier
     from flowssl.cli.console import Console
-    from flowssl.persistence import JSON
 
-__all__ = ["ClassFigures", "Evaluation", "evaluate", "evaluate_model", "info", "report"]
+__all__ = ["ClassFigures", "Evaluation", "evaluate", "evaluate_model", "report"]
 
 _CALIBRATION_BINS = 15
 _SHOWN_ITEMS = 8
@@ -155,16 +153,6 @@ def evaluate_model(
     )
 
 
-def info(arguments: argparse.Namespace, console: Console) -> int:
-    """Show a model file's manifest; its tensors are not read."""
-    manifest = read_manifest(arguments.model)
-    if arguments.json:
-        print(json.dumps(manifest, indent=2))
-    else:
-        console.facts(_flattened(manifest))
-    return 0
-
-
 def report(arguments: argparse.Namespace, console: Console) -> int:
     """Write one HTML page that explains a model on its data."""
     check_directory(arguments.output)
@@ -216,19 +204,3 @@ def _ratio(part: int, whole: int) -> float | None:
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
-
-
-def _flattened(manifest: dict[str, JSON], prefix: str = "") -> list[tuple[str, str]]:
-    """Give a nested manifest as names and values, long lists cut."""
-    facts = []
-    for key, value in manifest.items():
-        name = f"{prefix}{key}".replace("_", " ")
-        if isinstance(value, dict):
-            facts += _flattened(value, f"{name}: ")
-        elif isinstance(value, list):
-            shown = ", ".join(map(str, value[:_SHOWN_ITEMS]))
-            more = len(value) - _SHOWN_ITEMS
-            facts.append((name, shown + (f" and {more:,} more" if more > 0 else "")))
-        else:
-            facts.append((name, str(value)))
-    return facts

@@ -1,0 +1,92 @@
+"""The command ``info``: what a model file says about itself, without loading the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flowssl.persistence import read_manifest
+
+if TYPE_CHECKING:
+    import argparse
+
+    from flowssl.cli.console import Console
+    from flowssl.persistence import JSON
+
+__all__ = ["describe", "info"]
+
+_SHOWN_ITEMS = 8
+_SHOWN_LENGTH = 200
+_MEBIBYTE = 2**20
+# Only --json shows these: they help to check a file, not to know it.
+_LEFT_OUT = ("kind", "schema_version", "tensors_sha256", "outlier_scale")
+
+
+def info(arguments: argparse.Namespace, console: Console) -> int:
+    """Show a model file's manifest; its tensors are not read."""
+    manifest = read_manifest(arguments.model)
+    if arguments.json:
+        print(json.dumps(manifest, indent=2))
+    else:
+        size = Path(arguments.model).stat().st_size / _MEBIBYTE
+        console.facts([("size", f"{size:.2f} MiB"), *describe(manifest)])
+    return 0
+
+
+def describe(manifest: Mapping[str, JSON]) -> list[tuple[str, str]]:
+    """Give a manifest as names and values that fit on a line each.
+
+    Parameters
+    ----------
+    manifest : mapping
+        As `flowssl.persistence.read_manifest` gives it; nothing is expected to be in it.
+    """
+    facts: list[tuple[str, str]] = []
+    for key, value in manifest.items():
+        match key, value:
+            case "versions", Mapping():
+                facts.append((key, ", ".join(f"{name} {v}" for name, v in value.items())))
+            case "classes", {"values": [*values]}:
+                facts.append((key, _listed(values)))
+            case "encoder", str():
+                facts.append(("columns", _columns(value)))
+            case "history", [*epochs]:
+                facts.append(("training", _training(epochs)))
+            case _, Mapping():
+                facts += [(f"{key}: {name}", text) for name, text in describe(value)]
+            case _, [*values]:
+                facts.append((key, _listed(values)))
+            case _ if key not in _LEFT_OUT:
+                facts.append((key, _text(value)))
+    return [(name.replace("_", " "), text) for name, text in facts]
+
+
+def _training(epochs: Sequence[JSON]) -> str:
+    figures = [epoch for epoch in epochs if isinstance(epoch, Mapping)]
+    parts = [f"{len(epochs):,} epochs"]
+    for key, unit in (("nats_per_dim", "nats per dimension"), ("label_accuracy", "label accuracy")):
+        if figures and key in figures[-1]:
+            parts.append(f"{_text(figures[-1][key])} {unit} at the end")
+    return ", ".join(parts)
+
+
+def _columns(encoder: str) -> str:
+    """Count and name the columns of a table encoder's record."""
+    try:
+        columns = json.loads(encoder)["columns"]
+        return f"{len(columns):,}: {_listed([column['name'] for column in columns])}"
+    except (ValueError, LookupError, TypeError):
+        return _text(encoder)
+
+
+def _listed(values: Sequence[JSON]) -> str:
+    shown = ", ".join(map(_text, values[:_SHOWN_ITEMS]))
+    more = len(values) - _SHOWN_ITEMS
+    return shown + (f" and {more:,} more" if more > 0 else "")
+
+
+def _text(value: JSON) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."
