@@ -1,0 +1,173 @@
+"""The commands on the real estimator, in real processes where that matters."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import flowssl
+from flowssl.cli import main
+from flowssl.persistence import read_manifest, read_model_file
+
+COLUMNS = ["height", "weight", "floor"]
+FIT = ("--target", "kind", "--drop", "truth", "--random-state", "0", "--max-epochs", "3")
+
+
+def _table(rows: int, seed: int) -> pd.DataFrame:
+    """Two classes; two columns of numbers, one with gaps, and one of text."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(2, size=rows)
+    numbers = rng.standard_normal((rows, 2)) + 3 * truth[:, None]
+    frame = pd.DataFrame(numbers, columns=["height", "weight"])
+    frame.loc[::10, "weight"] = np.nan
+    frame["floor"] = np.where(rng.random(rows) < 0.2 + 0.6 * truth, "1", "B")
+    frame["kind"] = np.where(np.arange(rows) < 20, np.where(truth == 1, "dog", "cat"), None)
+    frame["truth"] = np.where(truth == 1, "dog", "cat")
+    return frame
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a table, new rows and a model fitted on the table."""
+    folder = tmp_path_factory.mktemp("home")
+    _table(200, seed=0).to_csv(folder / "t.csv", index=False)
+    _table(50, seed=1).to_csv(folder / "new.csv", index=False)
+    model = str(folder / "m.flowssl")
+    assert main(["fit", str(folder / "t.csv"), *FIT, "-o", model, "--quiet"]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Run a command in the folder and give its standard output."""
+    monkeypatch.chdir(home)
+
+    def run(*arguments: str) -> str:
+        assert main(arguments) == 0
+        return capfd.readouterr().out
+
+    return run
+
+
+def test_predictions_equal_those_of_the_same_fit_in_python(run: Callable[..., str]) -> None:
+    table, new = _table(200, seed=0), _table(50, seed=1)
+    estimator = flowssl.FlowGMMClassifier(random_state=0, max_epochs=3)
+    estimator.fit(table[COLUMNS], table["kind"])
+    out = run("predict", "m.flowssl", "new.csv", "--proba", "--log-density", "--ood-score")
+    frame = pd.read_csv(io.StringIO(out))
+    X = new[COLUMNS]
+    assert list(frame)[:3] == ["prediction", "proba_cat", "proba_dog"]
+    np.testing.assert_array_equal(frame["prediction"], estimator.predict(X))
+    probabilities = frame[["proba_cat", "proba_dog"]]
+    np.testing.assert_allclose(probabilities, estimator.predict_proba(X), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(frame["log_density"], estimator.score_samples(X), rtol=1e-9)
+    np.testing.assert_allclose(frame["ood_score"], estimator.ood_score(X), rtol=1e-6, atol=1e-9)
+    result = json.loads(run("evaluate", "m.flowssl", "new.csv", "--target", "truth", "--json"))
+    assert result["labeled"] == 50
+    assert result["accuracy"] == pytest.approx(estimator.score(X, new["truth"]))
+    assert result["accuracy"] > 0.9
+
+
+def test_text_that_looks_like_numbers_in_new_rows_is_still_text(run: Callable[..., str]) -> None:
+    new = _table(50, seed=1)
+    digits = new[new["floor"] == "1"]
+    digits.to_csv("digits.csv", index=False)  # its column "floor" reads as integers
+    out = run("predict", "m.flowssl", "digits.csv", "--proba")
+    expected = flowssl.load("m.flowssl").predict_proba(digits[COLUMNS])
+    frame = pd.read_csv(io.StringIO(out))
+    np.testing.assert_allclose(frame["proba_dog"], expected[:, 1], rtol=1e-9)
+
+
+def test_samples_are_rows_of_the_same_kind(run: Callable[..., str]) -> None:
+    arguments = ("sample", "m.flowssl", "-n", "200", "--label", "dog", "--random-state", "1")
+    out = run(*arguments)
+    frame = pd.read_csv(io.StringIO(out))
+    assert list(frame) == [*COLUMNS, "label"]
+    assert set(frame["floor"].astype(str)) == {"1", "B"}
+    assert set(frame["label"]) == {"dog"}
+    assert abs(frame["height"].mean() - 3) < 0.5
+    assert run(*arguments) == out
+
+
+def test_info_shows_what_was_learned(run: Callable[..., str]) -> None:
+    out = run("info", "m.flowssl")
+    assert "cat, dog" in out
+    assert "3: height, weight, floor" in out
+    assert "max epochs" in out
+
+
+def test_a_summary_is_printed(run: Callable[..., str]) -> None:
+    out = run("fit", "t.csv", *FIT, "-o", "other.flowssl", "--max-epochs", "1")
+    for expected in ("200: 20 labeled, 180 not", "2: cat, dog", "labels-only", "nats a label"):
+        assert expected in out
+
+
+def _long_fit(output: str, epochs: int) -> list[str]:
+    return ["fit", "t.csv", *FIT, "-q", "-o", output, "--max-epochs", str(epochs)]
+
+
+def _start(home: Path, arguments: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "flowssl", *arguments],
+        cwd=home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def test_resume_after_kill_9_ends_with_the_same_bits(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(home)
+    arguments, checkpoint = _long_fit("killed.flowssl", 12), Path("killed.flowssl.checkpoint")
+    process = _start(home, arguments)
+    _wait_for(checkpoint.exists, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert checkpoint.exists()
+    assert not Path("killed.flowssl").exists()
+
+    assert main([*arguments, "--resume", "--learning-rate", "1e-4"]) == 2
+    assert "checkpoint" in capsys.readouterr().err
+    assert main([*arguments, "--resume"]) == 0
+    assert not checkpoint.exists()
+    assert main(_long_fit("whole.flowssl", 12)) == 0
+    whole, resumed = (read_model_file(f"{name}.flowssl").tensors for name in ("whole", "killed"))
+    assert whole.keys() == resumed.keys()
+    for name, tensor in whole.items():
+        assert tensor.tobytes() == resumed[name].tobytes(), name
+
+
+def test_ctrl_c_leaves_a_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    arguments = _long_fit("stopped.flowssl", 400)
+    process = _start(home, [a for a in arguments if a != "-q"] + ["--no-early-stopping"])
+    _wait_for(Path("stopped.flowssl.checkpoint").exists, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "stopped.flowssl holds the best model so far" in errors
+    manifest = read_manifest("stopped.flowssl")
+    assert manifest["interrupted"] is True
+    assert len(manifest["history"]) < 400
+    assert main(["predict", "stopped.flowssl", "new.csv", "-o", "p.csv", "-q"]) == 0
+    assert len(pd.read_csv("p.csv")) == 50
