@@ -1,0 +1,25 @@
+"""Where training starts: pseudo-posteriors of all rows from a few labels, whitening and means.
+
+`propagate` averages cheap classifiers with weights from their cross-fitted label likelihood;
+`affine_start` turns its posteriors into the first affine map of a flow; `latent_means` and
+`random_means` are the paper's own starts.
+"""
+
+from flowssl.initialization.means import (
+    TABULAR_DISTANCE,
+    AffineStart,
+    affine_start,
+    latent_means,
+    random_means,
+)
+from flowssl.initialization.propagation import Start, propagate
+
+__all__ = [
+    "TABULAR_DISTANCE",
+    "AffineStart",
+    "Start",
+    "affine_start",
+    "latent_means",
+    "propagate",
+    "random_means",
+]

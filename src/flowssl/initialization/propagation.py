@@ -1,0 +1,340 @@
+"""From a few labels to class probabilities of every row, without validation labels.
+
+Cheap candidates on several views of the table (`candidates.SOURCES`) are scored by their
+cross-fitted likelihood of the labels, pooled with weights from those scores, smoothed on the
+neighbor graphs of the views that proved themselves, and tempered. A flow is then trained on the
+result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from flowssl.initialization.candidates import SOURCES, Labels, fit_logistic
+from flowssl.initialization.pooling import (
+    Pool,
+    fit_pool,
+    floored_log,
+    label_log_likelihood,
+    temper,
+)
+from flowssl.initialization.spaces import (
+    Floats,
+    Integers,
+    Space,
+    nearest_neighbors,
+    prepare_spaces,
+)
+
+__all__ = ["Start", "propagate", "smooth"]
+
+MAX_ROWS = 40_000  # rows that take part; the others follow their neighbors among REFERENCE_ROWS
+REFERENCE_ROWS = 8_192
+MAX_FOLDS = 5
+COMPONENTS_PER_CLASS = 3
+INVERSE_PENALTIES = (0.01, 0.1, 1.0, 10.0)
+SMOOTHING = (0.0, 0.8, 0.95)
+_PENALTY_ROWS = 2_000
+_GRAPH_PRIOR = 0.02  # weight of a view's graph before its diffusion has earned any
+
+
+@dataclass(frozen=True)
+class Start:
+    """What `propagate` found.
+
+    Attributes
+    ----------
+    posteriors : ndarray (n, C)
+        Class probabilities as fitted, labeled rows included.
+    candidates : tuple of str
+        Names "view: method".
+    weights : ndarray (J,)
+        Weight of each candidate in the log-linear pool.
+    label_log_likelihoods : ndarray (J,)
+        Cross-fitted log-likelihood of the labels of each candidate, nats per label; NaN where
+        cross-fitting is impossible (no class with two labels).
+    smoothing : ndarray (3,)
+        Weights of the pool smoothed with strengths 0, 0.8 and 0.95.
+    label_log_likelihood : float
+        The same of the final combination.
+    cross_fitted : ndarray (n_labeled, C)
+        Posteriors of the labeled rows, in row order, by combinations that had not seen their
+        labels; NaN where a class has a single label.
+    baseline : Pipeline
+        Labels-only logistic regression on standardized columns.
+    baseline_label_log_likelihood : float
+        Its cross-fitted log-likelihood, nats per label.
+    baseline_cross_fitted : ndarray (n_labeled, C)
+        Its cross-fitted posteriors of the labeled rows.
+    """
+
+    posteriors: Floats
+    candidates: tuple[str, ...]
+    weights: Floats
+    label_log_likelihoods: Floats
+    smoothing: Floats
+    label_log_likelihood: float
+    cross_fitted: Floats
+    baseline: Pipeline
+    baseline_label_log_likelihood: float
+    baseline_cross_fitted: Floats
+
+    def fixed(self, codes: Integers) -> Floats:
+        """Posteriors (n, C) with the labeled rows one-hot."""
+        return Labels(codes, self.posteriors.shape[1]).fix(self.posteriors)
+
+
+def propagate(
+    X: Floats,
+    codes: Integers,
+    n_classes: int,
+    *,
+    class_prior: Floats | None = None,
+    sample_weight: Floats | None = None,
+    random_state: int | np.random.Generator | None = None,
+) -> Start:
+    """Class probabilities of all rows from a few labels.
+
+    Parameters
+    ----------
+    X : ndarray (n, D)
+        Finite rows, in whatever units: the views rescale them.
+    codes : ndarray (n,)
+        Class 0 .. C - 1 of each row, -1 = unlabeled.
+    n_classes : int
+        C.
+    class_prior : ndarray (C,) or None, default=None
+        Shares of the classes among all rows. By default they are not assumed to follow the
+        labels: EM candidates learn them.
+    sample_weight : ndarray (n,) or None, default=None
+        Weights of the rows, labeled and unlabeled. Neighbor graphs and mixtures ignore them.
+    random_state : int, Generator or None, default=None
+        Folds, mixtures and, beyond 40,000 rows, the rows that take part.
+
+    Returns
+    -------
+    Start
+        Posteriors, the candidates' record, and labels-only logistic regression.
+
+    Raises
+    ------
+    ValueError
+        If no row is labeled, a code is out of range, or shapes disagree.
+    """
+    X = np.asarray(X, dtype=float)
+    codes = np.asarray(codes, dtype=np.int64)
+    weight = _checked_weight(X, codes, n_classes, sample_weight)
+    rng = np.random.default_rng(random_state)
+    prior = None if class_prior is None else np.asarray(class_prior, dtype=float)
+    labels = Labels(codes, n_classes, class_prior=prior)
+    # The rows are put in an order of their own, so that results do not depend on the one given.
+    order = np.lexsort((codes, X @ np.random.default_rng(0).standard_normal(X.shape[1])))
+    core = _core_rows(codes[order], rng)
+    chosen = order[core]
+    start = _propagate_core(X[chosen], replace(labels, codes=codes[chosen]), weight[chosen], rng)
+    posteriors = np.empty((len(X), n_classes))
+    posteriors[chosen] = start.posteriors
+    rest = np.setdiff1d(order, chosen)
+    if len(rest):
+        reference = rng.choice(len(chosen), min(REFERENCE_ROWS, len(chosen)), replace=False)
+        posteriors[rest] = _follow(X[chosen[reference]], start.posteriors[reference], X[rest])
+    # Labeled rows back in the order given.
+    labeled = chosen[codes[chosen] >= 0]
+    place = np.searchsorted(np.flatnonzero(codes >= 0), labeled)
+    crossed = [np.full((labels.rows.size, n_classes), np.nan) for _ in range(2)]
+    crossed[0][place], crossed[1][place] = start.cross_fitted, start.baseline_cross_fitted
+    return replace(
+        start,
+        posteriors=posteriors,
+        cross_fitted=crossed[0],
+        baseline_cross_fitted=crossed[1],
+    )
+
+
+def smooth(posteriors: Floats, graph: sp.csr_array, strength: float) -> Floats:
+    """Average posteriors (n, C) with their neighbors: H <- a G H + (1 - a) P, to convergence.
+
+    `strength` a is in [0, 1); rows are normalized in the end.
+    """
+    H = posteriors
+    steps = 0 if strength == 0 else int(np.ceil(np.log(1e-2) / np.log(strength)))
+    for _ in range(steps):
+        H = strength * (graph @ H) + (1 - strength) * posteriors
+    return np.asarray(H / H.sum(axis=1, keepdims=True))
+
+
+def _checked_weight(
+    X: Floats, codes: Integers, n_classes: int, sample_weight: Floats | None
+) -> Floats:
+    n = len(X)
+    if codes.shape != (n,):
+        raise ValueError(f"codes has shape {codes.shape}; X has {n} rows, so ({n},) is expected.")
+    if not (codes >= 0).any():
+        raise ValueError("No row is labeled: at least one code must be 0 or more.")
+    if codes.max() >= n_classes:
+        raise ValueError(f"codes holds {codes.max()}, but n_classes is {n_classes}.")
+    if sample_weight is None:
+        return np.ones(n)
+    weight = np.asarray(sample_weight, dtype=float)
+    if weight.shape != (n,) or not weight.sum() > 0 or weight.min() < 0:
+        raise ValueError(f"sample_weight must hold {n} numbers, none negative, not all zero.")
+    return np.asarray(weight / weight.mean())
+
+
+def _core_rows(codes: Integers, rng: np.random.Generator) -> Integers:
+    """Rows that take part: all, or the labeled ones (at most half) and a random rest."""
+    if len(codes) <= MAX_ROWS:
+        return np.arange(len(codes))
+    labeled = rng.permutation(np.flatnonzero(codes >= 0))[: MAX_ROWS // 2]
+    others = rng.permutation(np.flatnonzero(codes < 0))[: MAX_ROWS - len(labeled)]
+    return np.sort(np.concatenate([labeled, others]))
+
+
+def _follow(X: Floats, posteriors: Floats, queries: Floats) -> Floats:
+    """Mean posteriors of the ten nearest reference rows in standardized columns."""
+    scaler = StandardScaler().fit(X)
+    index, _ = nearest_neighbors(scaler.transform(X), 10, scaler.transform(queries))
+    return np.asarray(sum(posteriors[column] for column in index.T) / index.shape[1])
+
+
+def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Generator) -> Start:
+    spaces = prepare_spaces(X, COMPONENTS_PER_CLASS * labels.n_classes, weight, rng)
+    rows, given = labels.rows, labels.codes[labels.rows]
+    folds = _label_folds(given, rng)
+    scored = folds >= 0
+    strengths = [_choose_penalty(s, labels, folds) for s in spaces]
+    names, full = _run(spaces, labels, strengths)
+    held_out = []  # candidates' posteriors (J, n, C) of all rows, by fold left out
+    for fold in range(folds.max() + 1):
+        codes = labels.codes.copy()
+        codes[rows[folds == fold]] = -1
+        held_out.append(_run(spaces, replace(labels, codes=codes), strengths)[1])
+    crossed = np.full((len(names), len(rows), labels.n_classes), np.nan)
+    for fold, posteriors in enumerate(held_out):
+        crossed[:, folds == fold] = posteriors[:, rows[folds == fold]]
+
+    def combine(known: np.ndarray, posteriors: Floats) -> tuple[Pool, list[Floats]]:
+        pool = fit_pool(crossed[:, known], given[known])
+        pooled = pool(posteriors)
+        graph = _mean_graph(spaces, names, pool.weights)
+        return pool, [smooth(pooled, graph, a) for a in SMOOTHING]
+
+    pool, stages = combine(scored, full)
+    smoothed = np.full((len(SMOOTHING), len(rows), labels.n_classes), np.nan)
+    for fold, posteriors in enumerate(held_out):
+        here = folds == fold
+        for level, stage in enumerate(combine(scored & ~here, posteriors)[1]):
+            smoothed[level, here] = stage[rows[here]]
+    last = fit_pool(smoothed[:, scored], given[scored])
+    final = last(np.stack(stages))
+    final_crossed = np.full(crossed.shape[1:], np.nan)
+    if scored.any():
+        final_crossed[scored] = last(smoothed[:, scored])
+        b = temper(final_crossed[scored], given[scored])
+        final, final_crossed[scored] = _power(final, b), _power(final_crossed[scored], b)
+
+    each = [_mean_likelihood(P[scored], given[scored]) for P in crossed]
+    standard = next(i for i, s in enumerate(spaces) if s.name == "standard")
+    baseline_crossed = crossed[names.index("standard: logistic")]
+    return Start(
+        posteriors=final,
+        candidates=names,
+        weights=pool.weights,
+        label_log_likelihoods=np.array(each),
+        smoothing=last.weights,
+        label_log_likelihood=_mean_likelihood(final_crossed[scored], given[scored]),
+        cross_fitted=final_crossed,
+        baseline=_baseline(X, labels, weight, strengths[standard]),
+        baseline_label_log_likelihood=_mean_likelihood(baseline_crossed[scored], given[scored]),
+        baseline_cross_fitted=baseline_crossed,
+    )
+
+
+def _power(P: Floats, exponent: float) -> Floats:
+    Q = np.exp(exponent * floored_log(P, 1e-6))
+    return np.asarray(Q / Q.sum(axis=1, keepdims=True))
+
+
+def _mean_likelihood(P: Floats, codes: Integers) -> float:
+    return label_log_likelihood(P, codes) / len(codes) if len(codes) else float("nan")
+
+
+def _label_folds(given: Integers, rng: np.random.Generator) -> Integers:
+    """Stratified folds of the labeled rows; -1 for the only row of a class, always trained on."""
+    counts = np.bincount(given)
+    several = counts[counts > 1]
+    folds = np.full(len(given), -1)
+    if len(several):
+        n_folds = max(2, min(MAX_FOLDS, int(several.min())))
+        offset = 0
+        for k in np.flatnonzero(counts > 1):
+            members = rng.permutation(np.flatnonzero(given == k))
+            folds[members] = (np.arange(len(members)) + offset) % n_folds
+            offset += len(members)
+    return folds
+
+
+def _run(
+    spaces: Sequence[Space], labels: Labels, strengths: Sequence[float]
+) -> tuple[tuple[str, ...], Floats]:
+    """Names (J) and posteriors (J, n, C) of all candidates in all spaces."""
+    found = {
+        f"{space.name}: {method}": posterior.astype(np.float32)
+        for space, strength in zip(spaces, strengths, strict=True)
+        for source in SOURCES
+        for method, posterior in source(space, replace(labels, inverse_penalty=strength)).items()
+    }
+    return tuple(found), np.stack(list(found.values()))
+
+
+def _choose_penalty(space: Space, labels: Labels, folds: Integers) -> float:
+    """`C` of logistic regression with the best cross-validated likelihood of the labels."""
+    rows = labels.rows[:_PENALTY_ROWS]
+    folds = folds[:_PENALTY_ROWS]
+    scores = np.zeros(len(INVERSE_PENALTIES))
+    for fold in range(folds.max() + 1):
+        train, test = rows[folds != fold], rows[folds == fold]
+        if len(np.unique(labels.codes[train])) < 2 or not len(test):
+            return 1.0
+        for i, C in enumerate(INVERSE_PENALTIES):
+            model = fit_logistic(space.X[train], labels.codes[train], space.weight[train], C)
+            P = np.zeros((len(test), labels.n_classes))
+            P[:, model.classes_] = model.predict_proba(space.X[test])
+            scores[i] += label_log_likelihood(P, labels.codes[test], 1e-3)
+    return INVERSE_PENALTIES[int(np.argmax(scores))] if folds.max() >= 0 else 1.0
+
+
+def _mean_graph(spaces: Sequence[Space], names: Sequence[str], weights: Floats) -> sp.csr_array:
+    """Average of the spaces' graphs, weighted by what their diffusion earned in the pool."""
+    trust = np.array(
+        [
+            _GRAPH_PRIOR
+            + sum(w for w, n in zip(weights, names, strict=True) if n.startswith(f"{s.name}: diff"))
+            for s in spaces
+        ]
+    )
+    graph = spaces[0].graph * (trust[0] / trust.sum())
+    for s, t in zip(spaces[1:], trust[1:], strict=True):
+        graph = graph + s.graph * (t / trust.sum())
+    return graph.tocsr()
+
+
+def _baseline(X: Floats, labels: Labels, weight: Floats, strength: float) -> Pipeline:
+    """Labels-only logistic regression on columns standardized with all rows."""
+    scaler = StandardScaler().fit(X)
+    Z = scaler.transform(X)
+    if len(np.unique(labels.codes[labels.rows])) < 2:
+        model: LogisticRegression | DummyClassifier = DummyClassifier(strategy="prior")
+        model.fit(Z[labels.rows], labels.codes[labels.rows])
+    else:
+        model = fit_logistic(Z, labels.codes, weight, strength)
+    pipeline = make_pipeline(scaler, model)
+    return pipeline

@@ -1,0 +1,185 @@
+"""Views of a table in which neighbors and linear rules are looked for, prepared without labels.
+
+No single scale of the columns suits every table: pixels and principal components want their own
+units, measurements want standardized columns, heavy tails want ranks. Each view becomes a
+:class:`Space` with all that does not depend on the labels: its covariance, its neighbor graph
+and the components of a Gaussian mixture.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import rankdata
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import NearestNeighbors
+
+__all__ = ["Space", "nearest_neighbors", "neighbor_graph", "oas_shrinkage", "prepare_spaces"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+_N_NEIGHBORS = 10
+_TREE_COLUMNS = 8  # up to here a k-d tree beats matrix products
+_BLOCK_ENTRIES = 2**24  # distances held at a time: 64 MiB in float32
+_MIXTURE_ROWS = 6_000
+_MIXTURE_COLUMNS = 24
+_MAX_RANK_SCORE = 3.5  # quantile-normal columns end here, in standard deviations
+
+
+@dataclass(frozen=True)
+class Space:
+    """One view of the rows and what can be known about it before any label.
+
+    Attributes
+    ----------
+    name : str
+        "raw", "standard" or "rank".
+    X : ndarray (n, D)
+        Centered rows in the units of this view.
+    graph : sparse array (n, n)
+        Symmetrically normalized neighbor graph, see `neighbor_graph`.
+    scatter : ndarray (D, D)
+        Weighted covariance of all rows about the origin.
+    shrinkage : float
+        Its OAS shrinkage toward a multiple of the identity.
+    components : ndarray (n, M)
+        Responsibilities of the components of a Gaussian mixture.
+    weight : ndarray (n,)
+        Row weights with mean one.
+    """
+
+    name: str
+    X: Floats
+    graph: sp.csr_array
+    scatter: Floats
+    shrinkage: float
+    components: Floats
+    weight: Floats
+
+
+def nearest_neighbors(
+    X: Floats, n_neighbors: int, queries: Floats | None = None
+) -> tuple[Integers, Floats]:
+    """Indices and Euclidean distances of the nearest rows of `X`, nearest first.
+
+    Without `queries` these are the neighbors of the rows of `X` themselves, each without itself.
+    Memory is bounded whatever the number of rows.
+    """
+    own = queries is None
+    Q = X if queries is None else queries
+    k = min(n_neighbors, len(X) - own)
+    if X.shape[1] <= _TREE_COLUMNS:
+        finder = NearestNeighbors(n_neighbors=k, algorithm="kd_tree").fit(X)
+        distance, index = finder.kneighbors(None if own else Q)
+        return index.astype(np.int64), distance
+    A = np.ascontiguousarray(X, dtype=np.float32)
+    B = np.ascontiguousarray(Q, dtype=np.float32)
+    square = np.einsum("ij,ij->i", A, A)
+    index = np.empty((len(Q), k), dtype=np.int64)
+    distance = np.empty((len(Q), k))
+    block = max(1, _BLOCK_ENTRIES // len(A))
+    for start in range(0, len(B), block):
+        part = B[start : start + block]
+        d2 = square - 2 * part @ A.T
+        rows = np.arange(len(part))
+        if own:
+            d2[rows, rows + start] = np.inf
+        best = np.argpartition(d2, k - 1, axis=1)[:, :k]
+        value = np.take_along_axis(d2, best, axis=1)
+        order = np.argsort(value, axis=1, kind="stable")
+        index[start : start + block] = np.take_along_axis(best, order, axis=1)
+        value = np.take_along_axis(value, order, axis=1)
+        value = value + np.einsum("ij,ij->i", part, part)[:, None]
+        distance[start : start + block] = np.sqrt(np.maximum(value, 0))
+    return index, distance
+
+
+def neighbor_graph(X: Floats, n_neighbors: int = _N_NEIGHBORS) -> sp.csr_array:
+    """Symmetrically normalized neighbor graph with locally scaled Gaussian weights.
+
+    Rows i and j are joined with weight exp(-d_ij^2 / (s_i s_j)), s_i the distance to the seventh
+    neighbor (Zelnik-Manor and Perona, 2004), if either is among the other's neighbors.
+    Eigenvalues lie in [-1, 1].
+    """
+    n = len(X)
+    if n < 2:
+        return sp.csr_array((n, n))
+    index, distance = nearest_neighbors(X, n_neighbors)
+    k = index.shape[1]
+    scale = distance[:, min(6, k - 1)]
+    scale = np.maximum(scale, 1e-6 * scale.mean() + np.finfo(float).tiny)
+    weight = np.exp(-(distance**2) / (scale[:, None] * scale[index]))
+    rows = np.repeat(np.arange(n), k)
+    W = sp.csr_array((np.maximum(weight, 1e-12).ravel(), (rows, index.ravel())), shape=(n, n))
+    W = W.maximum(W.T)
+    root = sp.diags_array(1 / np.sqrt(W.sum(axis=1)))
+    return (root @ W @ root).tocsr()
+
+
+def oas_shrinkage(covariance: Floats, n: int) -> float:
+    """Oracle approximating shrinkage of a covariance (D, D) of n rows (Chen et al., 2010)."""
+    D = len(covariance)
+    mean = np.trace(covariance) / D
+    spread = float((covariance**2).mean())
+    denominator = (n + 1) * (spread - mean**2 / D)
+    return float(min(1.0, (spread + mean**2) / denominator)) if denominator > 0 else 1.0
+
+
+def prepare_spaces(
+    X: Floats, n_components: int, weight: Floats, rng: np.random.Generator
+) -> tuple[Space, ...]:
+    """The three views of a table `X` (n, D): its own units, standardized columns, normal scores."""
+    raw = X - X.mean(axis=0)
+    scale = raw.std(axis=0)
+    standard = raw / np.where(scale > 0, scale, 1)
+    top = scale.max()
+    seed = int(rng.integers(2**31))
+    views = {
+        "raw": raw / (top if top > 0 else 1.0),
+        "standard": standard,
+        "rank": _normal_scores(X),
+    }
+    return tuple(_space(name, V, n_components, weight, seed) for name, V in views.items())
+
+
+def _space(name: str, X: Floats, n_components: int, weight: Floats, seed: int) -> Space:
+    scatter = (X * weight[:, None]).T @ X / len(X)
+    return Space(
+        name=name,
+        X=X,
+        graph=neighbor_graph(X),
+        scatter=scatter,
+        shrinkage=oas_shrinkage(scatter, len(X)),
+        components=_mixture_components(X, n_components, seed),
+        weight=weight,
+    )
+
+
+def _normal_scores(X: Floats) -> Floats:
+    """Standard normal quantiles of the columns' ranks, ties at their middle, unit variance."""
+    ranks = rankdata(X, axis=0)
+    Z = np.clip(ndtri((ranks - 0.5) / len(X)), -_MAX_RANK_SCORE, _MAX_RANK_SCORE)
+    Z = Z - Z.mean(axis=0)
+    scale = Z.std(axis=0)
+    return np.asarray(Z / np.where(scale > 0, scale, 1))
+
+
+def _mixture_components(X: Floats, n_components: int, seed: int) -> Floats:
+    """Responsibilities (n, M) of a full-covariance mixture, fitted to at most 6,000 rows."""
+    n, D = X.shape
+    if D > _MIXTURE_COLUMNS and n > _MIXTURE_COLUMNS:
+        X = PCA(_MIXTURE_COLUMNS, random_state=seed).fit_transform(X)
+    chosen = np.random.default_rng(seed).permutation(n)[:_MIXTURE_ROWS]
+    M = min(n_components, max(1, n // 10))
+    mixture = GaussianMixture(M, reg_covar=1e-3, max_iter=40, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # any state of it serves
+        return np.asarray(mixture.fit(X[chosen]).predict_proba(X)) if n > 1 else np.ones((n, 1))
