@@ -28,11 +28,12 @@ from flowssl.calibration import fit_temperature
 from flowssl.estimators._fitting import Preparation, prepare, training_config, training_rows
 from flowssl.estimators._rows import Rows, canonical_rows
 from flowssl.exceptions import UnlabeledDataWarning
-from flowssl.initialization import propagate
+from flowssl.initialization import Start, propagate
 from flowssl.inspection.outliers import OutlierScale
 from flowssl.labels import LabelsLike, encode_labels, is_unlabeled
 from flowssl.models import JointModel
 from flowssl.objectives import Objective
+from flowssl.persistence import JSON
 from flowssl.preprocessing import Completion, TableEncoder
 from flowssl.preprocessing.completion import N_DRAWS
 from flowssl.preprocessing.containers import TableLike
@@ -414,16 +415,16 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             random_state=seed,
         )
         self.baseline_ = start.baseline
-        self.start_ = start.summary()
+        self.start_ = _summary(start)
         weight = self.unlabeled_weight
         if isinstance(weight, str):
             weight = 1.0
-            if start.log_likelihood < start.baseline_log_likelihood:
+            if start.label_log_likelihood < start.baseline_label_log_likelihood:
                 weight = 0.0
                 warnings.warn(
                     f"held-out labels are predicted worse with the unlabeled rows "
-                    f"({start.log_likelihood:.3f} nats each) than without them "
-                    f"({start.baseline_log_likelihood:.3f}); training on the labels-only "
+                    f"({start.label_log_likelihood:.3f} nats each) than without them "
+                    f"({start.baseline_label_log_likelihood:.3f}); training on the labels-only "
                     "baseline's soft labels. Set unlabeled_weight=1 to use them all the same.",
                     UnlabeledDataWarning,
                     stacklevel=4,
@@ -513,3 +514,20 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         if unknown:
             raise ValueError(f"{unknown[0]!r} is not one of the classes {self.classes_.tolist()}")
         return np.asarray([known[label] for label in labels.tolist()], dtype=np.int64)
+
+
+def _summary(start: Start) -> dict[str, JSON]:
+    """Return how the start's candidates fared, without the posteriors; NaN becomes None."""
+
+    def number(value: float) -> float | None:
+        return float(value) if np.isfinite(value) else None
+
+    candidates = zip(start.candidates, start.weights, start.label_log_likelihoods, strict=True)
+    return {
+        "candidates": [
+            {"name": name, "weight": float(weight), "label_log_likelihood": number(value)}
+            for name, weight, value in candidates
+        ],
+        "label_log_likelihood": number(start.label_log_likelihood),
+        "baseline_label_log_likelihood": number(start.baseline_label_log_likelihood),
+    }

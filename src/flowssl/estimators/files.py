@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -168,9 +169,10 @@ def _group(tensors: Arrays, name: str) -> dict[str, NDArray[np.generic]]:
 
 def _baseline_to_arrays(baseline: Pipeline) -> dict[str, NDArray[np.generic]]:
     scaler, regression = (step for _, step in baseline.steps)
-    return {
-        "mean": scaler.mean_,
-        "scale": scaler.scale_,
+    arrays = {"mean": scaler.mean_, "scale": scaler.scale_}
+    if isinstance(regression, DummyClassifier):  # there is only one class
+        return arrays
+    return arrays | {
         "coefficients": regression.coef_,
         "intercepts": regression.intercept_,
         "classes": regression.classes_,
@@ -181,6 +183,8 @@ def _baseline_from_arrays(arrays: Arrays) -> Pipeline:
     scaler, regression = StandardScaler(), LogisticRegression()
     scaler.mean_, scaler.scale_ = arrays["mean"], arrays["scale"]
     scaler.n_features_in_ = regression.n_features_in_ = len(arrays["mean"])
+    if "classes" not in arrays:
+        return make_pipeline(scaler, DummyClassifier().fit(arrays["mean"][None], [0]))
     regression.coef_, regression.intercept_ = arrays["coefficients"], arrays["intercepts"]
     regression.classes_ = arrays["classes"]
     return make_pipeline(scaler, regression)

@@ -15,7 +15,7 @@ from flowssl.architectures import build_flow, choose_architecture
 from flowssl.densities import COVARIANCES, ClassPrior, GaussianClasses
 from flowssl.estimators._fitting import Preparation, component_means
 from flowssl.estimators.base import FlowClassifier
-from flowssl.initialization import affine_start, latent_means, random_means
+from flowssl.initialization import TABULAR_DISTANCE, affine_start, latent_means, random_means
 from flowssl.models import JointModel
 from flowssl.objectives import (
     Consistency,
@@ -116,8 +116,10 @@ class FlowGMMClassifier(FlowClassifier):
         The trained models, in standardized units.
     baseline_ : Pipeline
         Labels-only logistic regression, fitted on the encoded table.
-    start_ : Start
-        Soft labels and how the candidates fared.
+    start_ : dict
+        How the start's candidates fared: ``candidates`` (name, weight, cross-fitted
+        ``label_log_likelihood`` in nats per label), and the ``label_log_likelihood`` of their
+        combination beside ``baseline_label_log_likelihood``; None where labels are too few.
     history_ : list of dict
         Figures of each epoch of the first flow.
     temperature_ : float
@@ -221,7 +223,7 @@ class FlowGMMClassifier(FlowClassifier):
         weight, bias = np.eye(dim), np.zeros(dim)
         if self.init == "propagate":
             start = affine_start(prepared.z, prepared.targets, sample_weight=prepared.rows.weight)
-            weight, bias = start.weight, start.bias
+            weight, bias = start.whitening, -start.whitening @ start.mean
         architecture = choose_architecture(self.architecture, dim)
         flow = build_flow(
             architecture,
@@ -231,7 +233,8 @@ class FlowGMMClassifier(FlowClassifier):
         )
         weights = None
         if self.init == "random":
-            means = random_means(n_classes, dim, rng)
+            distance = TABULAR_DISTANCE if n_classes == 2 else None
+            means = random_means(n_classes, dim, rng, distance=distance)
         else:
             # The couplings start as the identity, so these are the latents of the affine start.
             with torch.no_grad():
