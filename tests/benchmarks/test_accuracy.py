@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks.accuracy import data, draws, methods, metrics, results, worker
-from benchmarks.accuracy.__main__ import main
+from benchmarks.accuracy.__main__ import cells, main
 from benchmarks.accuracy.draws import Budget
 from sklearn.metrics import balanced_accuracy_score, log_loss
 
@@ -118,6 +118,41 @@ def test_a_certain_mistake_costs_the_floor():
     proba = np.array([[1.0, 0.0]])
     found = metrics.negative_log_likelihood(proba, np.array([1]))
     assert found == pytest.approx(-np.log(metrics.FLOOR))
+
+
+# --- what is run
+
+
+@pytest.mark.parametrize(
+    ("suite", "names", "budgets", "expected"),
+    [
+        (None, ["hepmass"], None, [("hepmass", ["total:20"])]),
+        (None, ["digits"], None, [("digits", ["2", "10"])]),
+        (None, ["circles"], None, [("circles", ["1", "2", "5", "10", "50", "total:20"])]),
+        ("full", ["ag_news"], None, [("ag_news", ["1", "2", "5", "10", "50", "total:200"])]),
+        ("small", ["wine", "moons"], ["7"], [("wine", ["7"]), ("moons", ["7"])]),
+    ],
+)
+def test_data_sets_and_budgets_of_a_command(suite, names, budgets, expected):
+    asked = [Budget.parse(text) for text in budgets] if budgets else None
+    found = [(name, [str(b) for b in each]) for name, each in cells(suite, names, asked)]
+    assert found == expected
+
+
+def test_the_papers_files_run_with_a_root(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("1000_train.csv", "1000_test.csv"):
+        y = np.arange(80) % 2
+        rows = np.column_stack([y, rng.normal(size=(80, 27)) + y[:, None]])
+        header = "# label," + ",".join(f"f{j}" for j in range(27))
+        np.savetxt(tmp_path / name, rows, delimiter=",", header=header, comments="")
+    table = data.load("hepmass", tmp_path)
+    record = worker.run(worker.Job("logreg", "hepmass", "10", (0,)), table, 0)
+    assert record["status"] == "ok"
+    assert (record["n_train"], record["n_labeled"], record["n_test"]) == (80, 20, 80)
+    assert record["accuracy"] > 0.9
+    with pytest.raises(FileNotFoundError, match="hepmass needs --root"):
+        data.load("hepmass")
 
 
 # --- runs
