@@ -8,7 +8,7 @@ speaks of rows as labeled or unlabeled; only here is it decided what marks an un
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Number, Real
+from numbers import Number
 from typing import TypeAlias
 
 import narwhals as nw
@@ -203,11 +203,7 @@ def _marked(present: NDArray[np.generic], unlabeled_value: object) -> NDArray[np
         return np.asarray(present == marker, dtype=bool)
     if is_auto and present.dtype != object:
         return np.zeros(len(present), dtype=bool)
-    return _where(present.tolist(), lambda value: _is_marker(value, marker, is_auto))
-
-
-def _is_marker(value: object, marker: object, is_number: bool) -> bool:
-    return bool(value == marker) and (not is_number or isinstance(value, Real))
+    return _where(present.tolist(), lambda value: bool(value == marker))
 
 
 def _where(values: list[object], holds: Callable[[object], bool]) -> NDArray[np.bool_]:
