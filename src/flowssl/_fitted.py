@@ -1,0 +1,86 @@
+"""What pictures and reports ask of a fitted classifier.
+
+Rows are encoded once into the matrix that the model sees, and everything else is asked of that
+matrix, so that a table of any kind costs one reading.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax, logsumexp
+
+from flowssl.labels import LabelsLike, encode_labels, is_unlabeled
+
+if TYPE_CHECKING:
+    from flowssl.estimators.base import FlowClassifier
+
+__all__ = ["baseline_proba", "class_codes", "draw", "is_planar", "judge", "latents"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+def class_codes(estimator: FlowClassifier, y: LabelsLike) -> Integers:
+    """Return each label's place in ``classes_``, shape (n,), -1 for unlabeled rows.
+
+    Raises
+    ------
+    ValueError
+        If a label is no class of the estimator.
+    """
+    unlabeled = is_unlabeled(y, estimator.unlabeled_value)
+    if unlabeled.all():
+        return np.full(len(unlabeled), -1, dtype=np.int64)
+    encoded = encode_labels(y, estimator.unlabeled_value)
+    place = {label: code for code, label in enumerate(estimator.classes_.tolist())}
+    unknown = [label for label in encoded.classes.tolist() if label not in place]
+    if unknown:
+        raise ValueError(
+            f"y holds the label {unknown[0]!r}, which is none of the estimator's "
+            f"{len(place)} classes {list(place)[:10]}"
+        )
+    # The last entry is what the code -1 of an unlabeled row picks.
+    places = np.array([place[label] for label in encoded.classes.tolist()] + [-1])
+    codes: Integers = places[encoded.codes]
+    return codes
+
+
+def judge(estimator: FlowClassifier, matrix: Floats) -> tuple[Floats, Floats]:
+    """Return log p(x) in nats, shape (n,), and calibrated p(y=k | x), shape (n, C).
+
+    The same as ``score_samples`` and ``predict_proba``, of encoded rows (n, D) and in one pass.
+    """
+    log_joint = estimator._log_joint_of(matrix)
+    log_proba = log_softmax(log_joint / estimator.temperature_, axis=1)
+    return np.asarray(logsumexp(log_joint, axis=1)), np.exp(log_proba)
+
+
+def latents(estimator: FlowClassifier, matrix: Floats) -> Floats:
+    """Return ``f(x)`` of encoded rows under the first flow, shape (n, D)."""
+    return estimator._through(estimator.models_[0].latent, estimator.completion_.typical(matrix))
+
+
+def baseline_proba(estimator: FlowClassifier, matrix: Floats) -> Floats:
+    """Return the labels-only baseline's p(y=k | x) of encoded rows, shape (n, C)."""
+    proba = np.zeros((len(matrix), len(estimator.classes_)))
+    if proba.shape[1] == 1:
+        return proba + 1.0
+    baseline = estimator.baseline_
+    proba[:, baseline.classes_] = baseline.predict_proba(estimator.completion_.filled(matrix))
+    return proba
+
+
+def is_planar(estimator: FlowClassifier) -> bool:
+    """Return whether the model sees two columns of numbers, so that its data can be drawn."""
+    columns = estimator.encoder_.output_columns_
+    return len(columns) == 2 and all(column.level is None for column in columns)
+
+
+def draw(index: Integers, limit: int, random_state: int = 0) -> Integers:
+    """Return at most `limit` of the row numbers, at random and in ascending order."""
+    if len(index) <= limit:
+        return index
+    return np.sort(np.random.default_rng(random_state).choice(index, limit, replace=False))

@@ -1,0 +1,341 @@
+"""What the pictures are made of: rows, regions, densities, Gaussians and reliability curves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from flowssl._fitted import class_codes, draw, is_planar, judge
+from flowssl.calibration import expected_calibration_error, reliability
+from flowssl.densities import GaussianClasses
+from flowssl.plotting.style import MAX_DOTS, MAX_NAMES, Theme, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from flowssl.densities.covariances import Covariance
+    from flowssl.estimators.base import FlowClassifier
+    from flowssl.labels import LabelsLike
+    from flowssl.preprocessing.containers import TableLike
+
+__all__ = [
+    "check_planar",
+    "class_means",
+    "draw_gaussians",
+    "draw_plane",
+    "draw_reliability",
+    "drawn",
+    "flat",
+    "limit",
+    "planar_rows",
+    "projection",
+    "rows_and_codes",
+    "samples",
+    "scatter_dots",
+    "scatter_rows",
+]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+GRID = 150
+"""Points along each side of the grid on which densities are drawn."""
+
+CONTOUR_SHARES = (0.99, 0.9, 0.5)
+"""Shares of the rows that the density contours enclose, the outermost first."""
+
+SHADE = 0.35
+"""Strength of the classes' colors in the background."""
+
+
+# From tables to what is drawn.
+
+
+def rows_and_codes(
+    estimator: FlowClassifier, X: TableLike, y: LabelsLike
+) -> tuple[Floats, Integers]:
+    """Return the encoded rows (n, D) and their classes (n,), -1 for unlabeled."""
+    matrix: Floats = estimator.encoder_.transform(X)
+    codes = class_codes(estimator, y)
+    if len(codes) != len(matrix):
+        raise ValueError(f"X has {len(matrix)} rows but y has {len(codes)}")
+    return matrix, codes
+
+
+def planar_rows(
+    estimator: FlowClassifier, X: TableLike, y: LabelsLike, name: str
+) -> tuple[Floats, Integers]:
+    """Return :func:`rows_and_codes` of two-dimensional data, missing numbers filled."""
+    check_planar(estimator, name)
+    matrix, codes = rows_and_codes(estimator, X, y)
+    return estimator.completion_.filled(matrix), codes
+
+
+def check_planar(estimator: FlowClassifier, name: str) -> None:
+    """Raise ValueError unless the data can be drawn in the plane."""
+    if not is_planar(estimator):
+        n_columns = len(estimator.encoder_.output_columns_)
+        raise ValueError(
+            f"{name} draws data of two columns of numbers, and this model sees {n_columns} "
+            "encoded columns; plot_latent_space draws any number"
+        )
+
+
+def drawn(matrix: Floats, codes: Integers) -> tuple[Floats, Integers]:
+    """Keep at most `MAX_DOTS` labeled and as many unlabeled rows, chosen at random."""
+    kept = np.concatenate(
+        [draw(np.flatnonzero(kind), MAX_DOTS) for kind in (codes >= 0, codes < 0)]
+    )
+    return matrix[kept], codes[kept]
+
+
+def samples(
+    estimator: FlowClassifier, n_samples: int, temperature: float, random_state: int
+) -> tuple[Floats, Integers]:
+    """Return encoded samples (n, D) and their classes (n,)."""
+    table, labels = estimator.sample(n_samples, temperature=temperature, random_state=random_state)
+    return estimator.encoder_.transform(table), np.searchsorted(estimator.classes_, labels)
+
+
+def flat(points: Floats) -> Floats:
+    """Spread points of one dimension over the plane at random; others stay as they are."""
+    if points.shape[1] > 1:
+        return points
+    noise = np.random.default_rng(0).uniform(-1, 1, len(points))
+    return np.column_stack((points, noise))
+
+
+def projection(z: Floats, means: Floats) -> Floats:
+    """Return two orthonormal directions (D, 2) that keep the class means most apart.
+
+    Principal components of the means (C, D); where these have rank below two, the latents (n, D)
+    give the rest. The identity in up to two dimensions.
+    """
+    dim = z.shape[1]
+    if dim <= 2:
+        return np.eye(dim)
+    _, sizes, axes = np.linalg.svd(means - means.mean(0), full_matrices=False)
+    axes = axes[sizes > 1e-8 * max(float(sizes.max()), 1.0)][:2]
+    if len(axes) < 2:
+        rest = z - z.mean(0)
+        rest = rest - rest @ axes.T @ axes
+        axes = np.concatenate((axes, np.linalg.svd(rest, full_matrices=False)[2]))[:2]
+    return np.asarray(axes.T)
+
+
+# Artists.
+
+
+def scatter_dots(ax: Axes, points: Floats, color: str | list[str]) -> None:
+    """Draw rows (n, 2) as dots, the smaller the more there are."""
+    ax.scatter(
+        points[:, 0],
+        points[:, 1],
+        s=float(np.clip(9000 / max(len(points), 1), 3, 14)),
+        c=color,
+        alpha=0.6,
+        linewidths=0,
+        gid="dots",
+        rasterized=True,
+    )
+
+
+def scatter_rows(
+    ax: Axes, points: Floats, codes: Integers, style: Theme, predicted: Integers | None = None
+) -> None:
+    """Draw unlabeled rows as dots, gray or in the predicted class's color; labeled as triangles."""
+    labeled = codes >= 0
+    if (~labeled).any():
+        color = style.muted if predicted is None else style.colors(predicted[~labeled])
+        scatter_dots(ax, points[~labeled], color)
+    if labeled.any():
+        ax.scatter(
+            points[labeled, 0],
+            points[labeled, 1],
+            s=float(np.clip(12000 / labeled.sum(), 12, 60)),
+            c=style.colors(codes[labeled]),
+            marker="^",
+            edgecolors=style.ink,
+            linewidths=0.8,
+            gid="labeled",
+            zorder=3,
+        )
+
+
+def limit(ax: Axes, points: Floats) -> None:
+    """Show the range of all but the outermost thousandth of the points, and a margin."""
+    low, high = np.quantile(points, (0.001, 0.999), axis=0)
+    margin = np.where(high > low, 0.08 * (high - low), 1.0)
+    ax.set_xlim(low[0] - margin[0], high[0] + margin[0])
+    ax.set_ylim(low[1] - margin[1], high[1] + margin[1])
+
+
+def draw_plane(
+    ax: Axes, estimator: FlowClassifier, matrix: Floats, codes: Integers, style: Theme
+) -> None:
+    """Draw class probabilities, decision boundary, density and rows of two-dimensional data."""
+    limit(ax, matrix)
+    few, shown = drawn(matrix, codes)
+    horizontal, vertical = (np.linspace(*ends, GRID) for ends in (ax.get_xlim(), ax.get_ylim()))
+    grid = np.stack(np.meshgrid(horizontal, vertical), axis=-1).reshape(-1, 2)
+    log_density, proba = judge(estimator, grid)
+    _shade(ax, proba.reshape(GRID, GRID, -1), style)
+    with np.errstate(divide="ignore"):
+        log_proba = np.log(proba).clip(-50)
+    for code in range(proba.shape[1] if proba.shape[1] > 1 else 0):
+        lead = log_proba[:, code] - np.delete(log_proba, code, axis=1).max(1)
+        _contour(ax, horizontal, vertical, lead, [0.0], style.ink, 1.4)
+    of_rows = judge(estimator, few)[0]
+    levels = np.quantile(of_rows, [1 - share for share in CONTOUR_SHARES])
+    _contour(ax, horizontal, vertical, log_density, np.unique(levels).tolist(), style.muted, 0.7)
+    scatter_rows(ax, few, shown, style)
+
+
+def _shade(ax: Axes, proba: Floats, style: Theme) -> None:
+    """Mix the classes' colors by their probabilities (rows, columns, C) into the background."""
+    from matplotlib.colors import to_rgb
+
+    palette = np.array([to_rgb(style.color(code)) for code in range(proba.shape[2])])
+    mixed = SHADE * (proba @ palette) + (1 - SHADE) * np.array(to_rgb(style.background))
+    ax.imshow(
+        mixed.clip(0, 1),
+        extent=(*ax.get_xlim(), *ax.get_ylim()),
+        origin="lower",
+        aspect="auto",
+        interpolation="bilinear",
+    )
+
+
+def _contour(
+    ax: Axes,
+    horizontal: Floats,
+    vertical: Floats,
+    heights: Floats,
+    levels: list[float],
+    color: str,
+    width: float,
+) -> None:
+    """Draw those level lines that the grid contains."""
+    inside = [level for level in levels if heights.min() < level < heights.max()]
+    if inside:
+        surface = heights.reshape(len(vertical), len(horizontal))
+        ax.contour(horizontal, vertical, surface, levels=inside, colors=color, linewidths=width)
+
+
+def draw_gaussians(ax: Axes, estimator: FlowClassifier, axes: Floats, style: Theme) -> None:
+    """Draw the latent class means, named, and rings of one standard deviation.
+
+    `axes` (D, 2) are the directions that are drawn; the Gaussians are projected on them.
+    """
+    from matplotlib.patches import Ellipse
+    from matplotlib.patheffects import withStroke
+
+    density = estimator.models_[0].classes
+    rings = _rings(density, axes) if isinstance(density, GaussianClasses) else []
+    for code, center, covariance in rings:
+        values, vectors = np.linalg.eigh(covariance)
+        angle = float(np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1])))
+        ax.add_patch(
+            Ellipse(
+                (float(center[0]), float(center[1])),
+                *(2 * np.sqrt(values[::-1].clip(0))).tolist(),
+                angle=angle,
+                facecolor="none",
+                edgecolor=style.color(code),
+                linewidth=1.6,
+                gid="ring",
+                zorder=4,
+            )
+        )
+    if len(estimator.classes_) > MAX_NAMES:
+        return
+    halo = [withStroke(linewidth=3, foreground=style.background)]
+    for label, center in zip(
+        estimator.classes_.tolist(), _in_plane(class_means(estimator) @ axes), strict=True
+    ):
+        ax.annotate(
+            plain(label),
+            center,
+            ha="center",
+            va="center",
+            weight="bold",
+            path_effects=halo,
+            zorder=5,
+            annotation_clip=True,
+        )
+
+
+def class_means(estimator: FlowClassifier) -> Floats:
+    """Return the latent class means of the first flow, shape (C, D)."""
+    with torch.no_grad():
+        means: Floats = estimator.models_[0].classes.class_means().double().numpy()
+    return means
+
+
+def _rings(density: GaussianClasses, axes: Floats) -> list[tuple[int, Floats, Floats]]:
+    """Return class, projected mean (2,) and covariance (2, 2) of each Gaussian."""
+    directions = torch.from_numpy(axes)
+    rings = []
+    with torch.no_grad():
+        covariance = cast("Covariance", density.covariance)
+        identity = torch.eye(density.dim, dtype=torch.float64)
+        for j in range(density.n_classes * density.n_components):
+            # Coloring is linear, so the colored identity is the transposed root of Sigma_j.
+            component = torch.full((density.dim,), j)
+            root = covariance.color(identity, component).double() @ directions
+            center = density.means.flatten(0, 1)[j].double() @ directions
+            projected = (root.T @ root).numpy()
+            if len(projected) < 2:
+                projected = np.diag([projected[0, 0], 0.25])
+            rings.append((j // density.n_components, _in_plane(center.numpy()), projected))
+    return rings
+
+
+def _in_plane(points: Floats) -> Floats:
+    """Put means of one dimension on the horizontal axis."""
+    if points.shape[-1] > 1:
+        return points
+    return np.concatenate((points, np.zeros_like(points)), axis=-1)
+
+
+def draw_reliability(
+    curve: Axes, bars: Axes, proba: Floats, codes: Integers, n_bins: int, style: Theme
+) -> None:
+    """Draw accuracy against confidence, and how many rows each bin of confidence holds."""
+    confidence, accuracy, share = reliability(proba, codes, n_bins)
+    filled = share > 0
+    right = accuracy[filled]
+    low, high = _wilson(right, share[filled] * len(codes))
+    error_of_calibration = expected_calibration_error(proba, codes, n_bins)
+    curve.plot([0, 1], [0, 1], color=style.muted, linestyle="--", linewidth=1)
+    curve.vlines(confidence[filled], low, high, color=style.color(0), linewidth=1.2)
+    # The area of a mark is the bin's share, down to a size that can still be seen.
+    curve.scatter(
+        confidence[filled],
+        right,
+        s=(300 * share[filled]).clip(12),
+        color=style.color(0),
+        edgecolors=style.background,
+        linewidths=0.8,
+        gid="bins",
+        zorder=3,
+    )
+    curve.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="share that is right")
+    curve.grid(True)
+    curve.set_title(
+        f"{len(codes):,} labeled rows; expected calibration error {error_of_calibration:.3f}"
+    )
+    edges = np.linspace(0, 1, n_bins + 1)
+    bars.bar(edges[:-1], share, width=1 / n_bins, align="edge", color=style.muted, linewidth=0)
+    bars.set(xlabel="confidence: the highest class probability", ylabel="share of\nrows")
+
+
+def _wilson(rate: Floats, count: Floats) -> tuple[Floats, Floats]:
+    """Return the 95 % interval of a binomial rate (Wilson 1927), honest for few rows too."""
+    z = 1.96
+    center = (rate + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * np.sqrt(rate * (1 - rate) / count + (z / (2 * count)) ** 2)
+    return center - half, center + half
