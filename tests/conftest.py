@@ -9,6 +9,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"
 
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,6 +27,16 @@ settings.register_profile(
     "explore", parent=settings.get_profile("flowssl"), max_examples=500, derandomize=False
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "flowssl"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="where the maths is tested: cpu, cuda, cuda:1")
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Device on which the maths is tested, from ``--device``."""
+    return torch.device(request.config.getoption("--device"))
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -471,6 +472,7 @@ def declared(shape, begin, end, dtype="F32", **more):
         (safetensors_bytes({"a": declared([2], 0, 4)}, bytes(4)), "'a' is declared wrongly"),
         (safetensors_bytes({"a": declared([1], 4, 0)}, bytes(4)), "'a' is declared wrongly"),
         (safetensors_bytes({"a": declared([-1], 0, 4)}, bytes(4)), "'a' is declared wrongly"),
+        (safetensors_bytes({"a": declared([-1, -1], 0, 4)}, bytes(4)), "'a' is declared wrongly"),
         (safetensors_bytes({"a": declared([1.0], 0, 4)}, bytes(4)), "'a' is declared wrongly"),
         (safetensors_bytes({"a": declared([True], 0, 4)}, bytes(4)), "'a' is declared wrongly"),
         (
@@ -505,34 +507,41 @@ def test_forged_tensors_are_refused(model, tensors, message):
         read_model_file(model)
 
 
-def test_a_sparse_giant_is_refused_without_allocating_it(model):
-    """A header that lies about 3 GB of a sparse file is found before they are read."""
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [(0, "its manifest has 3,000,000,000 bytes"), (1, "its tensors claim 4 bytes and have 2,999")],
+)
+def test_a_sparse_giant_is_refused_before_it_is_read(model, entry, message):
+    """Three gigabytes that take no room on the disk, read with two gigabytes of memory."""
+    payloads = [contents(model)[0], safetensors_bytes({"a": declared([1], 0, 4)})]
+    size = 3 * 10**9
+    pack(model, *payloads)
+    data = model.read_bytes()
+    start = data.index(payloads[entry])
+    before = bytearray(data[:start])
+    after = bytearray(data[start + len(payloads[entry]) :])
+    grown = size - len(payloads[entry])
+    records = [match.start() for match in re.finditer(rb"PK\x01\x02", after)]
+    for place in (before, before.rindex(b"PK\x03\x04") + 18), (after, records[entry] + 20):
+        struct.pack_into("<2I", *place, size, size)
+    moved = [len(after) - 6] + ([records[1] + 42] if entry == 0 else [])
+    for place in moved:
+        offset = struct.unpack_from("<I", after, place)[0]
+        struct.pack_into("<I", after, place, offset + grown)
+    with model.open("wb") as file:
+        file.write(before + payloads[entry])
+        file.seek(start + size)
+        file.write(after)
     code = (
         "import resource, sys; from flowssl.persistence import read_model_file\n"
         "limit = 2 * 2**30; resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
         "try: read_model_file(sys.argv[1])\n"
         "except ValueError as error: print(error)"
     )
-    size = 3 * 10**9
-    write_model_file(model, {}, {})
-    manifest, _ = contents(model)
-    header = safetensors_bytes({"a": declared([1], 0, 4)})
-    pack(model, manifest, header)
-    data = model.read_bytes()
-    start = data.index(header)
-    directory = bytearray(data[start + len(header) :])
-    local = bytearray(data[:start])
-    struct.pack_into("<2I", local, len(local) - len(NAMES[1]) - 30 + 18, size, size)
-    struct.pack_into("<2I", directory, directory.index(b"PK\x01\x02", 4) + 20, size, size)
-    struct.pack_into("<I", directory, len(directory) - 6, start + size)
-    with model.open("wb") as file:
-        file.write(local + header)
-        file.seek(start + size)
-        file.write(directory)
     done = subprocess.run(
         [sys.executable, "-c", code, str(model)], capture_output=True, text=True, check=True
     )
-    assert "claim 4 bytes and have 2,999,9" in done.stdout
+    assert message in done.stdout
 
 
 # Writing that fails or dies

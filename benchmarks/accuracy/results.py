@@ -271,7 +271,7 @@ def _cell(cell: tuple[str, str, int | None], found: dict[str, Summary]) -> str:
                 f"{s.mean['unlabeled_accuracy']:.4f}",
                 f"{s.mean['unlabeled_balanced_accuracy']:.4f}",
                 f"{s.failed:.0%}",
-                f"{s.mean['fit_seconds']:.1f}",
+                f"{s.mean['fit_cpu_seconds']:.1f}",
             ]
         else:
             row += ["", "", "", "", "", "", "", f"{s.failed:.0%}", ""]
@@ -287,7 +287,7 @@ def _cell(cell: tuple[str, str, int | None], found: dict[str, Summary]) -> str:
         "accuracy, unlabeled rows",
         "balanced, unlabeled rows",
         "failed",
-        "fit s",
+        "fit CPU s",
         "peak MiB",
     ]
     return f"### {_cell_name(cell)}\n\n{_markdown(header, rows)}"

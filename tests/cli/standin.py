@@ -92,7 +92,7 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
         )
         self.encoder_ = TableEncoder().fit(X)
         self.n_labeled_, self.n_unlabeled_ = int(rows.sum()), int((~rows).sum())
-        self.baseline_label_log_likelihood_, self.label_log_likelihood_ = -0.5, -0.25
+        self.start_ = {"baseline_label_log_likelihood": -0.5, "label_log_likelihood": -0.25}
         self.used_unlabeled_, self.interrupted_ = True, False
         self._end()
         return self

@@ -155,7 +155,10 @@ def test_info_is_short() -> None:
         "classes": {"dtype": "<i8", "values": list(range(20))},
         "encoder": json.dumps({"columns": [{"name": "a"}, {"name": "b"}]}),
         "history": [{"epoch": 1}, {"epoch": 2, "nats_per_dim": -1.25, "label_accuracy": 1.0}],
-        "start": {"weights": [0.123456, 1e-9]},
+        "start": {
+            "weights": [0.123456, 1e-9],
+            "candidates": [{"name": "a", "weight": 0.2}, {"name": "b", "weight": 0.8}],
+        },
         "n_labeled": 5,
         "forged": "x" * 10_000,
         "tensors_sha256": "0" * 64,
@@ -166,6 +169,7 @@ def test_info_is_short() -> None:
     assert facts["columns"] == "2: a, b"
     assert facts["training"].startswith("2 epochs, -1.25 nats per dimension")
     assert facts["start: weights"] == "0.1235, 1e-09"
+    assert facts["start: candidates"] == "b 80%, a 20%"
     assert facts["n labeled"] == "5"
     assert len(facts["forged"]) < 300
     assert "tensors sha256" not in facts

@@ -108,7 +108,7 @@ def test_info_shows_what_was_learned(run: Callable[..., str]) -> None:
 
 def test_a_summary_is_printed(run: Callable[..., str]) -> None:
     out = run("fit", "t.csv", *FIT, "-o", "other.flowssl", "--max-epochs", "1")
-    for expected in ("200: 20 labeled, 180 not", "2: cat, dog", "labels-only", "nats a label"):
+    for expected in ("200: 20 labeled, 180 not", "2: cat, dog", "labels only", "nats a label"):
         assert expected in out
 
 

@@ -61,7 +61,7 @@ class AffineCoupling(Bijection):
         given, changed = (self.widths[1], first) if self.flip else self.widths
         self.context_features = context_features
         self.conditioner: nn.Module = MLP(
-            given + context_features,
+            max(given + context_features, 1),
             2 * changed,
             hidden_features,
             dropout=dropout,
@@ -100,6 +100,8 @@ class AffineCoupling(Bijection):
                     f"{self.context_features}), got {found}"
                 )
             given = torch.cat((given, context), dim=1)
+        elif given.shape[1] == 0:
+            given = given.new_ones(given.shape[0], 1)  # a network needs something to look at
         raw, shift = self.conditioner(given).chunk(2, dim=1)
         return LOG_SCALE_BOUND * torch.tanh(raw / LOG_SCALE_BOUND), shift
 

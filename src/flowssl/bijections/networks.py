@@ -66,7 +66,6 @@ def _blank_linear(in_features: int, out_features: int) -> nn.Linear:
 
 def _linear(in_features: int, out_features: int, generator: torch.Generator | None) -> nn.Linear:
     layer = _blank_linear(in_features, out_features)
-    if in_features:
-        nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+    nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

@@ -19,6 +19,7 @@ __all__ = ["describe", "info"]
 
 _SHOWN_ITEMS = 8
 _SHOWN_LENGTH = 200
+_SMALL = 0.01
 _MEBIBYTE = 2**20
 # Only --json shows these: they help to check a file, not to know it.
 _LEFT_OUT = ("kind", "schema_version", "tensors_sha256", "outlier_scale")
@@ -54,6 +55,8 @@ def describe(manifest: Mapping[str, JSON]) -> list[tuple[str, str]]:
                 facts.append(("columns", _columns(value)))
             case "history", [*epochs]:
                 facts.append(("training", _training(epochs)))
+            case "candidates", [*candidates]:
+                facts.append((key, _weights(candidates)))
             case _, Mapping():
                 facts += [(f"{key}: {name}", text) for name, text in describe(value)]
             case _, [*values]:
@@ -70,6 +73,17 @@ def _training(epochs: Sequence[JSON]) -> str:
         if figures and key in figures[-1]:
             parts.append(f"{_text(figures[-1][key])} {unit} at the end")
     return ", ".join(parts)
+
+
+def _weights(candidates: Sequence[JSON]) -> str:
+    """Name the candidates that have a say in the start, the weightiest first."""
+    weights = {
+        str(c.get("name")): weight
+        for c in candidates
+        if isinstance(c, Mapping) and isinstance(weight := c.get("weight"), float)
+    }
+    ranked = sorted(weights, key=weights.__getitem__, reverse=True)
+    return ", ".join(f"{name} {weights[name]:.0%}" for name in ranked if weights[name] >= _SMALL)
 
 
 def _columns(encoder: str) -> str:

@@ -89,14 +89,20 @@ def summary(estimator: FlowGMMClassifier, rows: int) -> list[tuple[str, str]]:
         ("columns", f"{estimator.n_features_in_:,}"),
         ("classes", _shortened([str(label) for label in estimator.classes_])),
     ]
-    baseline = estimator.baseline_label_log_likelihood_
-    if baseline is not None:
-        facts += [
-            ("labels-only baseline", f"{baseline:.3f} nats a label, cross-fitted"),
-            ("model", f"{estimator.label_log_likelihood_:.3f} nats a label, cross-fitted"),
-        ]
+    for name, key in (
+        ("labels only", "baseline_label_log_likelihood"),
+        ("with unlabeled rows", "label_log_likelihood"),
+    ):
+        value = estimator.start_[key]
+        if isinstance(value, float):  # None where no class has two labels to cross-fit with
+            facts.append((name, f"{value:.3f} nats a label, cross-fitted"))
     if not estimator.used_unlabeled_:
-        facts.append(("unlabeled rows", "not used: they do not help on these data"))
+        facts.append(
+            (
+                "note",
+                "the unlabeled rows do not help here: their soft labels are the labels-only ones",
+            )
+        )
     return facts
 
 

@@ -47,6 +47,7 @@ class ClassDensity(nn.Module, ABC):
     """A joint density of latents and classes."""
 
     n_classes: int
+    dim: int
 
     @abstractmethod
     def log_joint(self, z: Tensor) -> Tensor:
@@ -75,6 +76,10 @@ class ClassDensity(nn.Module, ABC):
     @abstractmethod
     def log_prior(self) -> Tensor:
         """Return ``log p(y=k)``, shape (C,), nats."""
+
+    @abstractmethod
+    def class_means(self) -> Tensor:
+        """Return the mean latent of each class, shape (C, D)."""
 
     def forward(self, z: Tensor) -> Tensor:
         """Return :meth:`log_joint`."""

@@ -64,11 +64,11 @@ def canonical_rows(
     positive = weight > 0
     matrix, codes, weight = matrix[positive], codes[positive], weight[positive]
     # Adding 0 turns -0 into +0, so that equal rows have equal bytes.
-    key = np.ascontiguousarray(np.column_stack((codes, matrix + 0.0)), dtype=np.float64)
+    key: Floats = np.ascontiguousarray(np.column_stack((codes, matrix + 0.0)), dtype=np.float64)
     as_bytes = key.view(np.dtype((np.void, key.itemsize * key.shape[1]))).ravel()
     order = np.argsort(as_bytes, kind="stable")
     ordered = as_bytes[order]
     new = np.concatenate(([True], ordered[1:] != ordered[:-1]))
-    merged = np.bincount(np.cumsum(new) - 1, weights=weight[order])
+    merged = np.bincount(np.cumsum(new) - 1, weights=weight[order]).astype(np.float64)
     kept = order[new]
     return Rows(matrix[kept], codes[kept], merged, n_classes)

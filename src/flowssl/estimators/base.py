@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.metrics import accuracy_score
+from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
@@ -73,6 +74,22 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     device: str
     random_state: int | np.random.RandomState | None
     verbose: int
+
+    classes_: NDArray[np.generic]
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+    n_labeled_: int
+    n_unlabeled_: int
+    used_unlabeled_: bool
+    interrupted_: bool
+    encoder_: TableEncoder
+    completion_: Completion
+    models_: list[JointModel]
+    baseline_: Pipeline
+    start_: Mapping[str, JSON]
+    history_: list[dict[str, float]]
+    temperature_: float
+    outlier_scale_: OutlierScale
 
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         "architecture": [str],
@@ -137,7 +154,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         posteriors = self._start(rows, seed)
         prepared = prepare(self.completion_, rows, posteriors, self.early_stopping, seed)
         previous = self.models_ if continued else []
-        self.models_: list[JointModel] = []
+        self.models_ = []
         results: list[TrainingResult] = []
         for member in range(self.n_flows):
             if member < len(previous):
@@ -294,10 +311,10 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             prior = self.models_[0].classes.log_prior().detach().exp()
             codes = torch.multinomial(prior, n_samples, replacement=True, generator=generator)
         else:
-            labels = np.asarray(y).ravel()
-            labels = np.repeat(labels, n_samples) if np.ndim(y) == 0 else labels
+            labels = np.asarray(y)
+            labels = np.repeat(labels, n_samples) if labels.ndim == 0 else labels.ravel()
             codes = torch.from_numpy(self._codes_of(labels))
-        z = np.empty((len(codes), self.models_[0].classes.dim))
+        z = np.empty((len(codes), self.completion_.dim))
         member = torch.randint(len(self.models_), (len(codes),), generator=generator)
         with torch.no_grad():
             for i, model in enumerate(self.models_):
@@ -448,7 +465,8 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
                 f"class_prior needs {n_classes} positive numbers, one for each of the classes "
                 f"{self.classes_.tolist()}; got {self.class_prior!r}"
             )
-        return prior / prior.sum()
+        normalized: Floats = prior / prior.sum()
+        return normalized
 
     def _checkpoint_of(self, member: int) -> Path | None:
         if self.checkpoint is None:
@@ -499,7 +517,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         with torch.no_grad():
             parts = [
                 function(part.to(parameter.device)).cpu()
-                for part in torch.from_numpy(np.ascontiguousarray(rows)).split(size)
+                for part in torch.split(torch.from_numpy(np.ascontiguousarray(rows)), size)
             ]
         out: Floats = torch.cat(parts).numpy()
         return out

@@ -23,6 +23,7 @@ from flowssl.bijections import MonotonicSpline
 from flowssl.exceptions import ModelFileError
 from flowssl.inspection.outliers import OutlierScale
 from flowssl.labels import is_missing
+from flowssl.models import JointModel
 from flowssl.persistence import JSON, read_model_file, write_model_file
 from flowssl.preprocessing import Completion, TableEncoder
 
@@ -131,7 +132,7 @@ def _rebuild(manifest: Mapping[str, JSON], tensors: Arrays) -> FlowClassifier:
         completion["covariance"].astype(np.float64),
     )
     dim = len(completion["widths"])
-    models = []
+    models: list[JointModel] = []
     while group := _group(tensors, f"model{len(models)}"):
         model = estimator._blank_model(dim, len(estimator.classes_)).double()
         model.load_state_dict({key: torch.from_numpy(value) for key, value in group.items()})

@@ -16,7 +16,6 @@ from flowssl.plotting.style import MAX_DOTS, MAX_NAMES, Theme, plain
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from flowssl.densities.covariances import Covariance
     from flowssl.estimators.base import FlowClassifier
     from flowssl.labels import LabelsLike
     from flowssl.preprocessing.containers import TableLike
@@ -233,9 +232,8 @@ def draw_gaussians(ax: Axes, estimator: FlowClassifier, axes: Floats, style: The
     from matplotlib.patches import Ellipse
     from matplotlib.patheffects import withStroke
 
-    density = estimator.models_[0].classes
-    rings = _rings(density, axes) if isinstance(density, GaussianClasses) else []
-    for code, center, covariance in rings:
+    density = cast(GaussianClasses, estimator.models_[0].classes)
+    for code, center, covariance in _rings(density, axes):
         values, vectors = np.linalg.eigh(covariance)
         angle = float(np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1])))
         ax.add_patch(
@@ -271,7 +269,8 @@ def draw_gaussians(ax: Axes, estimator: FlowClassifier, axes: Floats, style: The
 def class_means(estimator: FlowClassifier) -> Floats:
     """Return the latent class means of the first flow, shape (C, D)."""
     with torch.no_grad():
-        means: Floats = estimator.models_[0].classes.class_means().double().numpy()
+        density = cast(GaussianClasses, estimator.models_[0].classes)
+        means: Floats = density.class_means().double().numpy()
     return means
 
 
@@ -280,7 +279,7 @@ def _rings(density: GaussianClasses, axes: Floats) -> list[tuple[int, Floats, Fl
     directions = torch.from_numpy(axes)
     rings = []
     with torch.no_grad():
-        covariance = cast("Covariance", density.covariance)
+        covariance = density.covariance
         identity = torch.eye(density.dim, dtype=torch.float64)
         for j in range(density.n_classes * density.n_components):
             # Coloring is linear, so the colored identity is the transposed root of Sigma_j.

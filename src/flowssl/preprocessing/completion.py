@@ -102,6 +102,11 @@ class Completion:
             covariance = (vectors * values.clip(1e-3)) @ vectors.T
         return cls(spline, widths, covariance)
 
+    @property
+    def dim(self) -> int:
+        """Number D of columns."""
+        return len(self.widths)
+
     def has_holes(self, matrix: Floats) -> bool:
         """Return whether any row needs more than one draw."""
         return bool(self.widths.any() or np.isnan(matrix).any())
