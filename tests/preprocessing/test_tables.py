@@ -430,6 +430,16 @@ def test_forged_columns_are_one_clear_error(field, inside, value):
         TableEncoder.from_json(json.dumps(record))
 
 
+@pytest.mark.parametrize("original", [0, 2, 3, -1, 9])
+def test_a_forged_copy_must_repeat_an_earlier_column_of_the_matrix(original):
+    """Column 0 is constant, 2 is the copy itself, 3 comes later."""
+    record = json.loads(TableEncoder().fit([[1, 1, 1, 5], [1, 2, 2, 3]]).to_json())
+    assert record["columns"][2]["duplicate_of"] == 1
+    record["columns"][2]["duplicate_of"] = original
+    with pytest.raises(ModelFileError, match="damaged"):
+        TableEncoder.from_json(json.dumps(record))
+
+
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 @pytest.mark.parametrize("library", FRAMES)
 def test_columns_must_be_those_of_fit(library):

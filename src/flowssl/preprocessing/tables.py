@@ -422,6 +422,8 @@ def _check_codecs(codecs: list[Codec]) -> None:
         if codec.is_categorical and not codec.is_constant and not codec.indicated:
             raise ValueError(f"column {position} is categorical and has no categories")
         if codec.duplicate_of is not None:
-            original = codecs[:position][codec.duplicate_of]
-            if not original.is_kept or len(original.indicated) != len(codec.indicated):
+            original = codecs[codec.duplicate_of]
+            is_earlier = 0 <= codec.duplicate_of < position
+            has_codes = original.is_kept and len(original.indicated) == len(codec.indicated)
+            if not (is_earlier and has_codes):
                 raise ValueError(f"column {position} repeats one that it cannot repeat")
