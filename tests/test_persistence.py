@@ -602,7 +602,9 @@ def test_a_writer_killed_at_the_last_moment_leaves_the_old_file(tmp_path, death)
     write_model_file(path, {"number": 0}, {"a": np.zeros(500_000)})
     before = path.read_bytes()
     code = WRITER.replace("number = 0", "number = 1")
-    done = subprocess.run([sys.executable, "-c", code, path, death], capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, path, death], capture_output=True, timeout=120
+    )
     assert done.returncode == -signal.SIGKILL
     assert path.read_bytes() == before
 
