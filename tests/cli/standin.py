@@ -160,7 +160,11 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
             "classes": self.classes_.tolist(),
             "columns": None if names is None else names.tolist(),
             "encoder": self.encoder_.to_json(),
-            "parameters": {"unlabeled_value": self.unlabeled_value, "kind": self.kind},
+            "parameters": {
+                "unlabeled_value": self.unlabeled_value,
+                "kind": self.kind,
+                "seen": str(self.checkpoint),
+            },
         }
         model = self.model_
         tensors = {"theta": model.theta_, "var": model.var_, "prior": model.class_prior_}

@@ -36,6 +36,7 @@ def test_fit_tells_what_it_did(folder: Path, run: Run) -> None:
     ):
         assert expected in out
     assert read_manifest("m.flowssl")["columns"] == COLUMNS
+    assert read_manifest("m.flowssl")["parameters"]["seen"] == "None"  # of the run, not the model
     assert not Path("m.flowssl.checkpoint").exists()
     code, out, err = run(*FIT, "--quiet")
     assert (code, out, err) == (0, "", "")
@@ -147,7 +148,7 @@ def test_info_reads_the_manifest_alone(
     assert json.loads(out) == read_manifest(model)
 
 
-def test_info_is_short() -> None:
+def test_info_is_short(use_standin: None) -> None:
     from flowssl.cli.information import describe
 
     manifest = {
@@ -160,6 +161,7 @@ def test_info_is_short() -> None:
             "candidates": [{"name": "a", "weight": 0.2}, {"name": "b", "weight": 0.8}],
         },
         "n_labeled": 5,
+        "parameters": {"smoothing": 1e-9, "kind": "slow", "early": True, "verbose": 7},
         "forged": "x" * 10_000,
         "tensors_sha256": "0" * 64,
     }
@@ -167,10 +169,11 @@ def test_info_is_short() -> None:
     assert facts["versions"] == "flowssl 1.0, torch 2.0"
     assert facts["classes"] == "0, 1, 2, 3, 4, 5, 6, 7 and 12 more"
     assert facts["columns"] == "2: a, b"
-    assert facts["training"].startswith("2 epochs, -1.25 nats per dimension")
+    assert facts["training"].startswith("2 epochs, last nats per dim -1.25")
     assert facts["start: weights"] == "0.1235, 1e-09"
     assert facts["start: candidates"] == "b 80%, a 20%"
-    assert facts["n labeled"] == "5"
+    assert facts["labeled rows"] == "5"
+    assert facts["parameters"] == "kind='slow'"
     assert len(facts["forged"]) < 300
     assert "tensors sha256" not in facts
     assert describe({"encoder": "damaged", "classes": None, "history": []})

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flowssl.cli.options import read_parameters
 from flowssl.persistence import read_manifest
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = ["describe", "info"]
 _SHOWN_ITEMS = 8
 _SHOWN_LENGTH = 200
 _SMALL = 0.01
+_OF_A_RUN = ("checkpoint", "verbose", "warm_start")
 _MEBIBYTE = 2**20
 # Only --json shows these: they help to check a file, not to know it.
 _LEFT_OUT = ("kind", "schema_version", "tensors_sha256", "outlier_scale")
@@ -53,6 +55,10 @@ def describe(manifest: Mapping[str, JSON]) -> list[tuple[str, str]]:
                 facts.append((key, _listed(values)))
             case "encoder", str():
                 facts.append(("columns", _columns(value)))
+            case "parameters", Mapping():
+                facts.append((key, _changed(value)))
+            case "n_labeled" | "n_unlabeled", int():
+                facts.append((f"{key.removeprefix('n_')} rows", f"{value:,}"))
             case "history", [*epochs]:
                 facts.append(("training", _training(epochs)))
             case "candidates", [*candidates]:
@@ -69,10 +75,21 @@ def describe(manifest: Mapping[str, JSON]) -> list[tuple[str, str]]:
 def _training(epochs: Sequence[JSON]) -> str:
     figures = [epoch for epoch in epochs if isinstance(epoch, Mapping)]
     parts = [f"{len(epochs):,} epochs"]
-    for key, unit in (("nats_per_dim", "nats per dimension"), ("label_accuracy", "label accuracy")):
+    for key in ("nats_per_dim", "label_accuracy"):
         if figures and key in figures[-1]:
-            parts.append(f"{_text(figures[-1][key])} {unit} at the end")
+            parts.append(f"last {key.replace('_', ' ')} {_text(figures[-1][key])}")
     return ", ".join(parts)
+
+
+def _changed(parameters: Mapping[str, JSON]) -> str:
+    """List the parameters that differ from the estimator's defaults."""
+    defaults = {parameter.name: parameter.default for parameter in read_parameters()}
+    changed = [
+        f"{name}={value!r}"
+        for name, value in parameters.items()
+        if name not in _OF_A_RUN and repr(value) != defaults.get(name)
+    ]
+    return _listed(changed) or "all default"
 
 
 def _weights(candidates: Sequence[JSON]) -> str:

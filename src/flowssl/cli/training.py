@@ -58,6 +58,7 @@ def fit(arguments: argparse.Namespace, console: Console) -> int:
     started = time.perf_counter()
     estimator.fit(X, y)
     seconds = time.perf_counter() - started
+    estimator.set_params(checkpoint=None)  # of this run, no part of the model
     estimator.save(arguments.output)
     if arguments.report:
         from flowssl.report import write_report
@@ -96,13 +97,6 @@ def summary(estimator: FlowGMMClassifier, rows: int) -> list[tuple[str, str]]:
         value = estimator.start_[key]
         if isinstance(value, float):  # None where no class has two labels to cross-fit with
             facts.append((name, f"{value:.3f} nats a label, cross-fitted"))
-    if not estimator.used_unlabeled_:
-        facts.append(
-            (
-                "note",
-                "the unlabeled rows do not help here: their soft labels are the labels-only ones",
-            )
-        )
     return facts
 
 
