@@ -28,7 +28,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from flowssl.calibration import fit_temperature
 from flowssl.estimators._fitting import Preparation, prepare, training_config, training_rows
 from flowssl.estimators._rows import Rows, canonical_rows
-from flowssl.exceptions import UnlabeledDataWarning
+from flowssl.exceptions import FlowSSLWarning, UnlabeledDataWarning
 from flowssl.initialization import Start, propagate
 from flowssl.inspection.outliers import OutlierScale
 from flowssl.labels import LabelsLike, encode_labels, is_unlabeled
@@ -193,9 +193,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         """Return ``p(y=k | x)``, shape (n_samples, n_classes); see :meth:`predict_log_proba`."""
         return np.exp(self.predict_log_proba(X))
 
-    def score(
-        self, X: TableLike, y: LabelsLike, sample_weight: ArrayLike | None = None
-    ) -> float:
+    def score(self, X: TableLike, y: LabelsLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy on the labeled rows; unlabeled rows are never counted as errors.
 
         Raises
@@ -339,7 +337,6 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
-        tags.input_tags.string = True
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -371,6 +368,13 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             sample_weight, matrix, dtype=np.float64, ensure_non_negative=True
         )
         rows = canonical_rows(matrix, labels.codes, weight, len(labels.classes))
+        if len(labels.classes) == 1 and (labels.codes < 0).any():
+            warnings.warn(
+                f"all labeled rows are of class {labels.classes[0]!r}. If -1 is a class of yours "
+                "and not the mark of an unlabeled row, set unlabeled_value=None",
+                FlowSSLWarning,
+                stacklevel=3,
+            )
         present = np.bincount(rows.codes[rows.labeled], minlength=rows.n_classes) > 0
         if not present.all():
             raise ValueError(
