@@ -1,5 +1,6 @@
 """The model file: bit-equal round trips, and one clear error for every damaged or forged file."""
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -591,6 +592,18 @@ while True:
 """
 
 
+@contextlib.contextmanager
+def writing(path):
+    """Run another process that writes the file again and again; kill it in the end."""
+    command = [sys.executable, "-c", WRITER, path, "later"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+        try:
+            assert writer.stdout.readline() == b"writing\n"
+            yield
+        finally:
+            writer.kill()
+
+
 def assert_whole(path):
     read = read_model_file(path)
     np.testing.assert_array_equal(read.tensors["a"], np.full(500_000, read.manifest["number"]))
@@ -614,22 +627,14 @@ def test_a_writer_killed_at_any_time_leaves_a_whole_file(tmp_path):
     generator = np.random.default_rng(3)
     write_model_file(path, {"number": 0}, {"a": np.zeros(500_000)})
     for _ in range(10):
-        with subprocess.Popen(
-            [sys.executable, "-c", WRITER, path, "later"], stdout=subprocess.PIPE
-        ) as writer:
-            assert writer.stdout.readline() == b"writing\n"
+        with writing(path):
             time.sleep(generator.uniform(0.0, 0.1))
-            writer.kill()
         assert_whole(path)
 
 
 def test_reading_while_another_process_writes_sees_whole_files(tmp_path):
     path = tmp_path / "model.flowssl"
     write_model_file(path, {"number": 0}, {"a": np.zeros(500_000)})
-    with subprocess.Popen(
-        [sys.executable, "-c", WRITER, path, "later"], stdout=subprocess.PIPE
-    ) as writer:
-        assert writer.stdout.readline() == b"writing\n"
+    with writing(path):
         for _ in range(30):
             assert_whole(path)
-        writer.kill()
