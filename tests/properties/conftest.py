@@ -1,0 +1,183 @@
+"""The registry of this folder: every bijection and every preset, built with random parameters."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from flowssl.architectures import ARCHITECTURES, build_flow
+from flowssl.bijections import (
+    ActNorm,
+    AffineCoupling,
+    Bijection,
+    Chain,
+    LULinear,
+    MonotonicSpline,
+    Rotation,
+)
+from flowssl.densities import ClassPrior, GaussianClasses
+from flowssl.models import JointModel
+
+CONTEXT = 2
+M = TypeVar("M", bound=nn.Module)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def randn(*shape: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def shaken(module: M, generator: torch.Generator, by: float) -> M:
+    """Move every parameter away from its start, which is too tame to show a fault."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            fan_in = parameter.shape[-1] if parameter.ndim > 1 else 1
+            noise = randn(*parameter.shape, generator=generator)
+            parameter.add_(by * noise / max(fan_in, 1) ** 0.5)
+    return module
+
+
+def skewed_rows(kind: str, n: int, dim: int, generator: torch.Generator) -> Tensor:
+    """Draw rows of columns as tables have them, in units far from 1."""
+    normal = randn(n, dim, generator=generator)
+    if kind == "plain":
+        return 1000.0 + 7.0 * normal
+    if kind == "heavy":  # Student's t with 1.5 degrees of freedom or so: rows at 1,000 sigmas
+        uniform = torch.rand(n, dim, generator=generator, dtype=torch.float64)
+        return normal / uniform.clamp_min(1e-6) ** (1 / 1.5)
+    atom = torch.rand(n, dim, generator=generator) < 0.6
+    return torch.where(atom, 0.0, (1.5 * normal).exp())
+
+
+def spline(kind: str, dim: int, generator: torch.Generator) -> MonotonicSpline:
+    return MonotonicSpline.fit(skewed_rows(kind, 500, dim, generator))
+
+
+def affine_start(dim: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    weight = torch.eye(dim) + 0.3 * randn(dim, dim, generator=generator) / dim**0.5
+    return weight, randn(dim, generator=generator)
+
+
+def preset(name: str, dim: int, generator: torch.Generator) -> Chain:
+    return build_flow(ARCHITECTURES[name], *affine_start(dim, generator), generator=generator)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of bijection and the rows on which to try it."""
+
+    name: str
+    start: Callable[[int, torch.Generator], Bijection]
+    rows_kind: str | None = None
+    context_features: int = 0
+
+    def build(self, dim: int, seed: int, device: torch.device, shake: float = 0.2) -> Bijection:
+        generator = seeded(seed)
+        bijection = shaken(self.start(dim, generator).double(), generator, shake)
+        return bijection.eval().to(device)
+
+    def rows(self, n: int, dim: int, seed: int, device: torch.device) -> Tensor:
+        generator = seeded(seed + 1)
+        if self.rows_kind is None:
+            return randn(n, dim, generator=generator).to(device)
+        return skewed_rows(self.rows_kind, n, dim, generator).to(device)
+
+    def context(self, n: int, seed: int, device: torch.device) -> Tensor | None:
+        if not self.context_features:
+            return None
+        return randn(n, self.context_features, generator=seeded(seed + 2)).to(device)
+
+
+CASES = [
+    Case("actnorm", lambda dim, _: ActNorm(dim)),
+    Case("lu", lambda dim, g: LULinear(*affine_start(dim, g))),
+    Case("rotation", lambda dim, g: Rotation(dim, generator=g)),
+    Case("coupling", lambda dim, g: AffineCoupling(dim, generator=g)),
+    Case("flipped", lambda dim, g: AffineCoupling(dim, flip=True, generator=g)),
+    Case(
+        "context",
+        lambda dim, g: AffineCoupling(dim, context_features=CONTEXT, generator=g),
+        context_features=CONTEXT,
+    ),
+    Case(
+        "chain",
+        lambda dim, g: Chain(
+            ActNorm(dim),
+            AffineCoupling(dim, context_features=CONTEXT, generator=g),
+            Rotation(dim, generator=g),
+            AffineCoupling(dim, flip=True, hidden_features=(8, 8), generator=g),
+        ),
+        context_features=CONTEXT,
+    ),
+    Case("empty-chain", lambda dim, _: Chain()),
+    *(
+        Case(f"spline-{kind}", lambda dim, g, kind=kind: spline(kind, dim, g), rows_kind=kind)
+        for kind in ("plain", "heavy", "atoms")
+    ),
+    Case(
+        "spline-then-preset",
+        lambda dim, g: Chain(spline("heavy", dim, g), *preset("table", dim, g)),
+        rows_kind="heavy",
+    ),
+    *(
+        Case(f"preset-{name}", lambda dim, g, name=name: preset(name, dim, g))
+        for name in ARCHITECTURES
+    ),
+]
+
+
+@pytest.fixture(scope="session", params=CASES, ids=lambda case: case.name)
+def case(request: pytest.FixtureRequest) -> Case:
+    """One of the bijections and presets."""
+    return request.param
+
+
+def joint_model(
+    name: str,
+    dim: int,
+    seed: int,
+    device: torch.device,
+    *,
+    covariance: str = "diag",
+    table: str | None = None,
+    shake: float = 0.1,
+) -> JointModel:
+    """Build a shaken model of 3 classes with 2 Gaussians each, in float64.
+
+    With ``table``, the step from that kind of table stands in front of the flow.
+    """
+    generator = seeded(seed)
+    flow = shaken(preset(name, dim, generator).double(), generator, shake)
+    classes = GaussianClasses(
+        randn(3, 2, dim, generator=generator),
+        ClassPrior(torch.tensor([0.2, 0.3, 0.5])),
+        covariance=covariance,
+    )
+    classes = shaken(classes.double(), generator, 0.3)
+    if table is not None:
+        flow = Chain(spline(table, dim, generator), *flow)
+    return JointModel(flow, classes).eval().to(device)
+
+
+BuildModel = Callable[..., JointModel]
+
+
+@pytest.fixture(scope="session")
+def build_joint_model() -> BuildModel:
+    """Build a random model: ``build_joint_model(preset, dim, seed, device, ...)``."""
+    return joint_model
+
+
+@pytest.fixture(scope="session", params=list(ARCHITECTURES))
+def build_model(request: pytest.FixtureRequest) -> BuildModel:
+    """Build a random model with one of the presets: ``build_model(dim, seed, device, ...)``."""
+    return functools.partial(joint_model, request.param)
