@@ -60,7 +60,7 @@ class Labels:
 
 
 def one_hot(codes: Integers, n_classes: int) -> Floats:
-    """Indicators (n, C) of the codes; unlabeled rows are zero."""
+    """Build indicators (n, C) of the codes; unlabeled rows are zero."""
     return np.asarray((codes[:, None] == np.arange(n_classes)).astype(float))
 
 
@@ -197,7 +197,7 @@ def _quadratic_steps(space: Space, labels: Labels, start: Floats) -> Floats:
             L = np.linalg.cholesky(_shrink(trust * S + (1 - trust) * pooled, 0.0))
             Z = (X - means[k]) @ np.linalg.inv(L).T
             score[:, k] = log_prior[k] - 0.5 * (Z**2).sum(axis=1) - np.log(np.diag(L)).sum()
-        Q = softmax(score, axis=1)
+        Q = np.asarray(softmax(score, axis=1))
         P = labels.fix(Q)
     return Q
 

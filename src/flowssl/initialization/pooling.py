@@ -9,17 +9,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp, softmax
 
 from flowssl.initialization.spaces import Floats, Integers
 
-__all__ = ["Pool", "fit_pool", "floored_log", "label_log_likelihood", "temper"]
+__all__ = [
+    "Pool",
+    "blind_pool",
+    "fit_pool",
+    "floored_log",
+    "label_log_likelihood",
+    "neighbor_cut",
+    "shift_prior",
+    "temper",
+]
 
 FLOOR = 0.02  # no candidate is believed beyond FLOOR / C: one wrong label must not ruin it
 SOFTNESS = 4.0  # nats of cross-fitted label likelihood that cost a factor e of weight
+CUT_POWER = 3.0  # weights fall with this power of the share of neighbors told apart
+BLIND_CUT_POWER = 4.0  # the same where no label likelihood can be had
 STIFFNESS = 3.0  # pull of the weights toward that ranking, in nats per unit squared and candidate
 _TEMPERATURE_PENALTY = 2.0
+_CUT_FLOOR = 0.01
+_BLIND_CONFIDENCE = 0.75  # mean confidence given to all candidates there, 0 = uniform, 1 = certain
+_PRIOR_SCALE = 0.15  # relative divergence of class shares at which half of it is believed
 _INVERSE_TEMPERATURES = np.exp(np.linspace(-1.5, 2.5, 41))
 
 
@@ -65,20 +80,18 @@ def _sharpened(P: Floats, b: float) -> Floats:
     return floored_log(softmax(b * np.log(np.maximum(P, 1e-6)), axis=-1), FLOOR / 2)
 
 
-def fit_pool(posteriors: Floats, codes: Integers) -> Pool:
+def fit_pool(posteriors: Floats, codes: Integers, cuts: Floats) -> Pool:
     """Pool for candidates with cross-fitted posteriors (J, m, C) on rows of known codes (m,).
 
-    Candidates start from weights proportional to exp(likelihood / SOFTNESS); the weights then
-    maximize the label likelihood of the pool under a quadratic pull back to that start.
-    Without rows all candidates weigh the same.
+    Candidates start from weights proportional to exp(likelihood / SOFTNESS) / cut^CUT_POWER,
+    where `cuts` (J,) are the shares of neighbors they tell apart (see `neighbor_cut`); the
+    weights then maximize the label likelihood of the pool under a quadratic pull to that start.
     """
     J, m, _ = posteriors.shape
-    if m == 0:
-        return Pool(np.full(J, 1 / J), np.ones(J))
     inverse = np.array([temper(P, codes) for P in posteriors])
     L = np.stack([_sharpened(P, b) for P, b in zip(posteriors, inverse, strict=True)])
     own = L[:, np.arange(m), codes]
-    start = softmax(own.sum(axis=1) / SOFTNESS)
+    start = softmax(own.sum(axis=1) / SOFTNESS - CUT_POWER * np.log(cuts + _CUT_FLOOR))
 
     def loss(w: Floats) -> tuple[float, Floats]:
         S = np.tensordot(w, L, 1)
@@ -90,3 +103,58 @@ def fit_pool(posteriors: Floats, codes: Integers) -> Pool:
 
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * J)
     return Pool(np.asarray(best.x), inverse)
+
+
+def blind_pool(posteriors: Floats, cuts: Floats) -> Pool:
+    """Pool for candidates (J, n, C) without any row of known code: smoothness alone decides.
+
+    All candidates are brought to the same mean confidence, so that none dominates by its
+    temperature.
+    """
+    inverse = np.array([_match_confidence(P) for P in posteriors])
+    return Pool(softmax(-BLIND_CUT_POWER * np.log(cuts + _CUT_FLOOR)), inverse)
+
+
+def _match_confidence(P: Floats) -> float:
+    C = P.shape[1]
+    target = 1 / C + (1 - 1 / C) * _BLIND_CONFIDENCE
+    L = np.log(np.maximum(P[:: max(1, len(P) // 2000)], 1e-6))
+    low, high = -2.0, 4.0
+    for _ in range(25):
+        middle = (low + high) / 2
+        if softmax(np.exp(middle) * L, axis=1).max(axis=1).mean() < target:
+            low = middle
+        else:
+            high = middle
+    return float(np.exp(low))
+
+
+def neighbor_cut(P: Floats, graph: sp.csr_array) -> float:
+    """Share of neighbors given different classes, relative to rows paired at random.
+
+    Classes that follow the clusters of the data cut few edges: without labels this ranks
+    candidates nearly as well as their accuracy does.
+    """
+    if graph.nnz == 0:
+        return 0.0
+    best = P.argmax(axis=1)
+    shares = np.bincount(best) / len(best)
+    rows = np.repeat(np.arange(len(best)), np.diff(graph.indptr))
+    return float((best[rows] != best[graph.indices]).mean() / (1 - (shares**2).sum() + 1e-3))
+
+
+def shift_prior(P: Floats, label_shares: Floats) -> Floats:
+    """Move posteriors (n, C) from the labels' class shares toward those among all rows.
+
+    One step of Saerens et al. (2002), tempered: labels are often drawn in equal numbers whatever
+    the classes' frequency, but small apparent imbalances are mostly noise of the posteriors.
+    """
+    C = P.shape[1]
+    if C < 2:
+        return P
+    believed = np.maximum(label_shares, 1e-6)
+    found = np.maximum(P.mean(axis=0), 1e-6)
+    divergence = float((found * np.log(found / believed)).sum()) / np.log(C)
+    trust = divergence / (divergence + _PRIOR_SCALE)
+    moved = P * (found / believed) ** max(trust, 0.0)
+    return np.asarray(moved / moved.sum(axis=1, keepdims=True))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -21,9 +22,12 @@ from sklearn.preprocessing import StandardScaler
 from flowssl.initialization.candidates import SOURCES, Labels, fit_logistic
 from flowssl.initialization.pooling import (
     Pool,
+    blind_pool,
     fit_pool,
     floored_log,
     label_log_likelihood,
+    neighbor_cut,
+    shift_prior,
     temper,
 )
 from flowssl.initialization.spaces import (
@@ -67,7 +71,7 @@ class Start:
         The same of the final combination.
     cross_fitted : ndarray (n_labeled, C)
         Posteriors of the labeled rows, in row order, by combinations that had not seen their
-        labels; NaN where a class has a single label.
+        labels; NaN where a class has a single label. They assume the labels' class shares.
     baseline : Pipeline
         Labels-only logistic regression on standardized columns.
     baseline_label_log_likelihood : float
@@ -221,28 +225,38 @@ def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Ge
     for fold, posteriors in enumerate(held_out):
         crossed[:, folds == fold] = posteriors[:, rows[folds == fold]]
 
-    def combine(known: np.ndarray, posteriors: Floats) -> tuple[Pool, list[Floats]]:
-        pool = fit_pool(crossed[:, known], given[known])
+    edges = spaces[0].graph  # of the standardized columns
+    cuts = np.array([neighbor_cut(P, edges) for P in full])
+
+    def combine(known: NDArray[np.bool_], posteriors: Floats) -> tuple[Pool, Floats]:
+        if known.any():
+            pool = fit_pool(crossed[:, known], given[known], cuts)
+        else:
+            pool = blind_pool(posteriors, cuts)
         pooled = pool(posteriors)
         graph = _mean_graph(spaces, names, pool.weights)
-        return pool, [smooth(pooled, graph, a) for a in SMOOTHING]
+        return pool, np.stack([smooth(pooled, graph, a) for a in SMOOTHING])
 
     pool, stages = combine(scored, full)
     smoothed = np.full((len(SMOOTHING), len(rows), labels.n_classes), np.nan)
     for fold, posteriors in enumerate(held_out):
         here = folds == fold
-        for level, stage in enumerate(combine(scored & ~here, posteriors)[1]):
-            smoothed[level, here] = stage[rows[here]]
-    last = fit_pool(smoothed[:, scored], given[scored])
-    final = last(np.stack(stages))
+        smoothed[:, here] = combine(scored & ~here, posteriors)[1][:, rows[here]]
+    equal = np.ones(len(SMOOTHING))
     final_crossed = np.full(crossed.shape[1:], np.nan)
     if scored.any():
-        final_crossed[scored] = last(smoothed[:, scored])
-        b = temper(final_crossed[scored], given[scored])
-        final, final_crossed[scored] = _power(final, b), _power(final_crossed[scored], b)
+        last = fit_pool(smoothed[:, scored], given[scored], equal)
+        P = last(smoothed[:, scored])
+        b = temper(P, given[scored])
+        final_crossed[scored] = _power(P, b)
+        final = _power(last(stages), b)
+    else:
+        last = blind_pool(stages, equal)
+        final = last(stages)
+    if labels.class_prior is None:
+        final = shift_prior(final, np.bincount(given, minlength=labels.n_classes) / len(given))
 
     each = [_mean_likelihood(P[scored], given[scored]) for P in crossed]
-    standard = next(i for i, s in enumerate(spaces) if s.name == "standard")
     baseline_crossed = crossed[names.index("standard: logistic")]
     return Start(
         posteriors=final,
@@ -252,7 +266,7 @@ def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Ge
         smoothing=last.weights,
         label_log_likelihood=_mean_likelihood(final_crossed[scored], given[scored]),
         cross_fitted=final_crossed,
-        baseline=_baseline(X, labels, weight, strengths[standard]),
+        baseline=_baseline(X, labels, weight, strengths[0]),
         baseline_label_log_likelihood=_mean_likelihood(baseline_crossed[scored], given[scored]),
         baseline_cross_fitted=baseline_crossed,
     )

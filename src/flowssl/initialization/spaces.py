@@ -31,6 +31,8 @@ _TREE_COLUMNS = 8  # up to here a k-d tree beats matrix products
 _BLOCK_ENTRIES = 2**24  # distances held at a time: 64 MiB in float32
 _MIXTURE_ROWS = 6_000
 _MIXTURE_COLUMNS = 24
+_SAME_SCALE = 1.5  # ratio of the columns' spreads up to which own units add nothing
+_RANK_ENTRIES = 4_000_000
 _MAX_RANK_SCORE = 3.5  # quantile-normal columns end here, in standard deviations
 
 
@@ -68,7 +70,7 @@ class Space:
 def nearest_neighbors(
     X: Floats, n_neighbors: int, queries: Floats | None = None
 ) -> tuple[Integers, Floats]:
-    """Indices and Euclidean distances of the nearest rows of `X`, nearest first.
+    """Find indices and Euclidean distances of the nearest rows of `X`, nearest first.
 
     Without `queries` these are the neighbors of the rows of `X` themselves, each without itself.
     Memory is bounded whatever the number of rows.
@@ -136,17 +138,22 @@ def oas_shrinkage(covariance: Floats, n: int) -> float:
 def prepare_spaces(
     X: Floats, n_components: int, weight: Floats, rng: np.random.Generator
 ) -> tuple[Space, ...]:
-    """The three views of a table `X` (n, D): its own units, standardized columns, normal scores."""
+    """Build the views of a table `X` (n, D): standardized columns, own units, normal scores.
+
+    The standardized view comes first. Own units are left out where they are nearly the same,
+    normal scores where the table is so large that a third graph would take too long.
+    """
     raw = X - X.mean(axis=0)
     scale = raw.std(axis=0)
     standard = raw / np.where(scale > 0, scale, 1)
     top = scale.max()
     seed = int(rng.integers(2**31))
-    views = {
-        "raw": raw / (top if top > 0 else 1.0),
-        "standard": standard,
-        "rank": _normal_scores(X),
-    }
+    views = {"standard": standard}
+    low, high = np.quantile(scale, [0.05, 0.95])
+    if high > _SAME_SCALE * low:
+        views["raw"] = raw / (top if top > 0 else 1.0)
+    if X.size <= _RANK_ENTRIES:
+        views["rank"] = _normal_scores(X)
     return tuple(_space(name, V, n_components, weight, seed) for name, V in views.items())
 
 
@@ -164,7 +171,7 @@ def _space(name: str, X: Floats, n_components: int, weight: Floats, seed: int) -
 
 
 def _normal_scores(X: Floats) -> Floats:
-    """Standard normal quantiles of the columns' ranks, ties at their middle, unit variance."""
+    """Take standard normal quantiles of the columns' ranks, ties at their middle, unit variance."""
     ranks = rankdata(X, axis=0)
     Z = np.clip(ndtri((ranks - 0.5) / len(X)), -_MAX_RANK_SCORE, _MAX_RANK_SCORE)
     Z = Z - Z.mean(axis=0)
