@@ -1,0 +1,242 @@
+"""Class densities against SciPy, against counted work and against their own samples."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from flowssl.densities import COVARIANCES, ClassPrior, GaussianClasses
+
+KINDS = pytest.mark.parametrize("kind", list(COVARIANCES))
+PRIOR = [0.1, 0.6, 0.3]
+
+
+def random_classes(kind: str, dim: int, n_components: int, seed: int = 0) -> GaussianClasses:
+    """Build 3 classes whose every parameter is random, in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    means = 2 * torch.randn(3, n_components, dim, generator=generator)
+    weights = torch.rand(3, n_components, generator=generator) + 0.1
+    classes = GaussianClasses(
+        means, ClassPrior(torch.tensor(PRIOR)), weights=weights, covariance=kind
+    ).double()
+    with torch.no_grad():
+        for parameter in classes.covariance.parameters():
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.add_(0.4 * noise)
+    return classes
+
+
+def parameters(classes: GaussianClasses) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return prior (C,), weights (C, M), means (C, M, D) and covariances (C, M, D, D)."""
+    with torch.no_grad():
+        covariances = classes.covariance.matrices().unflatten(0, classes.means.shape[:2])
+        return (
+            classes.log_prior().exp().numpy(),
+            classes.logits.softmax(1).numpy(),
+            classes.means.numpy(),
+            covariances.numpy(),
+        )
+
+
+@KINDS
+@pytest.mark.parametrize("n_components", [1, 3])
+@pytest.mark.parametrize("dim", [1, 2, 9])
+def test_log_density_equals_scipy(kind, n_components, dim):
+    classes = random_classes(kind, dim, n_components)
+    z = 3 * torch.randn(20, dim, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    prior, weights, means, covariances = parameters(classes)
+
+    expected = np.empty((20, 3))
+    for k in range(3):
+        log_parts = [
+            np.log(weights[k, m])
+            + multivariate_normal(means[k, m], covariances[k, m]).logpdf(z.numpy())
+            for m in range(n_components)
+        ]
+        expected[:, k] = np.log(prior[k]) + logsumexp(log_parts, axis=0)
+
+    with torch.no_grad():
+        actual = classes.log_joint(z)
+    np.testing.assert_allclose(actual.numpy(), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["spherical", "diag", "tied"])
+def test_start_is_the_standard_normal(kind):
+    classes = GaussianClasses(torch.zeros(1, 3), ClassPrior(torch.ones(1)), covariance=kind)
+    with torch.no_grad():
+        torch.testing.assert_close(classes.covariance.matrices(), torch.eye(3)[None])
+
+
+def test_low_rank_start_is_close_to_the_identity_and_can_move():
+    classes = GaussianClasses(torch.zeros(1, 3), ClassPrior(torch.ones(1)), covariance="low_rank")
+    with torch.no_grad():
+        torch.testing.assert_close(
+            classes.covariance.matrices(), torch.eye(3)[None], atol=0.02, rtol=0
+        )
+    classes.log_joint(
+        torch.randn(9, 3, generator=torch.Generator().manual_seed(0))
+    ).sum().backward()
+    for name, parameter in classes.covariance.named_parameters():
+        assert parameter.grad.abs().max() > 0, name
+
+
+class LargestResult(TorchDispatchMode):
+    """Records the operations that run and the size of the largest tensor that one returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: set[str] = set()
+        self.largest = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        self.operations.add(str(operation))
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(tensor, Tensor):
+                self.largest = max(self.largest, tensor.numel())
+        return result
+
+
+@pytest.mark.parametrize(("kind", "products"), [("spherical", 1), ("diag", 2)])
+def test_structured_covariances_cost_one_or_two_matrix_products(kind, products):
+    n, dim, n_classes = 16, 400, 3
+    classes = GaussianClasses(
+        torch.randn(n_classes, dim), ClassPrior(torch.ones(n_classes)), covariance=kind
+    )
+    z = torch.randn(n, dim)
+    with LargestResult() as seen, FlopCounterMode(display=False) as counter, torch.no_grad():
+        classes.log_joint(z)
+
+    assert counter.get_total_flops() == products * 2 * n * dim * n_classes
+    assert seen.largest <= n * dim
+    assert n * dim < dim * dim  # a D x D intermediate would have been noticed
+    assert not [name for name in seen.operations if "linalg" in name or "cholesky" in name]
+
+
+def test_low_rank_densities_and_samples_build_nothing_of_size_d_times_d():
+    n, dim = 16, 400
+    classes = GaussianClasses(torch.randn(3, dim), ClassPrior(torch.ones(3)), covariance="low_rank")
+    z, y = torch.randn(n, dim), torch.zeros(n, dtype=torch.int64)
+    with LargestResult() as seen, torch.no_grad():
+        classes.log_joint(z)
+        classes.sample(y)
+    assert seen.largest <= n * dim * 4 < dim * dim
+
+
+@KINDS
+@pytest.mark.parametrize("temperature", [1.0, 0.25])
+def test_samples_have_the_mean_and_the_tempered_covariance(kind, temperature):
+    dim, n, label = 3, 100_000, 2
+    classes = random_classes(kind, dim, n_components=2)
+    y = torch.full((n,), label)
+    with torch.no_grad():
+        z = classes.sample(y, temperature, torch.Generator().manual_seed(0)).numpy()
+
+    _, weights, means, covariances = parameters(classes)
+    mean = weights[label] @ means[label]
+    offset = means[label] - mean
+    within = temperature * np.einsum("m,mij->ij", weights[label], covariances[label])
+    covariance = within + np.einsum("m,mi,mj->ij", weights[label], offset, offset)
+
+    scale = np.sqrt(covariance.diagonal())
+    np.testing.assert_array_less(np.abs(z.mean(0) - mean), 5 * scale / np.sqrt(n))
+    np.testing.assert_allclose(
+        np.cov(z.T) / np.outer(scale, scale), covariance / np.outer(scale, scale), atol=0.03
+    )
+    np.testing.assert_allclose(classes.class_means()[label].detach().numpy(), mean, rtol=1e-12)
+
+
+def test_samples_of_temperature_zero_are_the_means():
+    classes = random_classes("tied", 3, n_components=1)
+    y = torch.tensor([2, 0, 1])
+    with torch.no_grad():
+        assert torch.equal(classes.sample(y, 0.0), classes.means[y, 0])
+
+
+def test_same_generator_gives_the_same_samples_and_spares_the_global_stream():
+    classes = random_classes("diag", 3, n_components=2)
+    y = torch.tensor([0, 1, 2])
+    before = torch.get_rng_state()
+    first, second = (
+        classes.sample(y, generator=torch.Generator().manual_seed(7)) for _ in range(2)
+    )
+    assert torch.equal(first, second)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_prior_is_normalized_and_learned_only_when_asked():
+    given = ClassPrior(torch.tensor([2.0, 6.0]))
+    assert given().exp().tolist() == pytest.approx([0.25, 0.75])
+    assert not given.logits.requires_grad
+
+    # With z that says nothing, the likeliest prior is the share of each class.
+    learned = ClassPrior(torch.ones(2), learn=True)
+    classes = GaussianClasses(torch.zeros(2, 1), learned, learn_means=False, learn_covariance=False)
+    y = torch.tensor([0, 1, 1, 1, 1])
+    optimizer = torch.optim.SGD([p for p in classes.parameters() if p.requires_grad], lr=1.0)
+    for _ in range(200):
+        optimizer.zero_grad()
+        classes.log_joint(torch.zeros(5, 1)).gather(1, y[:, None]).mean().neg().backward()
+        optimizer.step()
+    assert learned().exp().tolist() == pytest.approx([0.2, 0.8], abs=1e-3)
+
+
+def trainable(module: nn.Module) -> set[str]:
+    return {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {"means", "logits", "covariance.log_scale"}),
+        ({"learn_means": False}, {"covariance.log_scale"}),
+        ({"learn_covariance": False}, {"means", "logits"}),
+        ({"learn_means": False, "learn_covariance": False}, set()),
+    ],
+)
+def test_flags_say_what_is_learned(options, expected):
+    classes = GaussianClasses(torch.zeros(2, 3, 4), ClassPrior(torch.ones(2)), **options)
+    assert trainable(classes) == expected
+
+
+def test_starts_are_copied():
+    means = torch.zeros(2, 1, 3)
+    classes = GaussianClasses(means, ClassPrior(torch.ones(2)))
+    with torch.no_grad():
+        classes.means.fill_(9.0)
+    assert means.eq(0).all()
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: ClassPrior(torch.tensor([1.0, 0.0])), r"positive, got \[1.0, 0.0\]"),
+        (lambda: ClassPrior(torch.tensor([1.0, float("nan")])), "positive"),
+        (lambda: ClassPrior(torch.ones(2, 2)), "positive"),
+        (
+            lambda: GaussianClasses(torch.zeros(3, 4), ClassPrior(torch.ones(2))),
+            r"\(2, M, D\), got \(3, 1, 4\)",
+        ),
+        (
+            lambda: GaussianClasses(torch.zeros(2, 4), ClassPrior(torch.ones(2)), covariance="x"),
+            "spherical.*'x'",
+        ),
+        (
+            lambda: GaussianClasses(
+                torch.zeros(2, 3, 4), ClassPrior(torch.ones(2)), weights=torch.ones(2, 2)
+            ),
+            r"\(2, 3\).*\(2, 2\)",
+        ),
+        (
+            lambda: random_classes("diag", 2, 1).sample(torch.tensor([0]), temperature=-1.0),
+            "at least 0, got -1.0",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
