@@ -28,11 +28,11 @@ __all__ = [
 
 FLOOR = 0.02  # no candidate is believed beyond FLOOR / C: one wrong label must not ruin it
 SOFTNESS = 4.0  # nats of cross-fitted label likelihood that cost a factor e of weight
-CUT_POWER = 3.0  # weights fall with this power of the share of neighbors told apart
+CUT_POWER = 3.5  # weights fall with this power of the share of neighbors told apart
 BLIND_CUT_POWER = 4.0  # the same where no label likelihood can be had
 STIFFNESS = 3.0  # pull of the weights toward that ranking, in nats per unit squared and candidate
 _TEMPERATURE_PENALTY = 2.0
-_CUT_FLOOR = 0.01
+_CUT_FLOOR = 0.003
 _BLIND_CONFIDENCE = 0.75  # mean confidence given to all candidates there, 0 = uniform, 1 = certain
 _PRIOR_SCALE = 0.15  # relative divergence of class shares at which half of it is believed
 _INVERSE_TEMPERATURES = np.exp(np.linspace(-1.5, 2.5, 41))

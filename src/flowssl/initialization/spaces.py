@@ -117,7 +117,9 @@ def neighbor_graph(X: Floats, n_neighbors: int = _N_NEIGHBORS) -> sp.csr_array:
     index, distance = nearest_neighbors(X, n_neighbors)
     k = index.shape[1]
     scale = distance[:, min(6, k - 1)]
-    scale = np.maximum(scale, 1e-6 * scale.mean() + np.finfo(float).tiny)
+    # Copies of one row are at distance zero: any positive scale gives them weight one.
+    spread = float(X.std())
+    scale = np.maximum(scale, 1e-6 * (spread if spread > 0 else 1.0))
     weight = np.exp(-(distance**2) / (scale[:, None] * scale[index]))
     rows = np.repeat(np.arange(n), k)
     W = sp.csr_array((np.maximum(weight, 1e-12).ravel(), (rows, index.ravel())), shape=(n, n))
