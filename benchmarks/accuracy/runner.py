@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 
 from benchmarks.accuracy import results
 from benchmarks.accuracy.worker import Job
@@ -36,7 +36,7 @@ def unfinished(jobs: Iterable[Job], done: Iterable[results.Key]) -> list[Job]:
 
 def run(jobs: list[Job], folder: Path, n_workers: int, console: Console) -> None:
     """Run `jobs`, `n_workers` at a time, and write each finished cell below `folder`."""
-    lock = Lock()
+    lock, stopped = Lock(), Event()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -58,11 +58,12 @@ def run(jobs: list[Job], folder: Path, n_workers: int, console: Console) -> None
 
         running: set[subprocess.Popen[str]] = set()
         with ThreadPoolExecutor(n_workers) as pool:
-            futures = [pool.submit(_work, job, finished, running) for job in jobs]
+            futures = [pool.submit(_work, job, finished, running, stopped) for job in jobs]
             try:
                 for future in as_completed(futures):
                     future.result()
             except BaseException:
+                stopped.set()
                 for future in futures:
                     future.cancel()
                 for process in tuple(running):
@@ -71,7 +72,10 @@ def run(jobs: list[Job], folder: Path, n_workers: int, console: Console) -> None
 
 
 def _work(
-    job: Job, finished: Callable[[results.Record], None], running: set[subprocess.Popen[str]]
+    job: Job,
+    finished: Callable[[results.Record], None],
+    running: set[subprocess.Popen[str]],
+    stopped: Event,
 ) -> None:
     command = [sys.executable, "-m", "benchmarks.accuracy.worker", job.to_json()]
     path = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
@@ -90,6 +94,8 @@ def _work(
         running.discard(process)
         errors.seek(0)
         last = (errors.read().strip().splitlines() or [""])[-1]
+    if stopped.is_set():  # ended by the user: to be run again, not failed
+        return
     for number in left:
         error = f"worker ended with code {process.returncode}: {last}"[:300]
         finished({**job.record(number), "status": "failed", "error": error, "peak_mib": 0})

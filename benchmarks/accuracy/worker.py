@@ -20,6 +20,7 @@ from benchmarks.accuracy.metrics import accuracy, balanced_accuracy, scores
 
 UNLABELED_SCORED = 10_000  # prediction by graph methods takes as long as fitting
 TEXTS = ("ag_news",)
+COMMON_UNITS = (*TEXTS, "mnist64")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,10 @@ def _peak_mib() -> int:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
+def _situation(job: Job, number: int) -> Situation:
+    return Situation(number, job.dataset in TEXTS, job.dataset in COMMON_UNITS)
+
+
 def _measure(job: Job, table: Table, number: int) -> dict[str, object]:
     rows = draw(table, Budget.parse(job.budget), number)
     X, X_test = table.X[rows.train], table.X_test
@@ -80,7 +85,7 @@ def _measure(job: Job, table: Table, number: int) -> dict[str, object]:
     where = np.searchsorted(rows.train, rows.labeled)
     y[where] = table.y[rows.labeled]
 
-    model = METHODS[job.method](Situation(seed=number, is_text=job.dataset in TEXTS))
+    model = METHODS[job.method](_situation(job, number))
     started, cpu_started = time.perf_counter(), time.process_time()
     model.fit(X, y)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started

@@ -111,11 +111,29 @@ def test_consistency_makes_predictions_agree_under_dropout(moons):
     assert disagreement(30.0) < 0.5 * disagreement(0.0)
 
 
+def test_the_weight_of_consistency_grows_to_its_full_size(moons):
+    X, _, partial = moons
+
+    def curve(**changes):  # the same random numbers and, as nothing is learned, the same network
+        model = _clone("pi-model", learning_rate=1e-30, min_steps=20, **changes)
+        return np.array(model.fit(X, partial).loss_curve_)
+
+    cross_entropy = curve(consistency_weight=0.0)
+    grown = (curve(ramp_up=0.5) - cross_entropy) / (curve(ramp_up=0) - cross_entropy)
+    expected = [*np.exp(-5 * (1 - np.arange(10) / 10) ** 2), *np.ones(10)]
+    np.testing.assert_allclose(grown, expected, rtol=1e-3, atol=1e-4)
+
+
 def test_the_first_loss_is_the_formula(moons):
     # One step on one batch that holds all rows, with dropout masks drawn again by hand.
     X, _, partial = moons
     model = PiModelClassifier(
-        hidden_layer_sizes=(8,), n_epochs=1, min_steps=1, unlabeled_batch_size=400, random_state=3
+        hidden_layer_sizes=(8,),
+        ramp_up=0,
+        n_epochs=1,
+        min_steps=1,
+        unlabeled_batch_size=400,
+        random_state=3,
     ).fit(X, partial)
     seed = int(np.random.RandomState(3).randint(2**31))
     generator = torch.Generator().manual_seed(seed)
@@ -168,6 +186,7 @@ def test_dropout_keeps_the_mean_and_drops_the_stated_share():
         ("dropout-mlp", "learning_rate", 0.0),
         ("dropout-mlp", "batch_size", 0),
         ("pi-model", "consistency_weight", -1.0),
+        ("pi-model", "ramp_up", 1.5),
         ("pi-model", "n_epochs", 0),
         ("pi-model", "min_steps", 0),
         ("pi-model", "unlabeled_batch_size", 0),

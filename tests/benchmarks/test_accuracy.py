@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ from benchmarks.accuracy.__main__ import cells, main
 from benchmarks.accuracy.draws import Budget
 from sklearn.metrics import balanced_accuracy_score, log_loss
 
+ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = json.loads(draws.CHECKSUM_FILE.read_text())
 
 
@@ -238,6 +242,26 @@ def test_a_worker_that_dies_leaves_its_draws_as_failed(monkeypatch, tmp_path):
     lines = _lines(tmp_path / "logreg.jsonl")
     assert [line["status"] for line in lines] == ["failed", "failed"]
     assert "KeyError: 'no_such_data'" in lines[0]["error"]
+
+
+def test_a_run_that_is_stopped_records_no_failure_and_leaves_no_worker(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.accuracy", "--results", str(tmp_path)]
+    asked = ["--dataset", "wine", "--budget", "3", "--method", "random-forest"]
+    with subprocess.Popen(
+        [*command, *asked, "--draws", "1000", "--jobs", "1"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not process.stdout.readline().startswith("random-forest"):
+            pass  # until the first cell is finished
+        process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read()
+    assert process.returncode == 0
+    assert "stopped; the same command goes on from here" in rest
+    lines = _lines(tmp_path / "random-forest.jsonl")
+    assert 1 <= len(lines) < 1000
+    assert {line["status"] for line in lines} == {"ok"}
 
 
 def test_methods_never_see_hidden_labels(monkeypatch):
