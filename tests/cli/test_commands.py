@@ -167,11 +167,11 @@ def test_info_is_short(use_standin: None) -> None:
     }
     facts = dict(describe(manifest))
     assert facts["versions"] == "flowssl 1.0, torch 2.0"
-    assert facts["classes"] == "0, 1, 2, 3, 4, 5, 6, 7 and 12 more"
+    assert facts["classes"] == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 10 more"
     assert facts["columns"] == "2: a, b"
     assert facts["training"].startswith("2 epochs, last nats per dim -1.25")
     assert facts["start: weights"] == "0.1235, 1e-09"
-    assert facts["start: candidates"] == "b 80%, a 20%"
+    assert facts["start: candidates"] == "b 0.80, a 0.20"
     assert facts["labeled rows"] == "5"
     assert facts["parameters"] == "kind='slow'"
     assert len(facts["forged"]) < 300

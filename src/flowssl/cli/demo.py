@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,12 +58,13 @@ def demo(arguments: argparse.Namespace, console: Console) -> int:
 
     result = evaluate_model(estimator, test, y_test)
     alone = _labels_only_accuracy(X_train, y_partial, X_test, y_test)
-    model, predictions, page = (
-        str(folder / name) for name in ("model.flowssl", "predictions.csv", "report.html")
+    model, held_out, predictions, page = (
+        str(folder / name)
+        for name in ("model.flowssl", "held_out.csv", "predictions.csv", "report.html")
     )
     estimator.save(model)
-    table = prediction_table(estimator, test, proba=True, log_density=True)
-    write_table(table.append_column("label", pa.array(y_test)), predictions)
+    write_table(test.append_column("label", pa.array(y_test)), held_out)
+    write_table(prediction_table(estimator, test, proba=True, log_density=True), predictions)
     write_report(
         estimator, train, y_partial, page, X_test=test, y_test=y_test, title="Handwritten digits"
     )
@@ -76,7 +78,17 @@ def demo(arguments: argparse.Namespace, console: Console) -> int:
         title="\ncomparison",
     )
     console.facts(
-        [("model", model), ("predictions", predictions), ("report", page)], title="\nwritten"
+        [
+            ("model", model),
+            ("held-out images", held_out),
+            ("their predictions", predictions),
+            ("report", page),
+            (
+                "next",
+                f"flowssl evaluate {shlex.quote(model)} {shlex.quote(held_out)} --target label",
+            ),
+        ],
+        title="\nwritten",
     )
     return 0
 

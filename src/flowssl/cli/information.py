@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["describe", "info"]
 
-_SHOWN_ITEMS = 8
+_SHOWN_ITEMS = 10
 _SHOWN_LENGTH = 200
 _SMALL = 0.01
 _OF_A_RUN = ("checkpoint", "verbose", "warm_start")
@@ -100,7 +100,7 @@ def _weights(candidates: Sequence[JSON]) -> str:
         if isinstance(c, Mapping) and isinstance(weight := c.get("weight"), float)
     }
     ranked = sorted(weights, key=weights.__getitem__, reverse=True)
-    return ", ".join(f"{name} {weights[name]:.0%}" for name in ranked if weights[name] >= _SMALL)
+    return ", ".join(f"{name} {weights[name]:.2f}" for name in ranked if weights[name] >= _SMALL)
 
 
 def _columns(encoder: str) -> str:
