@@ -76,9 +76,7 @@ def reliability(
     return mean_confidence, accuracy, count / max(len(codes), 1)
 
 
-def expected_calibration_error(
-    proba: Floats, codes: NDArray[np.int64], n_bins: int = 15
-) -> float:
+def expected_calibration_error(proba: Floats, codes: NDArray[np.int64], n_bins: int = 15) -> float:
     """Return the mean gap between confidence and accuracy over the bins (Guo et al. 2017, eq. 3).
 
     Parameters are those of :func:`reliability`.

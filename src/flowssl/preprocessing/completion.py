@@ -166,7 +166,8 @@ class Completion:
         cross = self.covariance[np.ix_(missing, observed)]
         gain = np.linalg.solve(self.covariance[np.ix_(observed, observed)], cross.T).T
         covariance = self.covariance[np.ix_(missing, missing)] - gain @ cross.T
-        return z[:, observed] @ gain.T, np.linalg.cholesky(covariance)
+        factor = np.linalg.cholesky(covariance).astype(np.float64)
+        return z[:, observed] @ gain.T, factor
 
 
 def _columns(spline: MonotonicSpline, matrix: Floats) -> tuple[Floats, Floats]:
