@@ -17,7 +17,7 @@ from flowssl.labels import LabelsLike, encode_labels, is_unlabeled
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
 
-__all__ = ["baseline_proba", "class_codes", "draw", "is_planar", "judge", "latents"]
+__all__ = ["baseline_log_proba", "class_codes", "draw", "is_planar", "judge", "latents"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -49,13 +49,13 @@ def class_codes(estimator: FlowClassifier, y: LabelsLike) -> Integers:
 
 
 def judge(estimator: FlowClassifier, matrix: Floats) -> tuple[Floats, Floats]:
-    """Return log p(x) in nats, shape (n,), and calibrated p(y=k | x), shape (n, C).
+    """Return log p(x), shape (n,), and calibrated log p(y=k | x), shape (n, C), in nats.
 
-    The same as ``score_samples`` and ``predict_proba``, of encoded rows (n, D) and in one pass.
+    The same as ``score_samples`` and ``predict_log_proba``, of encoded rows (n, D) and in one pass.
     """
     log_joint = estimator._log_joint_of(matrix)
     log_proba = log_softmax(log_joint / estimator.temperature_, axis=1)
-    return np.asarray(logsumexp(log_joint, axis=1)), np.exp(log_proba)
+    return np.asarray(logsumexp(log_joint, axis=1)), np.asarray(log_proba)
 
 
 def latents(estimator: FlowClassifier, matrix: Floats) -> Floats:
@@ -63,14 +63,16 @@ def latents(estimator: FlowClassifier, matrix: Floats) -> Floats:
     return estimator._through(estimator.models_[0].latent, estimator.completion_.typical(matrix))
 
 
-def baseline_proba(estimator: FlowClassifier, matrix: Floats) -> Floats:
-    """Return the labels-only baseline's p(y=k | x) of encoded rows, shape (n, C)."""
-    proba = np.zeros((len(matrix), len(estimator.classes_)))
-    if proba.shape[1] == 1:
-        return proba + 1.0
+def baseline_log_proba(estimator: FlowClassifier, matrix: Floats) -> Floats:
+    """Return the labels-only baseline's log p(y=k | x) of encoded rows, shape (n, C)."""
+    n_classes = len(estimator.classes_)
+    if n_classes == 1:
+        return np.zeros((len(matrix), 1))
     baseline = estimator.baseline_
-    proba[:, baseline.classes_] = baseline.predict_proba(estimator.completion_.filled(matrix))
-    return proba
+    log_proba = np.full((len(matrix), n_classes), -np.inf)
+    filled = estimator.completion_.filled(matrix)
+    log_proba[:, baseline.classes_] = baseline.predict_log_proba(filled)
+    return log_proba
 
 
 def is_planar(estimator: FlowClassifier) -> bool:

@@ -164,12 +164,19 @@ def scatter_rows(
         )
 
 
-def limit(ax: Axes, points: Floats) -> None:
-    """Show the range of all but the outermost thousandth of the points, and a margin."""
+def limit(ax: Axes, points: Floats, *, equal: bool = False) -> None:
+    """Show the range of all but the outermost thousandth of the points, and a margin.
+
+    With `equal`, a unit is as long on both axes and the picture is square.
+    """
     low, high = np.quantile(points, (0.001, 0.999), axis=0)
-    margin = np.where(high > low, 0.08 * (high - low), 1.0)
-    ax.set_xlim(low[0] - margin[0], high[0] + margin[0])
-    ax.set_ylim(low[1] - margin[1], high[1] + margin[1])
+    size = np.where(high > low, high - low, 1.0)
+    if equal:
+        size = np.full(2, size.max())
+        ax.set_aspect("equal")
+    middle, half = (low + high) / 2, 0.58 * size
+    ax.set_xlim(middle[0] - half[0], middle[0] + half[0])
+    ax.set_ylim(middle[1] - half[1], middle[1] + half[1])
 
 
 def draw_plane(
@@ -180,11 +187,10 @@ def draw_plane(
     few, shown = drawn(matrix, codes)
     horizontal, vertical = (np.linspace(*ends, GRID) for ends in (ax.get_xlim(), ax.get_ylim()))
     grid = np.stack(np.meshgrid(horizontal, vertical), axis=-1).reshape(-1, 2)
-    log_density, proba = judge(estimator, grid)
-    _shade(ax, proba.reshape(GRID, GRID, -1), style)
-    with np.errstate(divide="ignore"):
-        log_proba = np.log(proba).clip(-50)
-    for code in range(proba.shape[1] if proba.shape[1] > 1 else 0):
+    log_density, log_proba = judge(estimator, grid)
+    _shade(ax, np.exp(log_proba).reshape(GRID, GRID, -1), style)
+    n_classes = log_proba.shape[1]
+    for code in range(n_classes if n_classes > 1 else 0):
         lead = log_proba[:, code] - np.delete(log_proba, code, axis=1).max(1)
         _contour(ax, horizontal, vertical, lead, [0.0], style.ink, 1.4)
     of_rows = judge(estimator, few)[0]
@@ -317,10 +323,10 @@ def draw_reliability(
         right,
         s=(300 * share[filled]).clip(12),
         color=style.color(0),
-        edgecolors=style.background,
-        linewidths=0.8,
+        linewidths=0,
         gid="bins",
         zorder=3,
+        clip_on=False,
     )
     curve.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="share that is right")
     curve.grid(True)

@@ -170,8 +170,7 @@ def plot_latent_space(
         ax = figure.add_subplot()
         scatter_rows(ax, flat(z @ axes), shown, style, predicted)
         draw_gaussians(ax, estimator, axes, style)
-        limit(ax, flat(z @ axes))
-        ax.set_aspect("equal", adjustable="datalim")
+        limit(ax, flat(z @ axes), equal=True)
         kind = "latent" if z.shape[1] <= 2 else "discriminant"
         ax.set(xlabel=f"{kind} 1", ylabel=f"{kind} 2" if z.shape[1] > 1 else "drawn at random")
         add_legend(figure, estimator, codes, style)
@@ -218,7 +217,7 @@ def plot_reliability(
     known = codes >= 0
     if not known.any():
         raise ValueError("plot_reliability needs labeled rows, and y has none")
-    proba = judge(estimator, matrix[known])[1]
+    proba = np.exp(judge(estimator, matrix[known])[1])
     with styled(theme) as style:
         figure = new_figure(6.4, 5.8)
         curve, bars = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
@@ -311,7 +310,7 @@ def plot_flow(
     z = latents(estimator, few)
     made, made_codes = samples(estimator, min(len(matrix), MAX_DOTS), 1.0, random_state)
     with styled(theme) as style:
-        figure = new_figure(14.4, 4.2)
+        figure = new_figure(11.6, 3.5)
         data, mapped, mixture, inverse = figure.subplots(1, 4)
         draw_plane(data, estimator, matrix, codes, style)
         scatter_rows(mapped, z, shown, style)

@@ -157,10 +157,11 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", dpi=150)
 
 
-def plain(label: object) -> str:
-    """Give a user's label as short text on one line."""
-    text = " ".join(str(label).split())
-    return text if len(text) <= 24 else f"{text[:23]}…"
+def plain(value: object, limit: int = 24) -> str:
+    """Give a user's value as printable text on one line, of at most `limit` characters."""
+    printable = (letter if letter.isprintable() else " " for letter in str(value))
+    text = " ".join("".join(printable).split())
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def name_axes(ax: Axes, estimator: FlowClassifier) -> None:

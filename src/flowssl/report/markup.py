@@ -1,0 +1,160 @@
+"""The few HTML elements that a report is made of; every text is escaped here and nowhere else."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from flowssl.plotting.style import plain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from flowssl.plotting.style import ThemeName
+
+__all__ = [
+    "Cell",
+    "Html",
+    "escape",
+    "heading",
+    "join",
+    "number",
+    "paragraph",
+    "percent",
+    "picture",
+    "shortened",
+    "significant",
+    "table",
+]
+
+MAX_TEXT = 60
+"""Characters of a user's value that a table shows at most."""
+
+
+@dataclass(frozen=True)
+class Html:
+    """Text that is HTML already, and must not be escaped again."""
+
+    text: str
+
+
+Cell: TypeAlias = str | Html
+
+
+def escape(text: Cell) -> str:
+    """Return text as HTML."""
+    return text.text if isinstance(text, Html) else html.escape(text)
+
+
+def join(*parts: Html) -> Html:
+    """Put elements after one another."""
+    return Html("\n".join(part.text for part in parts if part.text))
+
+
+def heading(text: str, level: int = 3) -> Html:
+    """Return a heading inside a section."""
+    return Html(f"<h{level}>{escape(text)}</h{level}>")
+
+
+def paragraph(text: Cell, kind: str = "") -> Html:
+    """Return a paragraph; `kind` is a class of the style sheet."""
+    attribute = f' class="{kind}"' if kind else ""
+    return Html(f"<p{attribute}>{escape(text)}</p>")
+
+
+def table(
+    caption: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    text_columns: Sequence[int] = (0,),
+    row_headers: bool = True,
+) -> Html:
+    """Return a table; columns other than `text_columns` are aligned as numbers.
+
+    The first cell of each row is its header unless `row_headers` is False.
+    """
+
+    def cell(text: Cell, column: int) -> str:
+        tag = 'th scope="row"' if row_headers and column == 0 else "td"
+        kind = "" if column in text_columns else ' class="number"'
+        return f"<{tag}{kind}>{escape(text)}</{tag[:2]}>"
+
+    def head(text: str, column: int) -> str:
+        kind = "" if column in text_columns else ' class="number"'
+        return f'<th scope="col"{kind}>{escape(text)}</th>'
+
+    heads = "".join(head(text, column) for column, text in enumerate(header))
+    body = "\n".join(
+        f"<tr>{''.join(cell(text, column) for column, text in enumerate(row))}</tr>" for row in rows
+    )
+    return Html(
+        f'<div class="scroll" tabindex="0" role="group" aria-label="{html.escape(caption)}">'
+        f"<table><caption>{escape(caption)}</caption>\n<thead><tr>{heads}</tr></thead>\n"
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def picture(
+    draw: Callable[[ThemeName], Figure], description: str, caption: str, *, wide: bool = False
+) -> Html:
+    """Return a picture in both themes with its text alternative and its caption.
+
+    Print takes the light one.
+    """
+    dark, light = (_data_uri(draw(theme)) for theme in ("dark", "light"))
+    kind = ' class="wide"' if wide else ""
+    return Html(
+        f"<figure{kind}><picture>"
+        f'<source media="screen and (prefers-color-scheme: dark)" srcset="{dark}">'
+        f'<img src="{light}" alt="{html.escape(description)}"></picture>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def _data_uri(figure: Figure) -> str:
+    import matplotlib as mpl
+
+    buffer = io.BytesIO()
+    # Text stays text, so that the reader's fonts show scripts which Matplotlib's own font lacks.
+    settings = mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "flowssl"})
+    with settings, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
+        figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Give a number with the decimals that matter."""
+    if value != value:
+        return "–"
+    if float(value).is_integer() and abs(value) < 1e6:
+        return f"{value:,.0f}".replace("-", "−")
+    if abs(value) >= 1e6 or abs(value) < 10**-digits:
+        return f"{value:.3g}".replace("-", "−")
+    return f"{value:,.{digits}f}".replace("-", "−")
+
+
+def percent(share: float) -> str:
+    """Give a share in percent with one decimal."""
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
+def significant(value: float) -> str:
+    """Give a number with four significant digits, as columns of data have them."""
+    if value == 0 or not 1e-4 <= abs(value) < 1e6:
+        return number(value)
+    decimals = max(0, 3 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{decimals}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
+
+
+def shortened(value: object) -> str:
+    """Give a user's value as one line of bounded length."""
+    return plain(value, MAX_TEXT)
