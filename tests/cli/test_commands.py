@@ -94,22 +94,19 @@ def test_evaluate_equals_scikit_learn_on_the_labeled_rows(
     assert result["accuracy"] == pytest.approx(accuracy_score(y, guess))
     assert result["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(y, guess))
     assert result["negative_log_likelihood"] == pytest.approx(log_loss(y, probabilities))
+    confidence, right = probabilities.max(axis=1), guess == y
+    gaps = [
+        abs((confidence - right)[bin_].sum())
+        for low in np.arange(15) / 15
+        if (bin_ := (confidence > low) & (confidence <= low + 1 / 15)).any()
+    ]
+    assert result["calibration_error"] == pytest.approx(sum(gaps) / len(y))
     for figures in result["classes"]:
         name = figures["name"]
         assert figures["labeled"] == (y == name).sum()
         assert figures["predicted"] == (guess == name).sum()
         assert figures["recall"] == pytest.approx((guess[y == name] == name).mean())
         assert figures["precision"] == pytest.approx((y[guess == name] == name).mean())
-
-
-def test_calibration_error_of_a_known_case() -> None:
-    from flowssl.cli.evaluation import _calibration_error
-
-    # Two bins: (.9, .9) both right, off by .1; (.6, .6, .6, .6) one right, off by .35.
-    confidence = np.array([0.9, 0.9, 0.6, 0.6, 0.6, 0.6])
-    correct = np.array([True, True, True, False, False, False])
-    assert _calibration_error(confidence, correct) == pytest.approx((2 * 0.1 + 4 * 0.35) / 6)
-    assert _calibration_error(np.ones(3), np.ones(3, dtype=bool)) == 0
 
 
 def test_evaluate_is_readable(model: str, run: Run) -> None:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ClassFigures", "Evaluation", "evaluate", "evaluate_model", "report"]
 
-_CALIBRATION_BINS = 15
 _SHOWN_ITEMS = 8
 
 
@@ -119,6 +118,8 @@ def evaluate_model(
     import numpy as np
     from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
+    from flowssl.calibration import expected_calibration_error
+
     encoded = encode_labels(y, estimator.unlabeled_value)
     rows = np.flatnonzero(encoded.codes >= 0)
     place_of = {_spelled(label): place for place, label in enumerate(estimator.classes_.tolist())}
@@ -139,7 +140,7 @@ def evaluate_model(
         accuracy=float(accuracy_score(truth, guess)),
         balanced_accuracy=float(balanced_accuracy_score(truth, guess)),
         negative_log_likelihood=float(-log_proba[np.arange(len(rows)), truth].mean()),
-        calibration_error=_calibration_error(np.exp(log_proba.max(axis=1)), truth == guess),
+        calibration_error=expected_calibration_error(np.exp(log_proba), truth),
         classes=tuple(
             ClassFigures(
                 name,
@@ -186,16 +187,6 @@ def _with_labels(
 def _spelled(label: object) -> str:
     """Give a label as text, so that 1, 1.0 and "1", as files have it, are one class."""
     return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
-
-
-def _calibration_error(
-    confidence: npt.NDArray[np.float64], correct: npt.NDArray[np.bool_]
-) -> float:
-    import numpy as np
-
-    bins = np.minimum((confidence * _CALIBRATION_BINS).astype(int), _CALIBRATION_BINS - 1)
-    gaps = np.bincount(bins, weights=confidence - correct, minlength=_CALIBRATION_BINS)
-    return float(np.abs(gaps).sum() / len(confidence))
 
 
 def _ratio(part: int, whole: int) -> float | None:
