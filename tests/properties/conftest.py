@@ -20,6 +20,7 @@ from flowssl.bijections import (
     LULinear,
     MonotonicSpline,
     Rotation,
+    SoftTails,
 )
 from flowssl.densities import ClassPrior, GaussianClasses
 from flowssl.models import JointModel
@@ -101,6 +102,7 @@ CASES = [
     Case("actnorm", lambda dim, _: ActNorm(dim)),
     Case("lu", lambda dim, g: LULinear(*affine_start(dim, g))),
     Case("rotation", lambda dim, g: Rotation(dim, generator=g)),
+    Case("soft-tails", lambda dim, _: SoftTails(dim, threshold=0.5)),
     Case("coupling", lambda dim, g: AffineCoupling(dim, generator=g)),
     Case("flipped", lambda dim, g: AffineCoupling(dim, flip=True, generator=g)),
     Case(

@@ -47,10 +47,10 @@ def test_density_of_one_column_integrates_to_one(build_model, device, table, see
 def nodes_along(spline: MonotonicSpline, column: int) -> tuple[Tensor, Tensor]:
     """Return Gauss-Legendre nodes and weights on the user's axis between the kinks of a column.
 
-    The derivative of the map has kinks at the knots and is straight beyond them.
+    The map has kinks at the knots and tails beyond them, which are followed for 900 deviations.
     """
     knots, slopes = spline.x_knots[column].cpu(), spline.slopes[column].cpu()
-    steps = torch.arange(1.0, 13.0, dtype=torch.float64)
+    steps = torch.linspace(0.0, 7.5, 13, dtype=torch.float64)[1:].sinh()
     edges = torch.cat((knots, (knots[1:] + knots[:-1]) / 2)).sort().values
     edges = torch.cat((edges[0] - steps.flip(0) / slopes[0], edges, edges[-1] + steps / slopes[-1]))
     unit, weight = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(5))
@@ -140,10 +140,10 @@ def test_gradients_of_far_outliers_are_finite(build_model, device, dtype, kind):
 def test_samples_have_the_density_of_the_model(build_model, device):
     """Mean and variance of samples of a class are those of its density on a grid."""
     model = build_model(1, 4, device)
-    x, weights = sinh_axis(4_001, reach=8.0)
+    x, weights = sinh_axis(2_001, reach=8.0)
     with torch.no_grad():
         joint = model.log_joint(x[:, None].to(device)).cpu()
-        y = torch.full((20_000,), 1, device=device)
+        y = torch.full((5_000,), 1, device=device)
         generator = torch.Generator(device=device).manual_seed(0)
         drawn = model.sample(y, generator=generator)
         conditional = joint[:, 1] - model.classes.log_prior()[1].cpu()

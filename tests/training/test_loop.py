@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from flowssl.architectures import Architecture, build_flow
-from flowssl.densities import ClassPrior, GaussianClasses
+from flowssl.densities import COVARIANCES, ClassPrior, GaussianClasses
 from flowssl.exceptions import TrainingDivergedError
 from flowssl.models import JointModel
 from flowssl.objectives import (
@@ -95,7 +95,7 @@ def test_affine_flow_reaches_the_entropy_of_two_gaussians():
 
     model = make_model(0)
     config = TrainingConfig(
-        max_epochs=25, steps_per_epoch=20, learning_rate=0.03, noise=0.0, device="cpu", patience=25
+        max_epochs=15, steps_per_epoch=20, learning_rate=0.05, noise=0.0, device="cpu", patience=25
     )
     result = train(
         model,
@@ -293,6 +293,8 @@ def test_noise_is_added_in_training_only():
     train(make_model(), Objective([recorder]), rows, held_out, replace(CONFIG, noise=0.5))
     noise = torch.cat([batch.x - rows.x[batch.index] for batch in recorder.trained])
     assert noise.std().item() == pytest.approx(0.5, rel=0.1)
+    of_step = [batch.x - rows.x[batch.index] for batch in recorder.trained]
+    assert not any(torch.allclose(of_step[0], other) for other in of_step[1:])
     for batch in recorder.held_out:
         assert torch.equal(batch.x, held_out.x)
 
@@ -363,6 +365,20 @@ def test_float64_models_are_trained_in_float64():
     result = train(model, Objective([Likelihood()]), rows, rows, CONFIG)
     assert all(v.dtype == torch.float64 for v in weights(model).values() if v.is_floating_point())
     assert math.isfinite(result.history[-1]["loss"])
+
+
+@pytest.mark.parametrize("covariance", list(COVARIANCES))
+def test_bfloat16_training_is_close_and_keeps_float32_weights(covariance, capfd):
+    losses = []
+    for precision in ("32-true", "bf16-mixed"):
+        model = make_model(covariance=covariance)
+        config = replace(CONFIG, precision=precision)
+        result = train(model, Objective([Likelihood()]), make_rows(), make_rows(seed=1), config)
+        losses.append(result.history[-1]["loss"])
+        assert {v.dtype for v in weights(model).values()} == {torch.float32, torch.int64}
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.01)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("n_labeled", [0, 96])

@@ -72,7 +72,7 @@ class TrainingConfig:
     device : str
         "auto", "cpu", "cuda", "mps" or "cuda:1".
     precision : str
-        Fabric's name, such as "32-true" or "bf16-mixed".
+        "32-true" or, for the training steps only, "bf16-mixed" (Fabric's names).
     compile : bool
         Whether to run the model through ``torch.compile``; pays for long trainings only.
     """
@@ -365,10 +365,8 @@ class _Run:
 def _fabric(config: TrainingConfig) -> Fabric:
     kind, _, number = config.device.partition(":")
     devices: int | list[int] = [int(number)] if number else 1
-    # Fabric announces devices at INFO; a library stays quiet unless asked.
-    fabric_logger = logging.getLogger("lightning_fabric")
-    if fabric_logger.level == logging.NOTSET:
-        fabric_logger.setLevel(logging.WARNING)
+    # Fabric announces devices at INFO, to which it sets its logger itself; a library stays quiet.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     return Fabric(accelerator=kind, devices=devices, precision=config.precision)  # type: ignore[arg-type]  # names are checked by Fabric
 
 
