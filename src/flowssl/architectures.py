@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from flowssl.bijections import AffineCoupling, Bijection, Chain, LULinear, Rotation
+from flowssl.bijections import AffineCoupling, Bijection, Chain, LULinear, Rotation, SoftTails
 
 __all__ = ["ARCHITECTURES", "Architecture", "build_flow", "choose_architecture"]
+
+TAIL_THRESHOLD = 5.0
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,17 @@ class Architecture:
     rotations : bool
         Whether a fixed random rotation stands before every second coupling but the first, so that
         columns do not stay in the same half. The papers' flows have none.
+    soft_tails : bool
+        Whether the tails are compressed after the first linear map, beyond 5 standard deviations
+        of the affine start: a row unlike all others then reaches the networks as a number of usual
+        size. The papers' flows do not.
     """
 
     n_couplings: int
     hidden_features: tuple[int, ...]
     dropout: float = 0.0
     rotations: bool = False
+    soft_tails: bool = False
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -46,11 +53,11 @@ ARCHITECTURES: dict[str, Architecture] = {
     "paper-uci": Architecture(7, (256,)),
     "paper-text": Architecture(7, (512,)),
     # Recommended: "plane" for up to 3 columns, "table" for up to 128, "embedding" beyond.
-    "plane": Architecture(8, (64, 64)),
-    "table": Architecture(6, (128,), dropout=0.2, rotations=True),
-    "embedding": Architecture(4, (256,), dropout=0.2, rotations=True),
-    # No couplings: class Gaussians under a learned full linear map.
-    "affine": Architecture(0, ()),
+    "plane": Architecture(8, (64, 64), soft_tails=True),
+    "table": Architecture(6, (128,), dropout=0.2, rotations=True, soft_tails=True),
+    "embedding": Architecture(4, (256,), dropout=0.2, rotations=True, soft_tails=True),
+    # No couplings: class Gaussians under a learned full linear map, with soft tails.
+    "affine": Architecture(0, (), soft_tails=True),
 }
 """Presets by name; ``choose_architecture`` picks among the recommended ones by width."""
 
@@ -105,6 +112,8 @@ def build_flow(
     """
     dim = weight.shape[0]
     layers: list[Bijection] = [LULinear(weight, bias)]
+    if architecture.soft_tails:
+        layers.append(SoftTails(dim, threshold=TAIL_THRESHOLD))
     for i in range(architecture.n_couplings):
         if architecture.rotations and i and i % 2 == 0:
             layers.append(Rotation(dim, generator=generator))

@@ -2,7 +2,7 @@
 
 from flowssl.bijections.base import Bijection, Chain
 from flowssl.bijections.coupling import AffineCoupling
-from flowssl.bijections.data import MonotonicSpline
+from flowssl.bijections.data import MonotonicSpline, SoftTails
 from flowssl.bijections.linear import ActNorm, LULinear, Rotation
 from flowssl.bijections.networks import MLP
 
@@ -15,4 +15,5 @@ __all__ = [
     "LULinear",
     "MonotonicSpline",
     "Rotation",
+    "SoftTails",
 ]

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import norm, qmc
 
-from flowssl.bijections import MonotonicSpline
+from flowssl.bijections import MonotonicSpline, SoftTails
 
 __all__ = ["CompletedRows", "Completion"]
 
@@ -129,7 +129,8 @@ class Completion:
     def restore(self, z: Floats) -> Floats:
         """Map standardized rows (n, D) back to the table's units."""
         with torch.no_grad():
-            return self.spline.inverse(torch.from_numpy(np.ascontiguousarray(z))).numpy()
+            soft = SoftTails(self.dim).inverse(torch.from_numpy(np.ascontiguousarray(z)))
+            return self.spline.inverse(soft).numpy()
 
     def sampled(self, matrix: Floats, rng: np.random.Generator) -> Floats:
         """Fill each hole by one random draw; standardized units, (n, D)."""
@@ -174,7 +175,8 @@ def _columns(spline: MonotonicSpline, matrix: Floats) -> tuple[Floats, Floats]:
     """Map each number, NaN to NaN; returns latents and log-derivatives, both (n, D)."""
     with torch.no_grad():
         z, log_derivative = spline.columns(torch.from_numpy(np.ascontiguousarray(matrix)))
-    return z.numpy(), log_derivative.numpy()
+        z, of_tails = SoftTails(spline.dim).columns(z)
+    return z.numpy(), (log_derivative + of_tails).numpy()
 
 
 def _patterns(z: Floats) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:

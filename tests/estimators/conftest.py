@@ -1,0 +1,56 @@
+"""Quick estimators and small data that several files share."""
+
+import numpy as np
+import pytest
+
+from flowssl import FlowGMMClassifier
+from flowssl.datasets import hide_labels, make_moons
+
+
+@pytest.fixture(scope="session")
+def quick():
+    """Make an estimator whose training is a formality."""
+
+    def make(**parameters):
+        defaults = {"architecture": "affine", "max_epochs": 1, "random_state": 0}
+        return FlowGMMClassifier(**{**defaults, **parameters})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def moons():
+    """Two moons of 400 rows, 5 labels each: rows, true classes, labels with -1."""
+    X, truth = make_moons(400, random_state=0)
+    return X, truth, hide_labels(truth, per_class=5, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def fitted(moons):
+    """A flow that was really trained on the moons."""
+    X, _, y = moons
+    return FlowGMMClassifier(max_epochs=8, random_state=0).fit(X, y)
+
+
+@pytest.fixture(scope="session")
+def mixed():
+    """A frame with numbers, a category, missing cells, a constant and a copy; text labels."""
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=240)
+    color = np.where(rng.random(240) < 0.8, np.array(["red", "blue"])[truth], "green")
+    frame = pd.DataFrame(
+        {
+            "a": rng.normal(size=240) + 3 * truth,
+            "b": rng.exponential(size=240) ** 3,
+            "color": color,
+            "constant": 7,
+        }
+    )
+    frame["copy"] = frame["a"]
+    frame.loc[::9, ["a", "copy"]] = np.nan
+    frame.loc[1::11, "color"] = None
+    labels = pd.Series(np.where(truth, "yes", "no"), dtype=object)
+    labels[20:] = None
+    return frame, np.where(truth, "yes", "no"), labels

@@ -1,0 +1,320 @@
+"""FlowGMMClassifier on real input: accuracy, density, samples and every odd table."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy.integrate import dblquad
+from scipy.stats import multivariate_normal, norm
+from sklearn.datasets import load_digits, make_blobs
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import train_test_split
+
+from flowssl import FlowGMMClassifier
+from flowssl.datasets import hide_labels
+from flowssl.exceptions import UnlabeledDataWarning
+
+
+def test_moons_are_told_apart_from_ten_labels(fitted, moons):
+    X, truth, _ = moons
+    assert fitted.score(X, truth) > 0.98
+
+
+def test_digits_beat_logistic_regression_on_rows_never_seen():
+    X, truth = load_digits(return_X_y=True)
+    X, X_test, truth, truth_test = train_test_split(X, truth, train_size=0.6, random_state=0)
+    y = hide_labels(truth, per_class=10, random_state=0)
+    model = FlowGMMClassifier(max_epochs=10, random_state=0).fit(X, y)
+    baseline = model.baseline_.predict(model.encoder_.transform(X_test))
+    assert model.score(X_test, truth_test) > np.mean(baseline == truth_test) + 0.02
+    assert model.used_unlabeled_
+
+
+def test_density_is_that_of_the_gaussians_it_was_given(quick):
+    rng = np.random.default_rng(0)
+    covariance = np.array([[4.0, 1.0], [1.0, 9.0]])
+    X = rng.multivariate_normal([100.0, -20.0], covariance, size=4000)
+    model = quick(max_epochs=5).fit(X, np.zeros(4000))
+    truth = multivariate_normal([100.0, -20.0], covariance).logpdf(X)
+    assert model.score_samples(X).mean() == pytest.approx(truth.mean(), abs=0.02)
+
+
+def test_density_integrates_to_one_in_the_users_units(fitted):
+    mass, _ = dblquad(
+        lambda b, a: np.exp(fitted.score_samples([[a, b]])[0]),
+        -3.0, 4.0, -2.5, 3.0, epsabs=2e-3,
+    )  # fmt: skip
+    assert mass == pytest.approx(1.0, abs=5e-3)
+
+
+def test_posterior_is_bayes_rule_and_calibration_leaves_the_density(moons):
+    X, _, y = moons
+    model = FlowGMMClassifier(max_epochs=3, random_state=0).fit(X, y)
+    raw = FlowGMMClassifier(max_epochs=3, random_state=0, calibrate=False).fit(X, y)
+    assert raw.temperature_ == 1.0 != model.temperature_
+    assert np.array_equal(raw.score_samples(X), model.score_samples(X))
+    odds = np.log(raw.predict_proba(X[:1])[0, 1] / raw.predict_proba(X[:1])[0, 0])
+    calibrated = model.predict_log_proba(X[:1])[0]
+    assert calibrated[1] - calibrated[0] == pytest.approx(odds / model.temperature_, rel=1e-6)
+
+
+def test_same_seed_same_bits_whatever_the_order_of_the_rows(quick, moons):
+    X, _, y = moons
+    order = np.random.default_rng(1).permutation(len(X))
+    first = quick().fit(X, y).predict_proba(X)
+    assert np.array_equal(quick().fit(X[order], y[order]).predict_proba(X), first)
+    assert not np.array_equal(quick(random_state=1).fit(X, y).predict_proba(X), first)
+
+
+def test_a_weight_of_two_is_the_row_twice_and_of_zero_no_row(quick, moons):
+    X, _, y = moons
+    weight = np.random.default_rng(0).integers(0, 3, size=len(X))
+    weight[y >= 0] = np.maximum(weight[y >= 0], 1)
+    weighted = quick().fit(X, y, sample_weight=weight).predict_proba(X)
+    repeated = quick().fit(np.repeat(X, weight, axis=0), np.repeat(y, weight)).predict_proba(X)
+    assert np.array_equal(weighted, repeated)
+
+
+def test_rows_score_the_same_alone_and_together(fitted, moons):
+    X, _, _ = moons
+    alone = np.concatenate([fitted.score_samples(row[None]) for row in X[:20]])
+    np.testing.assert_allclose(alone, fitted.score_samples(X)[:20], atol=1e-9)
+
+
+def test_latents_come_back_as_rows(fitted, moons):
+    X, _, _ = moons
+    np.testing.assert_allclose(fitted.inverse_transform(fitted.transform(X)), X, atol=1e-9)
+
+
+def test_samples_of_a_class_are_of_that_class_and_tighter_when_cold(fitted):
+    rows, labels = fitted.sample(300, y=1, random_state=0)
+    assert set(labels) == {1}
+    assert fitted.score(rows, labels) > 0.95
+    cold, _ = fitted.sample(300, y=1, temperature=0.05, random_state=0)
+    z, cold_z = fitted.transform(rows), fitted.transform(cold)
+    ratio = cold_z.var(axis=0) / z.var(axis=0)
+    np.testing.assert_allclose(ratio, 0.05, rtol=0.3)
+    _, drawn = fitted.sample(4000, random_state=0)
+    prior = fitted.models_[0].classes.log_prior().exp().detach().numpy()
+    assert np.mean(drawn == 1) == pytest.approx(prior[1], abs=0.03)
+    with pytest.raises(ValueError, match="'moon' is not one of the classes"):
+        fitted.sample(1, y="moon")
+
+
+@pytest.mark.parametrize("method", ["unlikely", "atypical", "distance"])
+def test_far_rows_are_outliers(fitted, moons, method):
+    X, _, _ = moons
+    far = np.array([[30.0, -20.0], [0.5, 40.0]])
+    usual = fitted.ood_score(X, method=method)
+    assert fitted.ood_score(far, method=method).min() > np.quantile(usual, 0.99)
+
+
+def test_ensemble_is_the_average_of_its_densities(quick, moons):
+    X, _, y = moons
+    model = quick(n_flows=3, architecture="plane").fit(X, y)
+    members = []
+    for member in model.models_:
+        single = quick(architecture="plane").fit(X, y)
+        single.models_ = [member]
+        members.append(np.exp(single.score_samples(X[:50])))
+    np.testing.assert_allclose(np.exp(model.score_samples(X[:50])), np.mean(members, axis=0))
+    assert len(model.models_) == 3
+
+
+def test_warm_start_goes_on(moons):
+    X, _, y = moons
+    model = FlowGMMClassifier(max_epochs=2, warm_start=True, random_state=0).fit(X, y)
+    before = model.score_samples(X).mean()
+    for _ in range(3):
+        model.fit(X, y)
+    assert model.score_samples(X).mean() > before
+    with pytest.raises(ValueError, match="warm_start needs the classes"):
+        model.fit(X, np.where(y < 0, -1, y + 5))
+
+
+@pytest.mark.parametrize("init", ["propagate", "latent", "random"])
+@pytest.mark.parametrize("objective", ["soft-labels", "likelihood", "em"])
+def test_every_start_and_objective_trains(moons, init, objective):
+    X, truth, y = moons
+    model = FlowGMMClassifier(
+        init=init, objective=objective, max_epochs=2, em_refresh=5, random_state=0,
+        consistency_weight=0.1, covariance_type="diag", n_components=2 if init == "propagate" else 1,
+    ).fit(X, y)  # fmt: skip
+    assert np.isfinite(model.score_samples(X)).all()
+    if init == "propagate":
+        assert model.score(X, truth) > 0.9
+
+
+def test_the_papers_recipe_keeps_its_means(moons):
+    X, _, y = moons
+    model = FlowGMMClassifier(
+        architecture="paper-uci", init="random", objective="likelihood", learn_means=False,
+        cross_entropy_weight=0.0, calibrate=False, max_epochs=2, random_state=0,
+    ).fit(X, y)  # fmt: skip
+    means = model.models_[0].classes.class_means().detach().numpy()
+    assert np.linalg.norm(means[0] - means[1]) == pytest.approx(7.5, rel=1e-5)
+    np.testing.assert_allclose(means[0], -means[1], rtol=1e-5)
+
+
+def test_class_prior_is_what_was_asked(quick, moons):
+    X, _, y = moons
+    given = quick(class_prior=[0.9, 0.1]).fit(X, y)
+    np.testing.assert_allclose(given.models_[0].classes.log_prior().exp().tolist(), [0.9, 0.1])
+    uniform = quick(class_prior="uniform").fit(X, y)
+    np.testing.assert_allclose(uniform.models_[0].classes.log_prior().exp().tolist(), [0.5, 0.5])
+    with pytest.raises(ValueError, match="2 positive numbers"):
+        quick(class_prior=[1.0, 0.0]).fit(X, y)
+
+
+def test_unlabeled_rows_that_mislead_are_left_aside(quick):
+    # Two lines of rows whose gap has nothing to do with the classes.
+    rng = np.random.default_rng(0)
+    X = np.column_stack((rng.normal(size=400), 20.0 * rng.integers(2, size=400)))
+    truth = (X[:, 0] > 0).astype(int)
+    forced = quick(unlabeled_weight=0.0).fit(X, hide_labels(truth, per_class=15, random_state=0))
+    assert not forced.used_unlabeled_
+    assert forced.score(X, truth) > 0.85
+
+
+def test_falling_back_is_said_aloud(quick, moons, monkeypatch):
+    from dataclasses import replace
+
+    from flowssl.estimators import base
+
+    X, _, y = moons
+    honest = base.propagate
+
+    def misled(*args, **kwargs):
+        start = honest(*args, **kwargs)
+        return replace(start, label_log_likelihood=start.baseline_label_log_likelihood - 1)
+
+    monkeypatch.setattr(base, "propagate", misled)
+    with pytest.warns(UnlabeledDataWarning, match="unlabeled_weight=1"):
+        model = quick().fit(X, y)
+    assert not model.used_unlabeled_
+
+
+# Odd tables.
+
+
+def test_frames_with_text_gaps_constants_and_copies(quick, mixed):
+    frame, truth, labels = mixed
+    model = quick(max_epochs=5).fit(frame, labels)
+    assert model.score(frame, truth) > 0.85
+    assert list(model.feature_names_in_) == list(frame.columns)
+    rows, drawn = model.sample(50, random_state=0)
+    assert list(rows.columns) == list(frame.columns)
+    assert set(rows["color"]) <= {"red", "blue", "green"}
+    assert (rows["constant"] == 7).all()
+    assert set(drawn) <= {"yes", "no"}
+    polars = pl.from_pandas(frame)
+    again = quick(max_epochs=5).fit(polars, labels)
+    np.testing.assert_allclose(again.predict_proba(polars), model.predict_proba(frame))
+
+
+def test_density_of_a_row_with_a_gap_is_that_of_the_observed_part(quick):
+    rng = np.random.default_rng(0)
+    covariance = np.array([[1.0, 0.8], [0.8, 1.0]])
+    X = rng.multivariate_normal([0.0, 0.0], covariance, size=4000)
+    model = quick(max_epochs=5).fit(X, np.zeros(4000))
+    half = np.array([[0.3, np.nan], [np.nan, -1.2], [2.0, np.nan]])
+    np.testing.assert_allclose(
+        model.score_samples(half), norm.logpdf([0.3, -1.2, 2.0]), atol=0.1
+    )
+    assert model.score_samples([[np.nan, np.nan]])[0] == pytest.approx(0.0, abs=0.1)
+
+
+def test_probabilities_of_categories_add_up(quick):
+    frame = pd.DataFrame({"a": np.random.default_rng(0).choice(["x", "y", "z"], 900, p=[0.6, 0.3, 0.1])})
+    model = quick(max_epochs=20).fit(frame, np.zeros(900))
+    levels = pd.DataFrame({"a": ["x", "y", "z"]})
+    mass = np.exp(model.score_samples(levels))
+    assert mass.sum() <= 1.05
+    assert list(mass.argsort()) == [2, 1, 0]
+
+
+def test_gaps_and_unseen_levels_are_predicted(quick, mixed):
+    frame, _, labels = mixed
+    model = quick().fit(frame, labels)
+    odd = frame.head(3).copy()
+    odd["color"] = ["purple", None, "red"]
+    with pytest.warns(UserWarning, match="purple"):
+        proba = model.predict_proba(odd)
+    np.testing.assert_allclose(proba.sum(axis=1), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("X", "y"),
+    [
+        (np.linspace(-1, 1, 40)[:, None], np.r_[0, 1, [-1] * 36, 0, 1]),  # one column
+        (np.random.default_rng(0).normal(size=(30, 3)), np.zeros(30)),  # one class
+        (np.random.default_rng(0).normal(size=(12, 60)), np.r_[[0, 1] * 3, [-1] * 6]),  # wide
+        (np.random.default_rng(0).normal(size=(30, 3)), np.arange(30) % 3),  # all labeled
+        (np.random.default_rng(0).normal(size=(2, 2)), np.array([0, 1])),  # two rows
+        (np.repeat(np.eye(3), 10, axis=0), np.r_[0, [-1] * 9, 1, [-1] * 9, 2, [-1] * 9]),  # copies
+        (np.random.default_rng(0).normal(size=(50, 2)) * 1e12 + 1e15, np.arange(50) % 2),  # large
+    ],
+    ids=["column", "class", "wide", "labeled", "two", "copies", "large"],
+)
+def test_odd_shapes_give_finite_answers(quick, X, y):
+    model = quick(architecture="auto").fit(X, y)
+    proba = model.predict_proba(X)
+    np.testing.assert_allclose(proba.sum(axis=1), 1.0)
+    assert np.isfinite(model.score_samples(X)).all()
+    assert set(model.predict(X)) <= set(np.unique(y[y >= 0]))
+    assert len(model.sample(5, random_state=0)[0]) == 5
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (np.eye(4), [-1, -1, -1, -1], "No row is labeled|no row is labeled"),
+        (np.ones((5, 2)), [0, 1, 0, 1, -1], "every column of X is constant"),
+        ([[1.0, 2.0]], [0], "n_samples = 1"),
+        (np.eye(4), [0, 1], "inconsistent numbers of samples"),
+        (np.full((4, 2), np.inf), [0, 1, 0, 1], "infinity"),
+        (np.empty((0, 3)), [], "0 sample"),
+    ],
+)
+def test_bad_input_is_named(quick, X, y, message):
+    with pytest.raises(ValueError, match=message):
+        quick().fit(X, y)
+
+
+def test_bad_parameters_are_named(quick, moons):
+    X, _, y = moons
+    with pytest.raises(ValueError, match="covariance_type"):
+        quick(covariance_type="full").fit(X, y)
+    with pytest.raises(ValueError, match="architecture must be one of"):
+        quick(architecture="resnet").fit(X, y)
+    with pytest.raises(ValueError, match="not be negative"):
+        quick().fit(X, y).sample(1, temperature=-1.0)
+    with pytest.raises(NotFittedError):
+        quick().predict(X)
+
+
+def test_far_outliers_have_probabilities(fitted):
+    proba = fitted.predict_proba(np.array([[1e6, -1e6], [-1e6, 1e6], [1e3, 0.0]]))
+    assert np.isfinite(proba).all()
+
+
+def test_set_output_names_the_latents(quick, mixed):
+    frame, _, labels = mixed
+    latents = quick().set_output(transform="pandas").fit(frame, labels).transform(frame)
+    assert list(latents.columns) == [f"latent{i}" for i in range(latents.shape[1])]
+
+
+def test_metadata_routing_reaches_the_weights(quick):
+    import sklearn
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    X, y = make_blobs(60, centers=2, random_state=0)
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = make_pipeline(StandardScaler(), quick().set_fit_request(sample_weight=True))
+        routed.fit(X, y, sample_weight=np.r_[np.zeros(20), np.ones(40)])
+    assert routed[-1].n_labeled_ == 60
+    alone = quick().fit(StandardScaler().fit(X).transform(X)[20:], y[20:])
+    assert np.array_equal(
+        routed[-1].predict_proba(routed[0].transform(X)), alone.predict_proba(routed[0].transform(X))
+    )

@@ -1,0 +1,115 @@
+"""Saved estimators: the same bits back, and nothing else than an estimator is taken for one."""
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import flowssl
+from flowssl.exceptions import ModelFileError
+from flowssl.persistence import read_model_file, write_model_file
+
+
+@pytest.fixture(scope="module")
+def saved(fitted, tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "moons.flowssl"
+    fitted.save(path)
+    return path
+
+
+def test_loaded_model_answers_with_the_same_bits(fitted, saved, moons):
+    X, _, _ = moons
+    loaded = flowssl.load(saved)
+    assert np.array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
+    assert np.array_equal(loaded.score_samples(X), fitted.score_samples(X))
+    assert np.array_equal(loaded.transform(X), fitted.transform(X))
+    assert np.array_equal(loaded.ood_score(X), fitted.ood_score(X))
+    assert np.array_equal(
+        loaded.sample(20, random_state=3)[0], fitted.sample(20, random_state=3)[0]
+    )
+    assert np.array_equal(loaded.baseline_.predict_proba(X), fitted.baseline_.predict_proba(X))
+    assert loaded.get_params() == fitted.get_params()
+    assert loaded.history_ == fitted.history_
+    assert loaded.start_ == fitted.start_
+
+
+def test_frames_categories_and_ensembles_come_back(quick, mixed, tmp_path):
+    frame, _, labels = mixed
+    model = quick(n_flows=2, unlabeled_value=np.nan, class_prior=[0.3, 0.7]).fit(frame, labels)
+    model.save(tmp_path / "a.flowssl")
+    loaded = flowssl.load(tmp_path / "a.flowssl")
+    assert np.array_equal(loaded.predict_proba(frame), model.predict_proba(frame))
+    pd.testing.assert_frame_equal(
+        loaded.sample(9, random_state=0)[0], model.sample(9, random_state=0)[0]
+    )
+    assert np.isnan(loaded.unlabeled_value)
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        np.array(["cat", "dog"]),
+        np.array([True, False]),
+        np.array([2.5, 7.0]),
+        np.array([10, 20], dtype=np.int16),
+        np.array(["2020-01-01", "2021-06-01"], dtype="datetime64[D]"),
+        np.array(["a", "b"], dtype=object),
+    ],
+    ids=lambda classes: classes.dtype.name,
+)
+def test_labels_keep_their_type(quick, classes, tmp_path):
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    model = quick(unlabeled_value=None).fit(X, classes[np.arange(30) % 2])
+    model.save(tmp_path / "a.flowssl")
+    predicted = flowssl.load(tmp_path / "a.flowssl").predict(X)
+    assert predicted.dtype == model.predict(X).dtype
+    assert np.array_equal(predicted, model.predict(X))
+
+
+def test_labels_that_json_cannot_hold_are_refused_and_leave_no_file(quick, tmp_path):
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    labels = np.array([datetime.timedelta(1), datetime.timedelta(2)], dtype=object)
+    model = quick(unlabeled_value=None).fit(X, labels[np.arange(30) % 2])
+    with pytest.raises(TypeError, match="cannot be written"):
+        model.save(tmp_path / "a.flowssl")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_save_keeps_the_old_file(saved, fitted, monkeypatch):
+    from flowssl.estimators import files
+
+    before = saved.read_bytes()
+    monkeypatch.setattr(files, "_parameters", lambda _: {"device": object()})
+    with pytest.raises((TypeError, ValueError)):
+        fitted.save(saved)
+    assert saved.read_bytes() == before
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_manifests_that_were_edited_by_hand_are_refused(saved, seed, tmp_path):
+    """With right checksums, so that only the meaning is wrong."""
+    file = read_model_file(saved)
+    reserved = {"schema_version", "created", "versions", "tensors_sha256"}
+    manifest = {key: value for key, value in file.manifest.items() if key not in reserved}
+    tensors = dict(file.tensors)
+    edits = [
+        lambda: manifest.update(kind="checkpoint"),
+        lambda: manifest.update(estimator="os.system"),
+        lambda: manifest.pop("encoder"),
+        lambda: manifest.update(encoder="{}"),
+        lambda: manifest.update(parameters={"architecture": "unheard of"}),
+        lambda: tensors.pop("completion.widths"),
+        lambda: tensors.update({"model0.classes.means": np.zeros((3, 1, 7), np.float64)}),
+        lambda: manifest.update(classes={"dtype": "O", "values": "nonsense"}),
+    ]
+    edits[seed]()
+    path = tmp_path / "forged.flowssl"
+    write_model_file(path, manifest, tensors)
+    with pytest.raises(ModelFileError):
+        flowssl.load(path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        flowssl.load(tmp_path / "none.flowssl")
