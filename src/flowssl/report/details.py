@@ -11,6 +11,7 @@ import numpy as np
 
 from flowssl import plotting
 from flowssl._fitted import is_planar
+from flowssl.plotting.style import plain
 from flowssl.report.facts import Facts, Integers, pick
 from flowssl.report.markup import (
     Html,
@@ -172,18 +173,18 @@ def rows(facts: Facts) -> Html:
     unsure = facts.rows_to_label(SHOWN_UNSURE)
     if len(unsure):
         title = "Rows the model is least sure of: the most useful ones to label next"
-        parts.append(_row_table(facts, title, unsure))
+        parts.append(_row_table(facts, title, unsure, n_guesses=2))
     return join(*parts)
 
 
-def _row_table(facts: Facts, title: str, chosen: Integers) -> Html:
+def _row_table(facts: Facts, title: str, chosen: Integers, n_guesses: int = 1) -> Html:
     names = names_of(facts)
     columns = _telling_columns(facts, chosen)
     cells = pick(facts.X, facts.index[chosen], columns)
     below = facts.estimator.outlier_scale_.unlikely(facts.log_density)
     body = []
     for row, values in zip(chosen.tolist(), cells, strict=True):
-        order = np.argsort(-facts.proba[row], kind="stable")[:2].tolist()
+        order = np.argsort(-facts.proba[row], kind="stable")[:n_guesses].tolist()
         best = [f"{names[k]} ({percent(float(facts.proba[row, k]))})" for k in order]
         code = int(facts.codes[row])
         body.append(
@@ -197,7 +198,7 @@ def _row_table(facts: Facts, title: str, chosen: Integers) -> Html:
             )
         )
     header = ["row", "density", "below usual", "label", "predicted"]
-    header += [shortened(facts.columns[column].name) for column in columns]
+    header += [plain(facts.columns[column].name) for column in columns]
     left_out = len(facts.columns) - len(columns)
     if left_out:
         title += f" ({len(columns)} of {len(facts.columns):,} columns: where they are most unusual)"
