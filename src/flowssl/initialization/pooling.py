@@ -34,6 +34,7 @@ STIFFNESS = 3.0  # pull of the weights toward that ranking, in nats per unit squ
 _TEMPERATURE_PENALTY = 2.0
 _CUT_FLOOR = 0.003
 _BLIND_CONFIDENCE = 0.75  # mean confidence given to all candidates there, 0 = uniform, 1 = certain
+_PRIOR_STEPS = 3
 _PRIOR_SCALE = 0.15  # relative divergence of class shares at which half of it is believed
 _INVERSE_TEMPERATURES = np.exp(np.linspace(-1.5, 2.5, 41))
 
@@ -146,15 +147,18 @@ def neighbor_cut(P: Floats, graph: sp.csr_array) -> float:
 def shift_prior(P: Floats, label_shares: Floats) -> Floats:
     """Move posteriors (n, C) from the labels' class shares toward those among all rows.
 
-    One step of Saerens et al. (2002), tempered: labels are often drawn in equal numbers whatever
-    the classes' frequency, but small apparent imbalances are mostly noise of the posteriors.
+    Three steps of Saerens et al. (2002), tempered: labels are often drawn in equal numbers
+    whatever the classes' frequency, but small apparent imbalances are mostly noise of the
+    posteriors, and run to convergence the shares drift.
     """
     C = P.shape[1]
     if C < 2:
         return P
     believed = np.maximum(label_shares, 1e-6)
-    found = np.maximum(P.mean(axis=0), 1e-6)
-    divergence = float((found * np.log(found / believed)).sum()) / np.log(C)
-    trust = divergence / (divergence + _PRIOR_SCALE)
-    moved = P * (found / believed) ** max(trust, 0.0)
-    return np.asarray(moved / moved.sum(axis=1, keepdims=True))
+    moved = P
+    for _ in range(_PRIOR_STEPS):
+        found = np.maximum(moved.mean(axis=0), 1e-6)
+        divergence = max(float((found * np.log(found / believed)).sum()) / np.log(C), 0.0)
+        moved = P * (found / believed) ** (divergence / (divergence + _PRIOR_SCALE))
+        moved = moved / moved.sum(axis=1, keepdims=True)
+    return np.asarray(moved)
