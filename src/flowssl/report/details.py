@@ -161,6 +161,12 @@ def rows(facts: Facts) -> Html:
             "Row numbers count from 0. Density is log p(x) in nats; the next column says how many "
             "robust standard deviations it lies below that of usual rows."
             + (
+                " Of rows with missing values it is the density of what is there, which is not "
+                "quite comparable."
+                if np.isnan(facts.matrix).any()
+                else ""
+            )
+            + (
                 f" {len(facts.index):,} of {limit:,} rows, chosen at random, were looked at."
                 if len(facts.index) < limit
                 else ""
