@@ -31,6 +31,8 @@ MIN_STEPS_PER_EPOCH = 20
 MAX_EPOCHS = 40
 PATIENCE = 10
 
+MAX_NOISE = 0.3
+
 
 @dataclass(frozen=True)
 class Preparation:
@@ -102,6 +104,15 @@ def _stack(prepared: Preparation, copies: list[Floats], index: NDArray[np.int64]
     )
 
 
+def automatic_noise(n_rows: int, dim: int) -> float:
+    """Return ``sqrt(1.5 D / n)``, at most 0.3: the fewer rows per column, the more noise.
+
+    Covariances estimated from n rows are wrong by a share of about D / n. Noise of that variance
+    does to a flow what shrinkage of that size does to a covariance.
+    """
+    return min(MAX_NOISE, math.sqrt(1.5 * dim / n_rows))
+
+
 def training_config(
     prepared: Preparation,
     *,
@@ -110,7 +121,7 @@ def training_config(
     labeled_share: float | None,
     learning_rate: float,
     weight_decay: float,
-    noise: float,
+    noise: float | str,
     early_stopping: bool,
     seed: int,
     device: str,
@@ -131,7 +142,7 @@ def training_config(
         labeled_share=labeled_share,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
-        noise=noise,
+        noise=noise if not isinstance(noise, str) else automatic_noise(n, prepared.z.shape[1]),
         patience=PATIENCE if early_stopping else epochs,
         seed=seed,
         device=device,

@@ -60,7 +60,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     class_prior: ArrayLike | str | None
     unlabeled_weight: float | str
     labeled_share: float | None
-    noise: float
+    noise: float | str
     max_epochs: int | str
     batch_size: int | str
     learning_rate: float
@@ -96,7 +96,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         "class_prior": [StrOptions({"uniform", "learned"}), "array-like", None],
         "unlabeled_weight": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
         "labeled_share": [Interval(Real, 0, 1, closed="both"), None],
-        "noise": [Interval(Real, 0, None, closed="left")],
+        "noise": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],

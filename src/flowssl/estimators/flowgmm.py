@@ -66,7 +66,7 @@ class FlowGMMClassifier(FlowClassifier):
         1 the propagated ones. "auto" takes 1 unless held-out labels say that they mislead.
     labeled_share : float in [0, 1] or None, default=None
         Weight of the labeled rows together in the objective; None counts every row once.
-    cross_entropy_weight : float, default=1.0
+    cross_entropy_weight : float, default=3.0
         Weight of the posterior's cross-entropy to the targets, for each nat per column of
         likelihood; with "likelihood" and "em" it looks at labeled rows only.
     consistency_weight : float, default=0.0
@@ -75,9 +75,10 @@ class FlowGMMClassifier(FlowClassifier):
         Standard deviation of that noise, in standardized units.
     em_refresh : int, default=1
         Steps between two E-steps of the "em" objective.
-    noise : float, default=0.1
+    noise : "auto" or float, default="auto"
         Standard deviation of the noise added to rows in training, in standardized units; keeps
-        the density from collapsing on single rows.
+        the density from collapsing on single rows. "auto" is sqrt(1.5 columns / rows), at
+        most 0.3.
     max_epochs : int or "auto", default="auto"
         Passes over the rows at most; small tables are passed several times in each. "auto" makes
         800 to 4,000 steps.
@@ -170,11 +171,11 @@ class FlowGMMClassifier(FlowClassifier):
         class_prior: ArrayLike | str | None = None,
         unlabeled_weight: float | str = "auto",
         labeled_share: float | None = None,
-        cross_entropy_weight: float = 1.0,
+        cross_entropy_weight: float = 3.0,
         consistency_weight: float = 0.0,
         consistency_noise: float = 0.3,
         em_refresh: int = 1,
-        noise: float = 0.1,
+        noise: float | str = "auto",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
         learning_rate: float = 2e-3,

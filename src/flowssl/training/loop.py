@@ -104,7 +104,7 @@ class TrainingResult:
         (held-out mean log p(x) / D), ``cross_entropy`` (held-out, to the targets),
         ``label_accuracy`` (on the labeled rows), ``learning_rate``, ``seconds``.
     best_epoch : int
-        Epoch whose averaged weights the model has now.
+        Epoch whose averaged weights the model has now; 0 is the start.
     interrupted : bool
         Whether Ctrl-C ended the training early.
     """
@@ -225,6 +225,9 @@ class _Run:
         """Train epoch by epoch, yielding each one's figures."""
         config, state = self.config, self.state
         good = self._groups()
+        if state.epoch == 0:  # the start itself is the first candidate for the best epoch
+            before = self._evaluate()["loss"]
+            state.best_loss = before if math.isfinite(before) else math.inf
         while state.epoch < config.max_epochs:
             if state.epoch - state.best_epoch >= config.patience:
                 logger.info("stopped early: no better since epoch %d", state.best_epoch)
