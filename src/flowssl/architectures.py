@@ -16,6 +16,7 @@ from flowssl.bijections import AffineCoupling, Bijection, Chain, LULinear, Rotat
 __all__ = ["ARCHITECTURES", "Architecture", "build_flow", "choose_architecture"]
 
 TAIL_THRESHOLD = 5.0
+ROWS_PER_COLUMN = 15
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,14 @@ ARCHITECTURES: dict[str, Architecture] = {
     # No couplings: class Gaussians under a learned full linear map, with soft tails.
     "affine": Architecture(0, (), soft_tails=True),
 }
-"""Presets by name; ``choose_architecture`` picks among the recommended ones by width."""
+"""Presets by name; ``choose_architecture`` picks among the recommended ones."""
 
 
-def choose_architecture(name: str, dim: int) -> Architecture:
-    """Return a preset by name; ``"auto"`` chooses by the number of columns.
+def choose_architecture(name: str, dim: int, n_rows: int) -> str:
+    """Return the name of a preset; ``"auto"`` chooses by the numbers of columns and of rows.
+
+    With fewer than 15 rows for each column a nonlinear flow fits the rows rather than what they
+    come from, and "affine" is chosen.
 
     Parameters
     ----------
@@ -71,6 +75,8 @@ def choose_architecture(name: str, dim: int) -> Architecture:
         A key of ``ARCHITECTURES`` or ``"auto"``.
     dim : int
         Width D of a row.
+    n_rows : int
+        Distinct rows to train on.
 
     Raises
     ------
@@ -78,11 +84,13 @@ def choose_architecture(name: str, dim: int) -> Architecture:
         If no preset has that name.
     """
     if name == "auto":
-        name = "plane" if dim <= 3 else "table" if dim <= 128 else "embedding"
+        if n_rows < ROWS_PER_COLUMN * dim:
+            return "affine"
+        return "plane" if dim <= 3 else "table" if dim <= 128 else "embedding"
     if name not in ARCHITECTURES:
         known = ", ".join(["auto", *ARCHITECTURES])
         raise ValueError(f"architecture must be one of {known}; got {name!r}")
-    return ARCHITECTURES[name]
+    return name
 
 
 def build_flow(

@@ -83,12 +83,23 @@ def test_dropout_is_off_in_evaluation():
 
 
 @pytest.mark.parametrize(
-    ("dim", "name"), [(1, "plane"), (3, "plane"), (4, "table"), (128, "table"), (129, "embedding")]
+    ("dim", "n_rows", "name"),
+    [
+        (1, 1000, "plane"),
+        (3, 1000, "plane"),
+        (4, 1000, "table"),
+        (128, 10_000, "table"),
+        (129, 10_000, "embedding"),
+        (4, 59, "affine"),
+        (4, 60, "table"),
+        (300, 4000, "affine"),
+    ],
 )
-def test_automatic_choice_goes_by_width(dim, name):
-    assert choose_architecture("auto", dim) is ARCHITECTURES[name]
+def test_automatic_choice_goes_by_width_and_rows(dim, n_rows, name):
+    assert choose_architecture("auto", dim, n_rows) == name
+    assert name in ARCHITECTURES
 
 
 def test_unknown_architecture_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"auto, .*table.*got 'tabel'"):
-        choose_architecture("tabel", 4)
+        choose_architecture("tabel", 4, 1000)

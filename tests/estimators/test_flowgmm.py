@@ -218,14 +218,14 @@ def test_density_of_a_row_with_a_gap_is_that_of_the_observed_part(quick):
     X = rng.multivariate_normal([0.0, 0.0], covariance, size=4000)
     model = quick(max_epochs=5).fit(X, np.zeros(4000))
     half = np.array([[0.3, np.nan], [np.nan, -1.2], [2.0, np.nan]])
-    np.testing.assert_allclose(
-        model.score_samples(half), norm.logpdf([0.3, -1.2, 2.0]), atol=0.1
-    )
+    np.testing.assert_allclose(model.score_samples(half), norm.logpdf([0.3, -1.2, 2.0]), atol=0.1)
     assert model.score_samples([[np.nan, np.nan]])[0] == pytest.approx(0.0, abs=0.1)
 
 
 def test_probabilities_of_categories_add_up(quick):
-    frame = pd.DataFrame({"a": np.random.default_rng(0).choice(["x", "y", "z"], 900, p=[0.6, 0.3, 0.1])})
+    frame = pd.DataFrame(
+        {"a": np.random.default_rng(0).choice(["x", "y", "z"], 900, p=[0.6, 0.3, 0.1])}
+    )
     model = quick(max_epochs=20).fit(frame, np.zeros(900))
     levels = pd.DataFrame({"a": ["x", "y", "z"]})
     mass = np.exp(model.score_samples(levels))
@@ -316,5 +316,6 @@ def test_metadata_routing_reaches_the_weights(quick):
     assert routed[-1].n_labeled_ == 60
     alone = quick().fit(StandardScaler().fit(X).transform(X)[20:], y[20:])
     assert np.array_equal(
-        routed[-1].predict_proba(routed[0].transform(X)), alone.predict_proba(routed[0].transform(X))
+        routed[-1].predict_proba(routed[0].transform(X)),
+        alone.predict_proba(routed[0].transform(X)),
     )

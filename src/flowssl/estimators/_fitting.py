@@ -18,17 +18,17 @@ __all__ = ["Preparation", "component_means", "prepare", "training_config", "trai
 
 Floats = NDArray[np.float64]
 
-MIN_HELD_OUT = 20
-"""Unlabeled rows below which none is held out: a mean over fewer says nothing."""
+MIN_HELD_OUT = 10
+"""Rows below which none is held out: a mean over fewer says nothing."""
 
 COPIES_WITH_HOLES = 4
 """Random completions of each training row when rows have missing numbers or categories."""
 
-MIN_STEPS, MAX_STEPS = 800, 4000
-"""Optimizer steps of an automatic training: enough for small tables, bounded for large ones."""
+STEPS = 1000
+"""Optimizer steps of an automatic training, as far as the bounds on epochs allow."""
 
 MIN_STEPS_PER_EPOCH = 20
-MAX_EPOCHS = 40
+MIN_EPOCHS, MAX_EPOCHS = 10, 40
 PATIENCE = 10
 
 MAX_NOISE = 0.3
@@ -59,12 +59,13 @@ class Preparation:
 def prepare(
     completion: Completion, rows: Rows, posteriors: Floats, early_stopping: bool, seed: int
 ) -> Preparation:
-    """Put the soft labels on the rows and hold a tenth of the unlabeled ones out."""
+    """Put the soft labels on the rows and hold some of the unlabeled ones out."""
     labeled = rows.labeled
     targets = np.where(labeled[:, None], rows.one_hot(), posteriors)
     unlabeled = np.flatnonzero(~labeled)
     held_out = np.zeros(len(labeled), dtype=bool)
-    n_held_out = len(unlabeled) // 10
+    # A tenth; of small tables more, as 30 rows are the least that tell one epoch from another.
+    n_held_out = max(len(unlabeled) // 10, min(len(unlabeled) // 4, 30))
     if early_stopping and n_held_out >= MIN_HELD_OUT:
         held_out[np.random.default_rng(seed).choice(unlabeled, n_held_out, replace=False)] = True
     return Preparation(completion.typical(rows.matrix), targets, rows, held_out)
@@ -134,7 +135,7 @@ def training_config(
     if isinstance(max_epochs, int):
         epochs = max_epochs
     else:
-        epochs = min(MAX_EPOCHS, max(MIN_STEPS // steps, math.ceil(MAX_STEPS / steps)))
+        epochs = min(MAX_EPOCHS, max(MIN_EPOCHS, math.ceil(STEPS / steps)))
     return TrainingConfig(
         max_epochs=epochs,
         steps_per_epoch=steps,

@@ -82,6 +82,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     n_unlabeled_: int
     used_unlabeled_: bool
     interrupted_: bool
+    architecture_: str
     encoder_: TableEncoder
     completion_: Completion
     models_: list[JointModel]

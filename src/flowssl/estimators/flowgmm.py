@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from flowssl.architectures import build_flow, choose_architecture
+from flowssl.architectures import ARCHITECTURES, build_flow, choose_architecture
 from flowssl.densities import COVARIANCES, ClassPrior, GaussianClasses
 from flowssl.estimators._fitting import Preparation, component_means
 from flowssl.estimators.base import FlowClassifier
@@ -43,7 +43,8 @@ class FlowGMMClassifier(FlowClassifier):
     Parameters
     ----------
     architecture : str, default="auto"
-        Name of a preset of ``flowssl.architectures``; "auto" chooses by the number of columns.
+        Name of a preset of ``flowssl.architectures``; "auto" chooses by the numbers of columns
+        and rows.
     init : {"propagate", "latent", "random"}, default="propagate"
         Where class means and the first whitening come from. "propagate": the soft labels'
         pooled within-class covariance and weighted means. "latent": means of the labeled rows'
@@ -81,7 +82,7 @@ class FlowGMMClassifier(FlowClassifier):
         most 0.3.
     max_epochs : int or "auto", default="auto"
         Passes over the rows at most; small tables are passed several times in each. "auto" makes
-        800 to 4,000 steps.
+        about 1,000 steps: 40 epochs of a small table, 10 of a large one.
     batch_size : int or "auto", default="auto"
         Rows in a step; "auto" is 256, and 512 from 20,000 rows.
     learning_rate : float, default=2e-3
@@ -113,6 +114,8 @@ class FlowGMMClassifier(FlowClassifier):
     ----------
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
+    architecture_ : str
+        Name of the preset that was used.
     models_ : list of JointModel
         The trained models, in standardized units.
     baseline_ : Pipeline
@@ -225,9 +228,9 @@ class FlowGMMClassifier(FlowClassifier):
         if self.init == "propagate":
             start = affine_start(prepared.z, prepared.targets, sample_weight=prepared.rows.weight)
             weight, bias = start.whitening, -start.whitening @ start.mean
-        architecture = choose_architecture(self.architecture, dim)
+        self.architecture_ = choose_architecture(self.architecture, dim, len(prepared.z))
         flow = build_flow(
-            architecture,
+            ARCHITECTURES[self.architecture_],
             torch.from_numpy(weight),
             torch.from_numpy(bias),
             generator=torch.Generator().manual_seed(seed),
@@ -283,9 +286,7 @@ class FlowGMMClassifier(FlowClassifier):
         return Objective(terms, GaussianNoise(self.consistency_noise))
 
     def _blank_model(self, dim: int, n_classes: int) -> JointModel:
-        flow = build_flow(
-            choose_architecture(self.architecture, dim), torch.eye(dim), torch.zeros(dim)
-        )
+        flow = build_flow(ARCHITECTURES[self.architecture_], torch.eye(dim), torch.zeros(dim))
         density = GaussianClasses(
             torch.zeros(n_classes, self.n_components, dim),
             ClassPrior(torch.ones(n_classes)),

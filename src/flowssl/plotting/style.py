@@ -64,7 +64,7 @@ class Theme:
         return [self.color(code) for code in codes.tolist()]
 
 
-THEMES = {
+THEMES: dict[ThemeName, Theme] = {
     "light": Theme(
         background="#FFFFFF",
         ink="#1B1F24",

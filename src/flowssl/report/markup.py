@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from flowssl.plotting.style import plain
+from flowssl.plotting.style import THEMES, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -104,18 +104,16 @@ def table(
 def picture(
     draw: Callable[[ThemeName], Figure], description: str, caption: str, *, wide: bool = False
 ) -> Html:
-    """Return a picture in both themes with its text alternative and its caption.
+    """Return a picture in both themes, of which the style sheet shows one, and its caption.
 
-    Print takes the light one.
+    Print takes the light one. (A ``<picture>`` with a media query would keep the dark one there.)
     """
-    dark, light = (_data_uri(draw(theme)) for theme in ("dark", "light"))
     kind = ' class="wide"' if wide else ""
-    return Html(
-        f"<figure{kind}><picture>"
-        f'<source media="screen and (prefers-color-scheme: dark)" srcset="{dark}">'
-        f'<img src="{light}" alt="{html.escape(description)}"></picture>'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    images = "".join(
+        f'<img class="{theme}" src="{_data_uri(draw(theme))}" alt="{html.escape(description)}">'
+        for theme in THEMES
     )
+    return Html(f"<figure{kind}>{images}<figcaption>{escape(caption)}</figcaption></figure>")
 
 
 def _data_uri(figure: Figure) -> str:
