@@ -258,6 +258,7 @@ def test_training_stops_when_nothing_gets_better():
 
         def held_out_losses(self, batch: Batch, log_joint: Tensor) -> Tensor:
             type(self).evaluations += 1
+            # The first look is at the start; the second, after epoch 1, is the best.
             return torch.full_like(batch.weight, float(self.evaluations != 2))
 
     result = train(
@@ -267,8 +268,23 @@ def test_training_stops_when_nothing_gets_better():
         make_rows(seed=1),
         replace(CONFIG, max_epochs=20, patience=4),
     )
-    assert result.best_epoch == 2
-    assert len(result.history) == 2 + 4
+    assert result.best_epoch == 1
+    assert len(result.history) == 1 + 4
+
+
+def test_a_training_that_only_harms_gives_the_start_back():
+    class Harm(Likelihood):
+        evaluations = 0
+
+        def held_out_losses(self, batch: Batch, log_joint: Tensor) -> Tensor:
+            type(self).evaluations += 1
+            return torch.full_like(batch.weight, float(self.evaluations))
+
+    model = make_model()
+    start = weights(model)
+    result = train(model, Objective([Harm()]), make_rows(), make_rows(seed=1), CONFIG)
+    assert result.best_epoch == 0
+    assert same(weights(model), start)
 
 
 class Recorder(Term):

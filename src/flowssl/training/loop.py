@@ -6,6 +6,7 @@ weights, early stopping on held-out rows, and recovery from divergence.
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import math
@@ -19,7 +20,6 @@ from typing import cast
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from flowssl.exceptions import TrainingDivergedError
 from flowssl.models import JointModel
@@ -205,9 +205,10 @@ class _Run:
         self.model, self.optimizer = self.fabric.setup(compiled, optimizer)
         self.total_steps = config.max_epochs * config.steps_per_epoch
         # The average looks back over a tenth of the training.
-        decay = max(0.0, 1 - 10 / max(1, self.total_steps))
-        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch's own
-        self.average = AveragedModel(self.inner, multi_avg_fn=average)
+        self.renewal = min(1.0, 10 / max(1, self.total_steps))
+        self.average = copy.deepcopy(self.inner)
+        # Lists once: walking through the modules takes longer than averaging.
+        self.averaged, self.present = list(self.average.parameters()), list(self.inner.parameters())
         self.state = LoopState()
         self.best = _snapshot(self.inner)
         self.checkpoint = checkpoint
@@ -249,7 +250,7 @@ class _Run:
             state.history.append(figures)
             if figures["loss"] < state.best_loss:
                 state.best_loss, state.best_epoch = figures["loss"], state.epoch
-                self.best = _snapshot(self._averaged())
+                self.best = _snapshot(self.average)
             good = self._groups()
             if self.checkpoint is not None:
                 write_checkpoint(self.checkpoint, self.identity, state, good)
@@ -287,13 +288,14 @@ class _Run:
             self.model, self.optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False
         )
         self.optimizer.step()
-        self.average.update_parameters(self.inner)
+        with torch.no_grad():
+            torch._foreach_lerp_(self.averaged, self.present, self.renewal)
         state.step += 1
         return loss.detach()
 
     @torch.no_grad()
     def _evaluate(self) -> dict[str, float]:
-        model = self._averaged().eval()
+        model = self.average.eval()
         rows = self.held_out
         log_joint = torch.cat([model(x) for x in torch.split(rows.x, EVALUATION_ROWS)])
         batch = rows.batch(torch.arange(len(rows), device=rows.x.device), self.config.labeled_share)
@@ -311,9 +313,6 @@ class _Run:
             "cross_entropy": -float(agreement[unseen].mean()),
             "label_accuracy": accuracy,
         }
-
-    def _averaged(self) -> JointModel:
-        return cast(JointModel, self.average.module)
 
     def _recover(self, good: dict[str, Snapshot]) -> None:
         strikes = self.state.strikes + 1
@@ -341,11 +340,9 @@ class _Run:
         moments: Snapshot = {}
         for i, state in self.optimizer.state_dict()["state"].items():
             moments |= {f"{i}.{key}": value.clone() for key, value in state.items()}
-        average = _snapshot(self._averaged())
-        average["n_averaged"] = self.average.n_averaged.clone()
         return {
             "model": _snapshot(self.inner),
-            "average": average,
+            "average": _snapshot(self.average),
             "best": self.best,
             "optimizer": moments,
         }
@@ -353,9 +350,7 @@ class _Run:
     def _restore(self, state: LoopState, groups: dict[str, Snapshot]) -> None:
         self.state = state
         self.inner.load_state_dict(groups["model"])
-        average = dict(groups["average"])
-        self.average.n_averaged.copy_(average.pop("n_averaged"))
-        self._averaged().load_state_dict(average)
+        self.average.load_state_dict(groups["average"])
         self.best = {k: v.to(self.fabric.device) for k, v in groups["best"].items()}
         moments: dict[int, Snapshot] = {}
         for key, value in groups.get("optimizer", {}).items():
