@@ -42,7 +42,10 @@ __all__ = ["Start", "propagate", "smooth"]
 
 MAX_ROWS = 40_000  # rows that take part; the others follow their neighbors among REFERENCE_ROWS
 REFERENCE_ROWS = 8_192
-MAX_FOLDS = 5
+# Folds by rows: a fold costs a run of every candidate, and the fewer labels it takes away, the
+# better it tells how the candidates do with all of them.
+FOLDS_UP_TO = ((2_500, 20), (10_000, 10))
+MIN_FOLDS = 5
 COMPONENTS_PER_CLASS = 3
 INVERSE_PENALTIES = (1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0)
 SMOOTHING = (0.0, 0.8, 0.95)
@@ -212,7 +215,8 @@ def _follow(X: Floats, posteriors: Floats, queries: Floats) -> Floats:
 def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Generator) -> Start:
     spaces = prepare_spaces(X, COMPONENTS_PER_CLASS * labels.n_classes, weight, rng)
     rows, given = labels.rows, labels.codes[labels.rows]
-    folds = _label_folds(given, rng)
+    n_folds = next((folds for n, folds in FOLDS_UP_TO if len(X) <= n), MIN_FOLDS)
+    folds = _label_folds(given, n_folds, rng)
     scored = folds >= 0
     strengths = [_choose_penalty(s, labels, folds) for s in spaces]
     names, full = _run(spaces, labels, strengths)
@@ -281,13 +285,13 @@ def _mean_likelihood(P: Floats, codes: Integers) -> float:
     return label_log_likelihood(P, codes) / len(codes) if len(codes) else float("nan")
 
 
-def _label_folds(given: Integers, rng: np.random.Generator) -> Integers:
+def _label_folds(given: Integers, most: int, rng: np.random.Generator) -> Integers:
     """Stratified folds of the labeled rows; -1 for the only row of a class, always trained on."""
     counts = np.bincount(given)
     several = counts[counts > 1]
     folds = np.full(len(given), -1)
     if len(several):
-        n_folds = max(2, min(MAX_FOLDS, int(several.min())))
+        n_folds = max(2, min(most, int(several.sum())))
         offset = 0
         for k in np.flatnonzero(counts > 1):
             members = rng.permutation(np.flatnonzero(given == k))
