@@ -118,7 +118,9 @@ class LULinear(Bijection):
         """Multiply by the matrix and add the bias."""
         check_width(x, self.dim)
         lower, upper = self._factors()
-        z = (x @ upper.T @ lower.T)[:, self.rows] + self.bias
+        # Multiplied out once: batches have more rows than columns, and one product serves them.
+        weight = (lower @ upper).index_select(0, self.rows)
+        z = torch.addmm(self.bias, x, weight.T)
         return z, rows_of(self.log_diagonal.sum(), x)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:

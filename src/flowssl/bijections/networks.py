@@ -47,7 +47,7 @@ class MLP(nn.Sequential):
             kind = nn.Linear if layers else _InputLinear
             layers += [_linear(width, hidden, generator, kind), nn.ReLU(inplace=True)]
             if dropout > 0.0:
-                layers.append(nn.Dropout(dropout))
+                layers.append(_Dropout(dropout))
             width = hidden
         last = _blank_linear(width, out_features)
         nn.init.zeros_(last.weight)
@@ -72,6 +72,24 @@ class _InputLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, in_features), in any memory layout, to (n, out_features)."""
         return pad(x, (0, 1), value=1.0) @ torch.cat((self.weight.T, self.bias[None]))
+
+
+class _Dropout(nn.Dropout):
+    """Dropout that draws 16 random bits for each unit, from PyTorch's global generator.
+
+    The probability is rounded to a multiple of 2^-16 below 1. On a CPU this takes a quarter of the time of
+    ``nn.Dropout``, which is a sixth of a training step of the "table" preset.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop units and scale up the others, in training mode only."""
+        if not self.training or x.device.type != "cpu" or torch.compiler.is_compiling():
+            return super().forward(x)
+        dropped = min(round(self.p * 2**16), 2**16 - 1)
+        words = torch.empty(x.numel() // 4 + 1, dtype=torch.int64).random_(-(2**63), None)
+        bits = words.view(torch.int16)[: x.numel()].view(x.shape)
+        keep = (bits >= dropped - 2**15).to(x.dtype)
+        return x * keep.mul_(2**16 / (2**16 - dropped))
 
 
 def _blank_linear(
