@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 MAX_STRIKES = 3
 EVALUATION_ROWS = 4096
+WORK_FOR_THREADS = 200_000_000
+"""Rows times parameters of a step from which several threads pay."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,19 @@ def train(
             f"training needs rows to learn from and rows to stop by, got {len(rows)} and "
             f"{len(held_out)}; with few rows both may be the same"
         )
+    with _few_threads(model, config):
+        return _train(model, objective, rows, held_out, config, checkpoint, show_progress)
+
+
+def _train(
+    model: JointModel,
+    objective: Objective,
+    rows: TrainingRows,
+    held_out: TrainingRows,
+    config: TrainingConfig,
+    checkpoint: Path | None,
+    show_progress: bool,
+) -> TrainingResult:
     run = _Run(model, objective, rows, held_out, config, checkpoint)
     interrupted = False
     with Progress(config.max_epochs, show_progress) as progress:
@@ -208,7 +223,8 @@ class _Run:
         self.renewal = min(1.0, 10 / max(1, self.total_steps))
         self.average = copy.deepcopy(self.inner)
         # Lists once: walking through the modules takes longer than averaging.
-        self.averaged, self.present = list(self.average.parameters()), list(self.inner.parameters())
+        self.averaged: list[Tensor] = list(self.average.parameters())
+        self.present: list[Tensor] = list(self.inner.parameters())
         self.state = LoopState()
         self.best = _snapshot(self.inner)
         self.checkpoint = checkpoint
@@ -392,6 +408,19 @@ def _schedule(step: int, total: int, config: TrainingConfig) -> float:
 
 def _epoch_seed(seed: int, epoch: int) -> int:
     return (seed * 1_000_003 + epoch * 7_919 + 17) % 2**63
+
+
+@contextmanager
+def _few_threads(model: JointModel, config: TrainingConfig) -> Iterator[None]:
+    """Use one thread for small steps: more gain nothing, and cost much on a busy machine."""
+    before = torch.get_num_threads()
+    work = config.batch_size * sum(parameter.numel() for parameter in model.parameters())
+    if work < WORK_FOR_THREADS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
