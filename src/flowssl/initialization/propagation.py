@@ -42,10 +42,11 @@ __all__ = ["Start", "propagate", "smooth"]
 
 MAX_ROWS = 40_000  # rows that take part; the others follow their neighbors among REFERENCE_ROWS
 REFERENCE_ROWS = 8_192
-# Folds by rows: a fold costs a run of every candidate, and the fewer labels it takes away, the
-# better it tells how the candidates do with all of them.
-FOLDS_UP_TO = ((2_500, 20), (10_000, 10))
+# The fewer labels a fold takes away, the better it tells how the candidates do with all of them;
+# but each fold costs a run of every candidate, and many labels need no more than five.
+FOLDS_UP_TO = ((2_500, 20), (10_000, 10))  # rows, folds
 MIN_FOLDS = 5
+_FOLDED_LABELS = 400
 COMPONENTS_PER_CLASS = 3
 INVERSE_PENALTIES = (1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0)
 SMOOTHING = (0.0, 0.8, 0.95)
@@ -215,7 +216,8 @@ def _follow(X: Floats, posteriors: Floats, queries: Floats) -> Floats:
 def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Generator) -> Start:
     spaces = prepare_spaces(X, COMPONENTS_PER_CLASS * labels.n_classes, weight, rng)
     rows, given = labels.rows, labels.codes[labels.rows]
-    n_folds = next((folds for n, folds in FOLDS_UP_TO if len(X) <= n), MIN_FOLDS)
+    most = next((folds for n, folds in FOLDS_UP_TO if len(X) <= n), MIN_FOLDS)
+    n_folds = min(most, max(MIN_FOLDS, _FOLDED_LABELS // len(given)))
     folds = _label_folds(given, n_folds, rng)
     scored = folds >= 0
     strengths = [_choose_penalty(s, labels, folds) for s in spaces]
