@@ -53,9 +53,10 @@ def label_log_likelihood(P: Floats, codes: Integers, floor: float = FLOOR) -> fl
 def temper(P: Floats, codes: Integers) -> float:
     """Inverse temperature that maximizes the penalized likelihood of the codes."""
     L = np.log(np.maximum(P, 1e-6))
+    L -= L.max(axis=1, keepdims=True)  # so that no exponential below overflows
+    given = L[np.arange(len(codes)), codes].sum()
     scores = [
-        log_softmax(b * L, axis=1)[np.arange(len(codes)), codes].sum()
-        - _TEMPERATURE_PENALTY * np.log(b) ** 2
+        b * given - np.log(np.exp(b * L).sum(axis=1)).sum() - _TEMPERATURE_PENALTY * np.log(b) ** 2
         for b in _INVERSE_TEMPERATURES
     ]
     return float(_INVERSE_TEMPERATURES[int(np.argmax(scores))])
