@@ -51,4 +51,4 @@ def log_det_error(kind: type[Flow], size: Size) -> float:
     z: Tensor = flow.latent(x)
     normal = -0.5 * (z.square().sum() + size.dim * math.log(2 * math.pi))
     exact = normal + torch.linalg.slogdet(jacobian).logabsdet
-    return float((flow.log_prob(x)[0] - exact).abs())
+    return float((flow.log_prob(x)[0] - exact).detach().abs())
