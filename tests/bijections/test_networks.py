@@ -19,9 +19,10 @@ def _shaken(*args, **kwargs):
 
 @pytest.mark.parametrize("hidden", [(), (5,), (5, 4)])
 @pytest.mark.parametrize("n", [0, 7])
-def test_network_and_its_gradients_are_those_of_plain_linear_layers(hidden, n):
-    network = _shaken(3, 2, hidden)
-    wide = torch.randn(n, 6, dtype=torch.float64)
+@pytest.mark.parametrize("width", [3, 200])
+def test_network_and_its_gradients_are_those_of_plain_linear_layers(hidden, n, width):
+    network = _shaken(width, 2, hidden)
+    wide = torch.randn(n, 2 * width, dtype=torch.float64)
     x = wide[:, ::2].detach().requires_grad_()  # a strided view, as couplings pass it
     layers = [layer for layer in network if isinstance(layer, nn.Linear)]
     parameters = [p for layer in layers for p in (layer.weight, layer.bias)]
