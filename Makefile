@@ -25,7 +25,7 @@ test: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict src
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term --durations=10
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --durations=10
 
 check-fresh:
 	scratch="$$(mktemp -d)"; trap 'rm -rf "$$scratch"' EXIT; \
