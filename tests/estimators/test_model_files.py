@@ -1,7 +1,5 @@
 """Saved estimators: the same bits back, and nothing else than an estimator is taken for one."""
 
-import datetime
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +7,9 @@ import pytest
 import flowssl
 from flowssl.exceptions import ModelFileError
 from flowssl.persistence import read_model_file, write_model_file
+
+# Tiny tables: whether their unlabeled rows help is a matter of chance.
+pytestmark = pytest.mark.filterwarnings("ignore::flowssl.exceptions.UnlabeledDataWarning")
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +68,6 @@ def test_labels_keep_their_type(quick, classes, tmp_path):
     assert np.array_equal(predicted, model.predict(X))
 
 
-def test_labels_that_json_cannot_hold_are_refused_and_leave_no_file(quick, tmp_path):
-    X = np.random.default_rng(0).normal(size=(30, 2))
-    labels = np.array([datetime.timedelta(1), datetime.timedelta(2)], dtype=object)
-    model = quick(unlabeled_value=None).fit(X, labels[np.arange(30) % 2])
-    with pytest.raises(TypeError, match="cannot be written"):
-        model.save(tmp_path / "a.flowssl")
-    assert not list(tmp_path.iterdir())
-
-
 def test_an_interrupted_save_keeps_the_old_file(saved, fitted, monkeypatch):
     from flowssl.estimators import files
 
@@ -98,7 +90,7 @@ def test_manifests_that_were_edited_by_hand_are_refused(saved, seed, tmp_path):
         lambda: manifest.update(estimator="os.system"),
         lambda: manifest.pop("encoder"),
         lambda: manifest.update(encoder="{}"),
-        lambda: manifest.update(parameters={"architecture": "unheard of"}),
+        lambda: manifest.update(architecture="unheard of"),
         lambda: tensors.pop("completion.widths"),
         lambda: tensors.update({"model0.classes.means": np.zeros((3, 1, 7), np.float64)}),
         lambda: manifest.update(classes={"dtype": "O", "values": "nonsense"}),
