@@ -52,7 +52,7 @@ def test_frames_categories_and_ensembles_come_back(quick, mixed, tmp_path):
     [
         np.array(["cat", "dog"]),
         np.array([True, False]),
-        np.array([2.5, 7.0]),
+        np.array([2.0, 7.0]),
         np.array([10, 20], dtype=np.int16),
         np.array(["2020-01-01", "2021-06-01"], dtype="datetime64[D]"),
         np.array(["a", "b"], dtype=object),
