@@ -15,7 +15,6 @@ from flowssl.datasets import hide_labels
 from flowssl.exceptions import UnlabeledDataWarning
 
 # Tiny tables: whether their unlabeled rows help is a matter of chance.
-pytestmark = pytest.mark.filterwarnings("ignore::flowssl.exceptions.UnlabeledDataWarning")
 
 
 def test_moons_are_told_apart_from_ten_labels(fitted, moons):
@@ -189,7 +188,7 @@ def test_falling_back_is_said_aloud(quick, moons, monkeypatch):
 
     def misled(*args, **kwargs):
         start = honest(*args, **kwargs)
-        return replace(start, label_log_likelihood=start.baseline_label_log_likelihood - 1)
+        return replace(start, label_gain=-2 * start.label_gain_error - 1)
 
     monkeypatch.setattr(base, "propagate", misled)
     with pytest.warns(UnlabeledDataWarning, match="unlabeled_weight=1"):

@@ -9,7 +9,6 @@ from flowssl.exceptions import ModelFileError
 from flowssl.persistence import read_model_file, write_model_file
 
 # Tiny tables: whether their unlabeled rows help is a matter of chance.
-pytestmark = pytest.mark.filterwarnings("ignore::flowssl.exceptions.UnlabeledDataWarning")
 
 
 @pytest.fixture(scope="module")

@@ -441,12 +441,13 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         weight = self.unlabeled_weight
         if isinstance(weight, str):
             weight = 1.0
-            if start.label_log_likelihood < start.baseline_label_log_likelihood:
+            if start.misleads and not rows.labeled.all():
                 weight = 0.0
                 warnings.warn(
                     f"held-out labels are predicted worse with the unlabeled rows "
                     f"({start.label_log_likelihood:.3f} nats each) than without them "
-                    f"({start.baseline_label_log_likelihood:.3f}); training on the labels-only "
+                    f"({start.baseline_label_log_likelihood:.3f}, standard error of the "
+                    f"difference {start.label_gain_error:.3f}); training on the labels-only "
                     "baseline's soft labels. Set unlabeled_weight=1 to use them all the same.",
                     UnlabeledDataWarning,
                     stacklevel=4,

@@ -82,6 +82,8 @@ class Start:
         Its cross-fitted log-likelihood, nats per label.
     baseline_cross_fitted : ndarray (n_labeled, C)
         Its cross-fitted posteriors of the labeled rows.
+    label_gain, label_gain_error : float
+        Mean and standard error of what the combination gains on the baseline, nats per label.
     """
 
     posteriors: Floats
@@ -94,6 +96,13 @@ class Start:
     baseline: Pipeline
     baseline_label_log_likelihood: float
     baseline_cross_fitted: Floats
+    label_gain: float
+    label_gain_error: float
+
+    @property
+    def misleads(self) -> bool:
+        """Whether the labels alone predict held-out labels better, by more than its error."""
+        return self.label_gain < -self.label_gain_error
 
     def fixed(self, codes: Integers) -> Floats:
         """Posteriors (n, C) with the labeled rows one-hot."""
@@ -264,6 +273,7 @@ def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Ge
 
     each = [_mean_likelihood(P[scored], given[scored]) for P in crossed]
     baseline_crossed = crossed[names.index("standard: logistic")]
+    gain, gain_error = _gain(final_crossed[scored], baseline_crossed[scored], given[scored])
     return Start(
         posteriors=final,
         candidates=names,
@@ -275,6 +285,8 @@ def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Ge
         baseline=_baseline(X, labels, weight, strengths[0]),
         baseline_label_log_likelihood=_mean_likelihood(baseline_crossed[scored], given[scored]),
         baseline_cross_fitted=baseline_crossed,
+        label_gain=gain,
+        label_gain_error=gain_error,
     )
 
 
@@ -285,6 +297,14 @@ def _power(P: Floats, exponent: float) -> Floats:
 
 def _mean_likelihood(P: Floats, codes: Integers) -> float:
     return label_log_likelihood(P, codes) / len(codes) if len(codes) else float("nan")
+
+
+def _gain(P: Floats, baseline: Floats, codes: Integers) -> tuple[float, float]:
+    """Mean and standard error of the gain in log-likelihood, nats per label; NaN without any."""
+    if not len(codes):
+        return float("nan"), float("nan")
+    each = (floored_log(P) - floored_log(baseline))[np.arange(len(codes)), codes]
+    return float(each.mean()), float(each.std() / np.sqrt(len(each)))
 
 
 def _label_folds(given: Integers, most: int, rng: np.random.Generator) -> Integers:
