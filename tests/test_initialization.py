@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 from sklearn.semi_supervised import LabelSpreading
 
+from flowssl.datasets import make_eight_gaussians
 from flowssl.initialization import affine_start, latent_means, propagate, random_means
 from flowssl.initialization.candidates import Labels, diffuse, linear_posteriors, one_hot
 from flowssl.initialization.pooling import (
@@ -232,11 +233,27 @@ class TestPropagate:
         np.testing.assert_allclose(start.posteriors.sum(axis=1), 1)
         np.testing.assert_array_equal(start.fixed(codes)[codes >= 0], np.eye(3)[codes[codes >= 0]])
         assert len(start.candidates) == len(start.weights) == len(start.label_log_likelihoods)
-        np.testing.assert_allclose(start.cross_fitted.sum(axis=1), 1)
+        judged = np.isfinite(start.cross_fitted).all(axis=1)
+        assert judged.sum() >= 7
+        np.testing.assert_allclose(start.cross_fitted[judged].sum(axis=1), 1)
         assert start.label_log_likelihood == pytest.approx(
-            label_log_likelihood(start.cross_fitted, codes[codes >= 0]) / 9
+            label_log_likelihood(start.cross_fitted[judged], codes[codes >= 0][judged])
+            / judged.sum()
         )
         assert start.baseline_label_log_likelihood < 0
+
+    def test_labels_that_were_alone_in_their_cluster_do_not_count(self):
+        # Eight lumps in three classes, eleven labels: most lumps lose their only label to a fold.
+        X, y = make_eight_gaussians(600, random_state=0)
+        lump = np.round(np.arctan2(X[:, 1], X[:, 0]) / (np.pi / 4)).astype(int) % 8
+        labeled = [np.flatnonzero(lump == k)[0] for k in range(8)] + [1, 2, 3]
+        codes = np.full(len(y), -1)
+        codes[labeled] = y[labeled]
+        start = propagate(X, codes, 3, random_state=0)
+        alone = np.bincount(lump[codes >= 0], minlength=8)[lump[codes >= 0]] == 1
+        assert np.isnan(start.cross_fitted[alone]).all()
+        assert np.isfinite(start.cross_fitted[~alone]).all()
+        assert np.mean(start.posteriors.argmax(axis=1) == y) > 0.97
 
     def test_same_seed_same_bits(self, wine):
         X, y = wine

@@ -38,6 +38,10 @@ class Architecture:
         Whether the tails are compressed after the first linear map, beyond 5 standard deviations
         of the affine start: a row unlike all others then reaches the networks as a number of usual
         size. The papers' flows do not.
+    n_components : int
+        Gaussians in a class that go with it where nothing else is asked for. In the plane a class
+        may be many lumps (eight Gaussians in three classes: .993 with 8, .985 with 1); in tables
+        4 gain likelihood and cost no accuracy.
     """
 
     n_couplings: int
@@ -45,6 +49,7 @@ class Architecture:
     dropout: float = 0.0
     rotations: bool = False
     soft_tails: bool = False
+    n_components: int = 1
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -54,8 +59,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "paper-uci": Architecture(7, (256,)),
     "paper-text": Architecture(7, (512,)),
     # Recommended: "plane" for up to 3 columns, "table" for up to 128, "embedding" beyond.
-    "plane": Architecture(8, (64, 64), soft_tails=True),
-    "table": Architecture(6, (128,), dropout=0.2, rotations=True, soft_tails=True),
+    "plane": Architecture(8, (64, 64), soft_tails=True, n_components=8),
+    "table": Architecture(6, (128,), dropout=0.2, rotations=True, soft_tails=True, n_components=4),
     "embedding": Architecture(4, (256,), dropout=0.2, rotations=True, soft_tails=True),
     # No couplings: class Gaussians under a learned full linear map, with soft tails.
     "affine": Architecture(0, (), soft_tails=True),

@@ -94,8 +94,12 @@ def test_samples_of_a_class_are_of_that_class_and_tighter_when_cold(fitted):
     assert fitted.score(rows, labels) > 0.85
     cold, _ = fitted.sample(300, y=1, temperature=0.05, random_state=0)
     z, cold_z = fitted.transform(rows), fitted.transform(cold)
-    ratio = cold_z.var(axis=0) / z.var(axis=0)
-    np.testing.assert_allclose(ratio, 0.05, rtol=0.3)
+    # The Gaussians of a class shrink, their means stay where they are.
+    classes = fitted.models_[0].classes
+    share, means = classes.logits[1].softmax(0).detach().numpy(), classes.means[1].detach().numpy()
+    between = share @ means**2 - (share @ means) ** 2
+    ratio = (cold_z.var(axis=0) - between) / (z.var(axis=0) - between)
+    np.testing.assert_allclose(ratio, 0.05, atol=0.05)
     _, drawn = fitted.sample(4000, random_state=0)
     prior = fitted.models_[0].classes.log_prior().exp().detach().numpy()
     assert np.mean(drawn == 1) == pytest.approx(prior[1], abs=0.03)
@@ -188,7 +192,7 @@ def test_falling_back_is_said_aloud(quick, moons, monkeypatch):
 
     def misled(*args, **kwargs):
         start = honest(*args, **kwargs)
-        return replace(start, label_gain=-2 * start.label_gain_error - 1)
+        return replace(start, label_gain=-3 * start.label_gain_error - 1)
 
     monkeypatch.setattr(base, "propagate", misled)
     with pytest.warns(UnlabeledDataWarning, match="unlabeled_weight=1"):

@@ -56,8 +56,9 @@ class FlowGMMClassifier(FlowClassifier):
         (eq. 4). "em": the same by expectation maximization (appendix A).
     covariance_type : {"spherical", "diag", "tied", "low_rank"}, default="spherical"
         Kind of the class covariances in latent space.
-    n_components : int, default=1
-        Gaussians in each class.
+    n_components : int or "auto", default="auto"
+        Gaussians in each class. "auto" takes the architecture's: 8 up to 3 columns, 4 up to 128,
+        else 1; always 1 where ``init`` is not "propagate".
     learn_means : bool, default=True
         Whether training moves the class means and covariances; the paper fixes them.
     class_prior : {"uniform", "learned"}, array-like of shape (n_classes,) or None, default=None
@@ -154,7 +155,7 @@ class FlowGMMClassifier(FlowClassifier):
         "init": [StrOptions({"propagate", "latent", "random"})],
         "objective": [StrOptions({"soft-labels", "likelihood", "em"})],
         "covariance_type": [StrOptions(set(COVARIANCES))],
-        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "n_components": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learn_means": ["boolean"],
         "cross_entropy_weight": [Interval(Real, 0, None, closed="left")],
         "consistency_weight": [Interval(Real, 0, None, closed="left")],
@@ -169,7 +170,7 @@ class FlowGMMClassifier(FlowClassifier):
         init: str = "propagate",
         objective: str = "soft-labels",
         covariance_type: str = "spherical",
-        n_components: int = 1,
+        n_components: int | str = "auto",
         learn_means: bool = True,
         class_prior: ArrayLike | str | None = None,
         unlabeled_weight: float | str = "auto",
@@ -235,7 +236,7 @@ class FlowGMMClassifier(FlowClassifier):
             torch.from_numpy(bias),
             generator=torch.Generator().manual_seed(seed),
         )
-        weights = None
+        n_components, weights = self._n_components(), None
         if self.init == "random":
             distance = TABULAR_DISTANCE if n_classes == 2 else None
             means = random_means(n_classes, dim, rng, distance=distance)
@@ -248,7 +249,7 @@ class FlowGMMClassifier(FlowClassifier):
                 means = latent_means(latents, prepared.rows.codes, n_classes)
             else:
                 share = prepared.targets * prepared.rows.weight[:, None]
-                means, weights = component_means(latents, share, self.n_components, rng)
+                means, weights = component_means(latents, share, n_components, rng)
         return JointModel(
             flow,
             GaussianClasses(
@@ -285,10 +286,20 @@ class FlowGMMClassifier(FlowClassifier):
             terms.append(Consistency(model.classes.log_prior, self.consistency_weight))
         return Objective(terms, GaussianNoise(self.consistency_noise))
 
+    def _n_components(self) -> int:
+        if not isinstance(self.n_components, str):
+            if self.n_components > 1 and self.init != "propagate":
+                raise ValueError(
+                    f"n_components={self.n_components} needs init='propagate': {self.init!r} "
+                    "places one Gaussian a class"
+                )
+            return self.n_components
+        return ARCHITECTURES[self.architecture_].n_components if self.init == "propagate" else 1
+
     def _blank_model(self, dim: int, n_classes: int) -> JointModel:
         flow = build_flow(ARCHITECTURES[self.architecture_], torch.eye(dim), torch.zeros(dim))
         density = GaussianClasses(
-            torch.zeros(n_classes, self.n_components, dim),
+            torch.zeros(n_classes, self._n_components(), dim),
             ClassPrior(torch.ones(n_classes)),
             covariance=self.covariance_type,
         )
