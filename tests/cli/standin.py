@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import numpy as np
@@ -91,6 +92,10 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
             encoded.classes,
         )
         self.encoder_ = TableEncoder().fit(X)
+        self.completion_ = SimpleNamespace(filled=np.asarray)
+        self.baseline_ = GaussianNB(var_smoothing=0.1).fit(
+            self.encoder_.transform(X)[rows], encoded.codes[rows]
+        )
         self.n_labeled_, self.n_unlabeled_ = int(rows.sum()), int((~rows).sum())
         self.start_ = {"baseline_label_log_likelihood": -0.5, "label_log_likelihood": -0.25}
         self.used_unlabeled_, self.interrupted_ = True, False
