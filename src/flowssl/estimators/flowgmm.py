@@ -86,7 +86,7 @@ class FlowGMMClassifier(FlowClassifier):
         about 1,000 steps: 40 epochs of a small table, 10 of a large one.
     batch_size : int or "auto", default="auto"
         Rows in a step; "auto" is 256, and 512 from 20,000 rows.
-    learning_rate : float, default=2e-3
+    learning_rate : float, default=5e-3
         Peak learning rate of AdamW.
     weight_decay : float, default=1e-4
         Weight decay of the coupling networks' matrices.
@@ -182,7 +182,7 @@ class FlowGMMClassifier(FlowClassifier):
         noise: float | str = "auto",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
-        learning_rate: float = 2e-3,
+        learning_rate: float = 5e-3,
         weight_decay: float = 1e-4,
         early_stopping: bool = True,
         calibrate: bool = True,

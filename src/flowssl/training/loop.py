@@ -85,7 +85,7 @@ class TrainingConfig:
     steps_per_epoch: int
     batch_size: int = 256
     labeled_share: float | None = None
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     weight_decay: float = 1e-4
     warmup: float = 0.05
     gradient_clip: float = 5.0
