@@ -8,13 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flowssl.estimators import FlowGMMClassifier, load
+    from flowssl.estimators import FlowGMMClassifier, SemiConditionalFlowClassifier, load
 
     __version__: str
 
-__all__ = ["FlowGMMClassifier", "__version__", "load"]
+__all__ = ["FlowGMMClassifier", "SemiConditionalFlowClassifier", "__version__", "load"]
 
-_HOMES = {"FlowGMMClassifier": "flowssl.estimators", "load": "flowssl.estimators"}
+_HOMES = dict.fromkeys(
+    ("FlowGMMClassifier", "SemiConditionalFlowClassifier", "load"), "flowssl.estimators"
+)
 
 
 def __getattr__(name: str) -> object:

@@ -13,7 +13,13 @@ from torch import Tensor
 
 from flowssl.bijections import AffineCoupling, Bijection, Chain, LULinear, Rotation, SoftTails
 
-__all__ = ["ARCHITECTURES", "Architecture", "build_flow", "choose_architecture"]
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "build_couplings",
+    "build_flow",
+    "choose_architecture",
+]
 
 TAIL_THRESHOLD = 5.0
 ROWS_PER_COLUMN = 15
@@ -34,6 +40,9 @@ class Architecture:
     rotations : bool
         Whether a fixed random rotation stands before every second coupling but the first, so that
         columns do not stay in the same half. The papers' flows have none.
+    linear_maps : bool
+        Whether a learned full linear map stands before every coupling but the first, as in Glow
+        (Kingma and Dhariwal 2018), and starts as the identity.
     soft_tails : bool
         Whether the tails are compressed after the first linear map, beyond 5 standard deviations
         of the affine start: a row unlike all others then reaches the networks as a number of usual
@@ -48,6 +57,7 @@ class Architecture:
     hidden_features: tuple[int, ...]
     dropout: float = 0.0
     rotations: bool = False
+    linear_maps: bool = False
     soft_tails: bool = False
     n_components: int = 1
 
@@ -62,6 +72,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "plane": Architecture(8, (64, 64), soft_tails=True, n_components=8),
     "table": Architecture(6, (128,), dropout=0.2, rotations=True, soft_tails=True, n_components=4),
     "embedding": Architecture(4, (256,), dropout=0.2, rotations=True, soft_tails=True),
+    # Glow's step, a linear map and a coupling, for rows of numbers.
+    "glow": Architecture(8, (64, 64), linear_maps=True, soft_tails=True),
+    # The class part of a semi-conditional flow: it sees every row once for each class.
+    "small": Architecture(4, (64,)),
     # No couplings: class Gaussians under a learned full linear map, with soft tails.
     "affine": Architecture(0, (), soft_tails=True),
 }
@@ -127,15 +141,47 @@ def build_flow(
     layers: list[Bijection] = [LULinear(weight, bias)]
     if architecture.soft_tails:
         layers.append(SoftTails(dim, threshold=TAIL_THRESHOLD))
+    return Chain(*layers, *build_couplings(architecture, dim, generator=generator))
+
+
+def build_couplings(
+    architecture: Architecture,
+    dim: int,
+    *,
+    context_features: int = 0,
+    generator: torch.Generator | None = None,
+) -> Chain:
+    """Build the couplings of a preset and what stands between them.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Their shape.
+    dim : int
+        Width D of a row.
+    context_features : int, default=0
+        Width K of the context that every coupling's network sees.
+    generator : torch.Generator, optional
+        Source of rotations and initial weights.
+
+    Returns
+    -------
+    Chain
+        In the default dtype; every coupling starts as the identity.
+    """
+    layers: list[Bijection] = []
     for i in range(architecture.n_couplings):
         if architecture.rotations and i and i % 2 == 0:
             layers.append(Rotation(dim, generator=generator))
+        if architecture.linear_maps and i:
+            layers.append(LULinear(torch.eye(dim)))
         layers.append(
             AffineCoupling(
                 dim,
                 flip=i % 2 == 1,
                 hidden_features=architecture.hidden_features,
                 dropout=architecture.dropout,
+                context_features=context_features,
                 generator=generator,
             )
         )

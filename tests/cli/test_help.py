@@ -10,7 +10,7 @@ import pytest
 import flowssl
 from flowssl.cli import main
 from flowssl.cli.console import Console
-from flowssl.cli.options import read_parameters
+from flowssl.cli.options import METHODS, Method, read_parameters
 
 Run = Callable[..., tuple[int, str, str]]
 COMMANDS = ("fit", "predict", "score", "sample", "evaluate", "info", "report", "demo")
@@ -73,14 +73,30 @@ def test_each_parameter_has_an_option_with_its_first_sentence(
     assert "--warm-start" not in out
 
 
-def test_the_source_and_the_imported_class_agree() -> None:
-    found = {p.name: p for p in read_parameters()}
-    signature = inspect.signature(flowssl.FlowGMMClassifier)
-    assert {*found, "warm_start"} == set(signature.parameters)
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_the_source_and_the_imported_class_agree(method: Method) -> None:
+    found = {p.name: p for p in read_parameters(*method.described_by)}
+    for name in method.left_out:
+        del found[name]
+    signature = inspect.signature(getattr(flowssl, method.estimator))
+    assert {*found, "warm_start"} - {*method.fixed} == {*signature.parameters} - {*method.fixed}
+    assert {*method.fixed} <= {*signature.parameters}
     for name, parameter in found.items():
         assert eval(parameter.default) == signature.parameters[name].default
         assert parameter.summary, name
         assert parameter.kinds or parameter.choices or name == "unlabeled_value", name
+
+
+def test_options_are_those_of_the_named_method(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--help"]) == 0
+    assert "--covariance-type" in capsys.readouterr().out
+    assert main(["fit", "--method=scnf-gmm", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "--class-features" in told
+    assert "--covariance-type" not in told
+    assert "--class-part" not in told
+    assert main(["fit", "a.csv", "--target", "b", "-o", "c", "--method", "guess"]) == 2
+    assert "invalid choice: 'guess'" in capsys.readouterr().err
 
 
 class _Tty(io.StringIO):

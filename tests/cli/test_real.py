@@ -80,6 +80,16 @@ def test_predictions_equal_those_of_the_same_fit_in_python(run: Callable[..., st
     assert result["accuracy"] > 0.9
 
 
+def test_another_method_is_fitted_saved_and_described(run: Callable[..., str]) -> None:
+    run(*FIT, *OPTIONS, "--method", "scnf-gmm", "--class-features", "2", "-o", "scnf.flowssl")
+    loaded = flowssl.load("scnf.flowssl")
+    assert isinstance(loaded, flowssl.SemiConditionalFlowClassifier)
+    assert (loaded.class_part, loaded.class_features_) == ("gaussian", 2)
+    result = json.loads(run("evaluate", "scnf.flowssl", "new.csv", "--target", "truth", "--json"))
+    assert result["accuracy"] > 0.9
+    assert "class_part='gaussian'" in run("info", "scnf.flowssl")
+
+
 def test_text_that_looks_like_numbers_in_new_rows_is_still_text(run: Callable[..., str]) -> None:
     new = _table(50, seed=1)
     digits = new[new["floor"] == "1"]

@@ -3,19 +3,30 @@
 import numpy as np
 import pytest
 
-from flowssl import FlowGMMClassifier
+from flowssl import FlowGMMClassifier, SemiConditionalFlowClassifier
 from flowssl.datasets import hide_labels, make_moons
 
 
-@pytest.fixture(scope="session")
-def quick():
-    """Make an estimator whose training is a formality."""
-
+def formality(estimator):
     def make(**parameters):
         defaults = {"architecture": "affine", "max_epochs": 1, "random_state": 0}
-        return FlowGMMClassifier(**{**defaults, **parameters})
+        if estimator is SemiConditionalFlowClassifier:
+            defaults["class_architecture"] = "affine"
+        return estimator(**{**defaults, **parameters})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def quick_flowgmm():
+    """Make a FlowGMM classifier whose training is a formality."""
+    return formality(FlowGMMClassifier)
+
+
+@pytest.fixture(scope="session", params=[FlowGMMClassifier, SemiConditionalFlowClassifier])
+def quick(request):
+    """Make an estimator of either kind whose training is a formality."""
+    return formality(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -25,11 +36,11 @@ def moons():
     return X, truth, hide_labels(truth, per_class=5, random_state=0)
 
 
-@pytest.fixture(scope="session")
-def fitted(moons):
-    """A flow that was really trained on the moons."""
+@pytest.fixture(scope="session", params=[FlowGMMClassifier, SemiConditionalFlowClassifier])
+def fitted(request, moons):
+    """A flow of either kind that was really trained on the moons."""
     X, _, y = moons
-    return FlowGMMClassifier(max_epochs=8, random_state=0).fit(X, y)
+    return request.param(max_epochs=8, random_state=0).fit(X, y)
 
 
 @pytest.fixture(scope="session")

@@ -31,13 +31,13 @@ def run_checks(estimator, expected_failures):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_every_check_passes_when_all_rows_are_labeled(quick):
-    run_checks(quick(unlabeled_value=None), {})
+def test_every_check_passes_when_all_rows_are_labeled(quick_flowgmm):
+    run_checks(quick_flowgmm(unlabeled_value=None), {})
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_every_check_but_one_passes_when_minus_one_means_unlabeled(quick):
-    run_checks(quick(), UNLABELED_MARK)
+def test_every_check_but_one_passes_when_minus_one_means_unlabeled(quick_flowgmm):
+    run_checks(quick_flowgmm(), UNLABELED_MARK)
 
 
 def test_minus_one_as_a_class_is_pointed_out(quick, moons):
@@ -46,11 +46,11 @@ def test_minus_one_as_a_class_is_pointed_out(quick, moons):
         quick().fit(X, np.where(truth == 1, 1, -1))
 
 
-def test_grid_search_tells_the_truth_with_nine_rows_in_ten_unlabeled(quick):
+def test_grid_search_tells_the_truth_with_nine_rows_in_ten_unlabeled(quick_flowgmm):
     X, truth = make_blobs(600, centers=3, cluster_std=2.2, random_state=1)
     y = hide_labels(truth[:300], n_labeled=30, random_state=0)
     search = GridSearchCV(
-        quick(),
+        quick_flowgmm(),
         {"covariance_type": ["spherical", "tied"]},
         cv=LabeledStratifiedKFold(3, shuffle=True, random_state=0),
     )

@@ -58,9 +58,9 @@ def test_frames_categories_and_ensembles_come_back(quick, mixed, tmp_path):
     ],
     ids=lambda classes: classes.dtype.name,
 )
-def test_labels_keep_their_type(quick, classes, tmp_path):
+def test_labels_keep_their_type(quick_flowgmm, classes, tmp_path):
     X = np.random.default_rng(0).normal(size=(30, 2))
-    model = quick(unlabeled_value=None).fit(X, classes[np.arange(30) % 2])
+    model = quick_flowgmm(unlabeled_value=None).fit(X, classes[np.arange(30) % 2])
     model.save(tmp_path / "a.flowssl")
     predicted = flowssl.load(tmp_path / "a.flowssl").predict(X)
     assert predicted.dtype == model.predict(X).dtype

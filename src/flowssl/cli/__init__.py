@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from flowssl.cli.console import Console
+from flowssl.cli.options import method_named
 from flowssl.cli.parser import build_parser
 from flowssl.exceptions import FlowSSLWarning, TrainingDivergedError
 
@@ -51,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         that diverged and for errors of flowssl itself; 130 after Ctrl-C.
     """
     try:
-        arguments = build_parser().parse_args(argv)
+        words = sys.argv[1:] if argv is None else argv
+        arguments = build_parser(method_named(words)).parse_args(words)
     except SystemExit as stop:  # --help, --version, or an error that argparse has told
         return int(stop.code or 0)
     with warnings.catch_warnings():

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from flowssl import FlowGMMClassifier
     from flowssl.cli.console import Console
+    from flowssl.estimators import FlowClassifier
 
 __all__ = ["ClassFigures", "Evaluation", "evaluate", "evaluate_model", "report"]
 
@@ -97,13 +97,13 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def evaluate_model(
-    estimator: FlowGMMClassifier, X: pa.Table, y: npt.NDArray[np.generic]
+    estimator: FlowClassifier, X: pa.Table, y: npt.NDArray[np.generic]
 ) -> Evaluation:
     """Compare a model's predictions with labels; unlabeled rows are left out.
 
     Parameters
     ----------
-    estimator : FlowGMMClassifier
+    estimator : FlowClassifier
         Fitted.
     X : pyarrow.Table of n rows
         Its columns.
@@ -174,7 +174,7 @@ def report(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _with_labels(
-    estimator: FlowGMMClassifier, data: str, target: str, features: str | None
+    estimator: FlowClassifier, data: str, target: str, features: str | None
 ) -> tuple[pa.Table, npt.NDArray[np.generic]]:
     table = read_table(data)
     require_column(table, target, "--target")

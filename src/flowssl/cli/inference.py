@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from flowssl import FlowGMMClassifier
     from flowssl.cli.console import Console
+    from flowssl.estimators import FlowClassifier
 
 __all__ = ["model_inputs", "named_label", "predict", "prediction_table", "sample", "score"]
 
@@ -66,7 +66,7 @@ def sample(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def model_inputs(estimator: FlowGMMClassifier, table: pa.Table, features: str | None) -> pa.Table:
+def model_inputs(estimator: FlowClassifier, table: pa.Table, features: str | None) -> pa.Table:
     """Select a model's columns; see `columns.matching_features`.
 
     A column that was text in fit is text again, even if this file has only digits in it.
@@ -91,7 +91,7 @@ def model_inputs(estimator: FlowGMMClassifier, table: pa.Table, features: str | 
 
 
 def prediction_table(
-    estimator: FlowGMMClassifier,
+    estimator: FlowClassifier,
     X: pa.Table,
     *,
     proba: bool = False,
@@ -123,7 +123,7 @@ def prediction_table(
     return pa.table(columns)
 
 
-def named_label(estimator: FlowGMMClassifier, text: str) -> object:
+def named_label(estimator: FlowClassifier, text: str) -> object:
     """Give the class of a model whose text is `text`.
 
     Raises
@@ -137,7 +137,7 @@ def named_label(estimator: FlowGMMClassifier, text: str) -> object:
     return named[text]
 
 
-def _sample_table(estimator: FlowGMMClassifier, X: object, y: npt.NDArray[np.generic]) -> pa.Table:
+def _sample_table(estimator: FlowClassifier, X: object, y: npt.NDArray[np.generic]) -> pa.Table:
     import narwhals as nw
     import numpy as np
     import pyarrow as pa

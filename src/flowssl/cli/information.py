@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowssl.cli.options import read_parameters
+from flowssl.cli.options import METHODS, read_parameters
 from flowssl.persistence import read_manifest
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def describe(manifest: Mapping[str, JSON]) -> list[tuple[str, str]]:
             case "encoder", str():
                 facts.append(("columns", _columns(value)))
             case "parameters", Mapping():
-                facts.append((key, _changed(value)))
+                facts.append((key, _changed(value, manifest.get("estimator"))))
             case "n_labeled" | "n_unlabeled", int():
                 facts.append((f"{key.removeprefix('n_')} rows", f"{value:,}"))
             case "history", [*epochs]:
@@ -81,9 +81,11 @@ def _training(epochs: Sequence[JSON]) -> str:
     return ", ".join(parts)
 
 
-def _changed(parameters: Mapping[str, JSON]) -> str:
+def _changed(parameters: Mapping[str, JSON], estimator: JSON) -> str:
     """List the parameters that differ from the estimator's defaults."""
-    defaults = {parameter.name: parameter.default for parameter in read_parameters()}
+    described = {method.estimator: method.described_by for method in METHODS.values()}
+    sources = described.get(str(estimator), next(iter(described.values())))
+    defaults = {parameter.name: parameter.default for parameter in read_parameters(*sources)}
     changed = [
         f"{name}={value!r}"
         for name, value in parameters.items()

@@ -10,15 +10,23 @@ from __future__ import annotations
 import argparse
 import ast
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["Parameter", "add_options", "chosen_options", "read_parameters"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "Parameter",
+    "add_options",
+    "chosen_options",
+    "method_named",
+    "read_parameters",
+]
 
 # What the shell has no use for: it starts afresh each time.
 _LEFT_OUT = ("warm_start",)
@@ -36,6 +44,44 @@ _METAVARS = {
 }
 _PREFIX = "parameter_"
 _Value = bool | int | float | str | list[float] | None
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a value of ``--method`` stands for.
+
+    Attributes
+    ----------
+    estimator : str
+        Name of the estimator in `flowssl`.
+    described_by : tuple of str
+        Module and class whose signature and documentation list the parameters.
+    fixed : mapping
+        Parameters that make the estimator this method; they are no options.
+    left_out : tuple of str
+        Parameters of the described class that this estimator does not have.
+    """
+
+    estimator: str
+    described_by: tuple[str, str]
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+
+_FLOWGMM = ("flowssl.estimators.flowgmm", "FlowGMMClassifier")
+_SCNF = ("flowssl.estimators.scnf", "SemiConditionalFlowClassifier")
+
+METHODS: dict[str, Method] = {
+    "flowgmm": Method("FlowGMMClassifier", _FLOWGMM),
+    "scnf": Method("SemiConditionalFlowClassifier", _SCNF, {"class_part": "flow"}),
+    "scnf-gmm": Method("SemiConditionalFlowClassifier", _SCNF, {"class_part": "gaussian"}),
+    "conditional": Method(
+        "SemiConditionalFlowClassifier",
+        _SCNF,
+        {"class_part": "flow", "architecture": "affine", "class_features": "all"},
+    ),
+}
+"""The methods by name; the first is the default."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +144,7 @@ class Parameter:
         raise argparse.ArgumentTypeError(f"{text!r} is not one of {self.metavar}")
 
 
-def read_parameters(
-    module: str = "flowssl.estimators.flowgmm", name: str = "FlowGMMClassifier"
-) -> tuple[Parameter, ...]:
+def read_parameters(module: str = _FLOWGMM[0], name: str = _FLOWGMM[1]) -> tuple[Parameter, ...]:
     """Read the constructor of a class from its source, without importing it.
 
     Parameters
@@ -135,12 +179,27 @@ def read_parameters(
     return tuple(p for p in parameters if p.name not in _LEFT_OUT)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add one option for each parameter of the estimator."""
+def method_named(words: Sequence[str]) -> str:
+    """Return the method that a command line names, which decides what its other options are.
+
+    An unknown one is left to the parser to refuse; the default stands in for it here.
+    """
+    scout = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    scout.add_argument("--method", nargs="?", default="")
+    name = str(scout.parse_known_args(words)[0].method)
+    return name if name in METHODS else next(iter(METHODS))
+
+
+def add_options(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add one option for each parameter of the named method's estimator."""
+    method = METHODS[name]
     group = parser.add_argument_group(
-        "model and training", "Parameters of flowssl.FlowGMMClassifier; its documentation has more."
+        "model and training",
+        f"Parameters of flowssl.{method.estimator}; its documentation has more.",
     )
-    for parameter in read_parameters():
+    for parameter in read_parameters(*method.described_by):
+        if parameter.name in (*method.fixed, *method.left_out):
+            continue
         summary = parameter.summary.replace("%", "%%")
         text = f"{summary} (default: {_DEFAULTS_HERE.get(parameter.name, parameter.default)})"
         if parameter.kinds == ("bool",):

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import NoReturn
 
-from flowssl.cli.options import add_options
+from flowssl.cli.options import METHODS, add_options
 
 __all__ = ["build_parser"]
 
@@ -33,8 +33,13 @@ class _Version(argparse.Action):
         raise SystemExit(0)
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser(method: str) -> argparse.ArgumentParser:
     """Build the parser of ``flowssl`` with all its commands.
+
+    Parameters
+    ----------
+    method : str
+        The method whose parameters are the options of ``fit``.
 
     Returns
     -------
@@ -61,7 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
             "Rows whose label is empty (or -1, among numbers) are unlabeled and are learned from "
             "too. Training writes a checkpoint at the end of each epoch and removes it at the "
             "end; Ctrl-C saves the best model so far.",
-        )
+        ),
+        method,
     )
     _add_predict(command("predict", "predict the classes of new rows"))
     _add_score(
@@ -100,7 +106,7 @@ def _add_common(parser: argparse.ArgumentParser, default: bool | str) -> None:
     )
 
 
-def _add_fit(parser: argparse.ArgumentParser) -> None:
+def _add_fit(parser: argparse.ArgumentParser, method: str) -> None:
     parser.usage = "%(prog)s DATA --target COLUMN -o MODEL [options]"  # all of them take 14 lines
     parser.add_argument("data", metavar="DATA", help=_DATA)
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column of labels")
@@ -116,7 +122,13 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="continue an interrupted fit of the same data with the same options",
     )
-    add_options(parser)
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        default=method,
+        help=f"what to fit; with --help, whose options to show (default: {next(iter(METHODS))})",
+    )
+    add_options(parser, method)
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,7 @@ from flowssl.cli.columns import (
     split_names,
     typed_marker,
 )
-from flowssl.cli.options import chosen_options
+from flowssl.cli.options import METHODS, chosen_options
 from flowssl.exceptions import DataError
 from flowssl.labels import is_unlabeled
 from flowssl.tables import read_table
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from flowssl import FlowGMMClassifier
     from flowssl.cli.console import Console
+    from flowssl.estimators import FlowClassifier
 
 __all__ = ["INTERRUPTED", "check_directory", "fit", "summary"]
 
@@ -54,7 +54,9 @@ def fit(arguments: argparse.Namespace, console: Console) -> int:
     if marker != "auto":
         options["unlabeled_value"] = marker
     checkpoint = _checkpoint(arguments, options.pop("checkpoint", _default_checkpoint(arguments)))
-    estimator = flowssl.FlowGMMClassifier().set_params(checkpoint=checkpoint, **options)
+    method = METHODS[arguments.method]
+    estimator = getattr(flowssl, method.estimator)(**method.fixed)
+    estimator.set_params(checkpoint=checkpoint, **options)
     started = time.perf_counter()
     estimator.fit(X, y)
     seconds = time.perf_counter() - started
@@ -75,12 +77,12 @@ def fit(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def summary(estimator: FlowGMMClassifier, rows: int) -> list[tuple[str, str]]:
+def summary(estimator: FlowClassifier, rows: int) -> list[tuple[str, str]]:
     """Say in names and values what a model has learned from and how well.
 
     Parameters
     ----------
-    estimator : FlowGMMClassifier
+    estimator : FlowClassifier
         Fitted.
     rows : int
         How many rows it was fitted on.

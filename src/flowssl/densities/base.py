@@ -7,11 +7,15 @@ can draw latents of a class; everything else follows from these two.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ClassDensity", "ClassPrior"]
+from flowssl.architectures import Architecture
+
+__all__ = ["ClassDensity", "ClassPart", "ClassPrior", "ClassStart"]
 
 
 class ClassPrior(nn.Module):
@@ -41,6 +45,35 @@ class ClassPrior(nn.Module):
     def forward(self) -> Tensor:
         """Return ``log p(y=k)``, shape (C,), nats."""
         return self.logits.log_softmax(0)
+
+
+@dataclass(frozen=True)
+class ClassStart:
+    """What a class part begins from: latents with soft labels, before any training.
+
+    Attributes
+    ----------
+    latents : Tensor of shape (n, D), float64
+        Latents of the affine start.
+    share : Tensor of shape (n, C), float64
+        How much of each row belongs to each class, sample weights included; each class has some.
+    prior : ClassPrior
+        The class probabilities.
+    architecture : Architecture
+        Shape of the networks, for a class part that has some.
+    generator : torch.Generator
+        Source of randomness.
+    """
+
+    latents: Tensor
+    share: Tensor
+    prior: ClassPrior
+    architecture: Architecture
+    generator: torch.Generator
+
+    def means(self) -> Tensor:
+        """Return the mean latent of each class, shape (C, D)."""
+        return self.share.T @ self.latents / self.share.sum(0)[:, None]
 
 
 class ClassDensity(nn.Module, ABC):
@@ -79,8 +112,20 @@ class ClassDensity(nn.Module, ABC):
 
     @abstractmethod
     def class_means(self) -> Tensor:
-        """Return the mean latent of each class, shape (C, D)."""
+        """Return the latent at the center of each class, shape (C, D)."""
 
     def forward(self, z: Tensor) -> Tensor:
         """Return :meth:`log_joint`."""
         return self.log_joint(z)
+
+
+class ClassPart(ClassDensity):
+    """A class density that can be built from soft labels: what the registry of class parts holds."""
+
+    whitens_classes: ClassVar[bool] = True
+    """Whether latents begin with unit covariance inside the classes, or else all together."""
+
+    @classmethod
+    @abstractmethod
+    def from_start(cls, start: ClassStart) -> Self:
+        """Build the density with which training begins."""

@@ -5,16 +5,18 @@ This is the class part of FlowGMM (Izmailov et al. 2020, eq. 2 and 3).
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
-from flowssl.densities.base import ClassDensity, ClassPrior
+from flowssl.densities.base import ClassPart, ClassPrior, ClassStart
 from flowssl.densities.covariances import COVARIANCES
 
 __all__ = ["GaussianClasses"]
 
 
-class GaussianClasses(ClassDensity):
+class GaussianClasses(ClassPart):
     """``p(z, y=k) = p(y=k) sum_m w_km N(z | mu_km, Sigma_km)``.
 
     Parameters
@@ -75,6 +77,11 @@ class GaussianClasses(ClassDensity):
         )
         self.covariance = COVARIANCES[covariance](self.n_classes * self.n_components, self.dim)
         self.covariance.requires_grad_(learn_covariance)
+
+    @classmethod
+    def from_start(cls, start: ClassStart) -> Self:
+        """Put one Gaussian with a diagonal covariance of its own on each class."""
+        return cls(start.means(), start.prior, covariance="diag")
 
     def log_joint(self, z: Tensor) -> Tensor:
         """Return ``log p(z, y=k)``, shape (n, C), nats (eq. 2 with the class prior)."""

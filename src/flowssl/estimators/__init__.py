@@ -3,10 +3,18 @@
 from flowssl.estimators.base import FlowClassifier
 from flowssl.estimators.files import load
 from flowssl.estimators.flowgmm import FlowGMMClassifier
+from flowssl.estimators.scnf import SemiConditionalFlowClassifier
 
-__all__ = ["ESTIMATORS", "FlowClassifier", "FlowGMMClassifier", "load"]
+__all__ = [
+    "ESTIMATORS",
+    "FlowClassifier",
+    "FlowGMMClassifier",
+    "SemiConditionalFlowClassifier",
+    "load",
+]
 
 ESTIMATORS: dict[str, type[FlowClassifier]] = {
-    estimator.__name__: estimator for estimator in (FlowGMMClassifier,)
+    estimator.__name__: estimator
+    for estimator in (FlowGMMClassifier, SemiConditionalFlowClassifier)
 }
 """The estimators by name, as model files name them."""

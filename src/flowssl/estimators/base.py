@@ -92,6 +92,9 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     temperature_: float
     outlier_scale_: OutlierScale
 
+    _shape: ClassVar[tuple[str, ...]] = ("architecture_",)
+    """Fitted attributes that say what :meth:`_blank_model` builds; model files keep them."""
+
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         "architecture": [str],
         "class_prior": [StrOptions({"uniform", "learned"}), "array-like", None],
@@ -122,7 +125,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
 
     @abstractmethod
     def _blank_model(self, dim: int, n_classes: int) -> JointModel:
-        """Build a model of the fitted one's shape, whose weights a file then fills."""
+        """Build a model of the shape that ``_shape`` says, whose weights a file then fills."""
 
     def fit(self, X: TableLike, y: LabelsLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the joint density to labeled and unlabeled rows together.
@@ -257,9 +260,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
 
         Holes are filled by typical values first. Of several flows the first one is used.
         """
-        check_is_fitted(self)
-        z = self.completion_.typical(self._encode(X))
-        return self._through(self.models_[0].latent, z)
+        return self._latents(X)
 
     def inverse_transform(self, Z: ArrayLike) -> TableLike:
         """Map latents back to rows of the kind of table that ``fit`` saw."""
@@ -497,6 +498,10 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         check_is_fitted(self)
         matrix: Floats = self.encoder_.transform(X)
         return matrix
+
+    def _latents(self, X: TableLike) -> Floats:
+        z = self.completion_.typical(self._encode(X))
+        return self._through(self.models_[0].latent, z)
 
     def _log_joint(self, X: TableLike) -> Floats:
         """Return ``log p(x, y=k)``, shape (n, C), nats per unit of the user's scales."""

@@ -59,7 +59,7 @@ def save(estimator: FlowClassifier, path: str | os.PathLike[str]) -> None:
         "kind": KIND,
         "estimator": type(estimator).__name__,
         "parameters": _parameters(estimator),
-        "architecture": estimator.architecture_,
+        **{name.rstrip("_"): getattr(estimator, name) for name in estimator._shape},
         "classes": _classes_to_json(estimator.classes_),
         "encoder": estimator.encoder_.to_json(),
         "start": estimator.start_,
@@ -113,7 +113,8 @@ def _rebuild(manifest: Mapping[str, JSON], tensors: Arrays) -> FlowClassifier:
     if parameters.get("unlabeled_value") == MISSING:
         parameters["unlabeled_value"] = np.nan
     estimator = estimators.ESTIMATORS[str(name)](**parameters)
-    estimator.architecture_ = str(manifest["architecture"])
+    for name in estimator._shape:
+        setattr(estimator, name, manifest[name.rstrip("_")])
     estimator.classes_ = _classes_from_json(cast(Mapping[str, JSON], manifest["classes"]))
     estimator.encoder_ = TableEncoder.from_json(str(manifest["encoder"]))
     estimator.n_features_in_ = estimator.encoder_.n_features_in_

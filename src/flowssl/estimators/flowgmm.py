@@ -13,20 +13,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from flowssl.architectures import ARCHITECTURES, build_flow, choose_architecture
 from flowssl.densities import COVARIANCES, ClassPrior, GaussianClasses
+from flowssl.estimators._building import OBJECTIVES, class_prior, likelihood_terms
 from flowssl.estimators._fitting import Preparation, component_means
 from flowssl.estimators.base import FlowClassifier
 from flowssl.initialization import TABULAR_DISTANCE, affine_start, latent_means, random_means
 from flowssl.models import JointModel
-from flowssl.objectives import (
-    Consistency,
-    CrossEntropy,
-    ExpectationMaximization,
-    GaussianNoise,
-    Likelihood,
-    Objective,
-    SoftLabelLikelihood,
-    Term,
-)
+from flowssl.objectives import Consistency, GaussianNoise, Objective
 
 __all__ = ["FlowGMMClassifier"]
 
@@ -153,7 +145,7 @@ class FlowGMMClassifier(FlowClassifier):
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **FlowClassifier._parameter_constraints,
         "init": [StrOptions({"propagate", "latent", "random"})],
-        "objective": [StrOptions({"soft-labels", "likelihood", "em"})],
+        "objective": [StrOptions(set(OBJECTIVES))],
         "covariance_type": [StrOptions(set(COVARIANCES))],
         "n_components": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learn_means": ["boolean"],
@@ -254,7 +246,7 @@ class FlowGMMClassifier(FlowClassifier):
             flow,
             GaussianClasses(
                 torch.from_numpy(means),
-                self._prior(prepared),
+                class_prior(prepared, self._given_prior(n_classes), self.class_prior),
                 weights=None if weights is None else torch.from_numpy(weights),
                 covariance=self.covariance_type,
                 learn_means=self.learn_means,
@@ -262,26 +254,8 @@ class FlowGMMClassifier(FlowClassifier):
             ),
         )
 
-    def _prior(self, prepared: Preparation) -> ClassPrior:
-        prior = self._given_prior(prepared.rows.n_classes)
-        if prior is None:
-            mass = prepared.rows.weight @ prepared.targets + 1.0
-            prior = mass / mass.sum()
-        learn = isinstance(self.class_prior, str) and self.class_prior == "learned"
-        return ClassPrior(torch.from_numpy(prior), learn=learn)
-
     def _build_objective(self, model: JointModel, dim: int) -> Objective:
-        soft = self.objective == "soft-labels"
-        terms: list[Term] = []
-        if soft:
-            terms.append(SoftLabelLikelihood())
-        elif self.objective == "em":
-            terms.append(ExpectationMaximization(refresh=self.em_refresh))
-        else:
-            terms.append(Likelihood())
-        if self.cross_entropy_weight:
-            weight = self.cross_entropy_weight * dim
-            terms.append(CrossEntropy(weight, labeled_only=not soft))
+        terms = likelihood_terms(self.objective, self.cross_entropy_weight * dim, self.em_refresh)
         if self.consistency_weight:
             terms.append(Consistency(model.classes.log_prior, self.consistency_weight))
         return Objective(terms, GaussianNoise(self.consistency_noise))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flowssl._fitted import class_codes, draw, is_planar, judge
 from flowssl.calibration import expected_calibration_error, reliability
-from flowssl.densities import GaussianClasses
+from flowssl.densities import ClassDensity, GaussianClasses
 from flowssl.plotting.style import MAX_DOTS, MAX_NAMES, Theme, plain
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ Integers = NDArray[np.int64]
 
 GRID = 150
 """Points along each side of the grid on which densities are drawn."""
+
+N_DRAWN = 1_000
+"""Latents of a class that show its moments where these have no closed form."""
 
 CONTOUR_SHARES = (0.99, 0.9, 0.5)
 """Shares of the rows that the density contours enclose, the outermost first."""
@@ -233,13 +236,18 @@ def _contour(
 def draw_gaussians(ax: Axes, estimator: FlowClassifier, axes: Floats, style: Theme) -> None:
     """Draw the latent class means, named, and rings of one standard deviation.
 
-    `axes` (D, 2) are the directions that are drawn; the Gaussians are projected on them.
+    `axes` (D, 2) are the directions that are drawn; the Gaussians are projected on them. A class
+    that is no Gaussian gets the ring of the Gaussian with its moments.
     """
     from matplotlib.patches import Ellipse
     from matplotlib.patheffects import withStroke
 
-    density = cast(GaussianClasses, estimator.models_[0].classes)
-    for code, center, covariance in _rings(density, axes):
+    density = estimator.models_[0].classes
+    if isinstance(density, GaussianClasses):
+        rings = _gaussian_rings(density, axes)
+    else:
+        rings = _sampled_rings(density, axes)
+    for code, center, covariance in rings:
         values, vectors = np.linalg.eigh(covariance)
         angle = float(np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1])))
         ax.add_patch(
@@ -275,13 +283,31 @@ def draw_gaussians(ax: Axes, estimator: FlowClassifier, axes: Floats, style: The
 def class_means(estimator: FlowClassifier) -> Floats:
     """Return the latent class means of the first flow, shape (C, D)."""
     with torch.no_grad():
-        density = cast(GaussianClasses, estimator.models_[0].classes)
-        means: Floats = density.class_means().double().numpy()
+        means: Floats = estimator.models_[0].classes.class_means().double().numpy()
     return means
 
 
-def _rings(density: GaussianClasses, axes: Floats) -> list[tuple[int, Floats, Floats]]:
-    """Return class, projected mean (2,) and covariance (2, 2) of each Gaussian."""
+Ring = tuple[int, Floats, Floats]
+"""Class, projected mean (2,) and projected covariance (2, 2)."""
+
+
+def _sampled_rings(density: ClassDensity, axes: Floats) -> list[Ring]:
+    """Return the moments of each class, from a thousand latents of it."""
+    rings = []
+    generator = torch.Generator().manual_seed(0)
+    for code in range(density.n_classes):
+        with torch.no_grad():
+            z = density.sample(torch.full((N_DRAWN,), code), generator=generator).double().numpy()
+        projected = _in_plane(z @ axes)
+        covariance = np.cov(projected.T)
+        if axes.shape[1] < 2:
+            covariance[1, 1] = 0.25
+        rings.append((code, projected.mean(axis=0), covariance))
+    return rings
+
+
+def _gaussian_rings(density: GaussianClasses, axes: Floats) -> list[Ring]:
+    """Return the moments of each Gaussian, exactly."""
     directions = torch.from_numpy(axes)
     rings = []
     with torch.no_grad():

@@ -1,0 +1,1 @@
+"""Benchmarks of the semi-conditional flow; each module says its own protocol."""

@@ -1,0 +1,145 @@
+"""Conditional-flow classes: each class is N(0, I) seen through a flow that knows the class.
+
+This is the class part of the semi-conditional flow (Atanov et al. 2019, section 3.3, eq. 4). One
+small flow serves all classes: the class enters the networks of its couplings as an embedding.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from flowssl.architectures import build_couplings
+from flowssl.bijections import Bijection
+from flowssl.densities.base import ClassPart, ClassPrior, ClassStart
+
+__all__ = ["ConditionalFlowClasses"]
+
+LOG_2PI = math.log(2 * math.pi)
+CHUNK_PAIRS = 2**15
+"""Pairs of a row and a class that go through the flow at once: what bounds the memory."""
+MAX_EMBEDDING = 16
+
+
+class ConditionalFlowClasses(ClassPart):
+    """``p(z, y=k) = p(y=k) N(h(z; k) | 0, I) |det dh(z; k)/dz|``.
+
+    ``h(z; k) = g((z - mu_k) / sigma_k; e_k)`` with an invertible ``g`` that starts as the identity:
+    training begins with Gaussian classes, and each becomes what its rows ask for.
+
+    Parameters
+    ----------
+    means : Tensor of shape (C, D)
+        Where the classes start.
+    prior : ClassPrior
+        The class probabilities.
+    flow : Bijection
+        The map g, which takes a context of width K.
+    embedding : Tensor of shape (C, K)
+        Where the embeddings e_k of the classes start; they are learned.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit.
+    """
+
+    def __init__(
+        self, means: Tensor, prior: ClassPrior, flow: Bijection, embedding: Tensor
+    ) -> None:
+        super().__init__()
+        if means.ndim != 2 or not len(means) == len(embedding) == len(prior.logits):
+            raise ValueError(
+                f"means and embedding need one row for each of {len(prior.logits)} classes, got "
+                f"shapes {tuple(means.shape)} and {tuple(embedding.shape)}"
+            )
+        self.n_classes, self.dim = means.shape
+        dtype = torch.get_default_dtype()
+        self.prior = prior
+        self.means = nn.Parameter(means.to(dtype).clone())
+        self.log_scale = nn.Parameter(torch.zeros(self.n_classes, self.dim))
+        self.embedding = nn.Parameter(embedding.to(dtype).clone())
+        self.flow = flow
+
+    @classmethod
+    def from_start(cls, start: ClassStart) -> Self:
+        """Begin with unit Gaussians around the class means.
+
+        Up to 16 classes have embeddings of their own; more share 16 random directions.
+        """
+        n_classes, dim = start.share.shape[1], start.latents.shape[1]
+        width = min(n_classes, MAX_EMBEDDING)
+        embedding = torch.eye(n_classes)
+        if n_classes > width:
+            embedding = torch.randn(n_classes, width, generator=start.generator)
+        flow = build_couplings(
+            start.architecture, dim, context_features=width, generator=start.generator
+        )
+        return cls(start.means(), start.prior, flow, embedding)
+
+    def log_joint(self, z: Tensor) -> Tensor:
+        """Return ``log p(z, y=k)``, shape (n, C), nats: all classes of a chunk of rows at once.
+
+        Where the rows take several chunks, training keeps no activations of any of them and
+        computes them a second time for the gradient.
+        """
+        chunks = torch.split(z, max(1, CHUNK_PAIRS // self.n_classes))
+        if len(chunks) > 1 and torch.is_grad_enabled():
+            parts = [checkpoint(self._log_prob, rows, use_reentrant=False) for rows in chunks]
+        else:
+            parts = [self._log_prob(rows) for rows in chunks]
+        return torch.cat(parts) + self.log_prior()
+
+    def _log_prob(self, z: Tensor) -> Tensor:
+        code, log_det = self._encode(z[:, None], self.means, self.log_scale, self.embedding)
+        return log_det - 0.5 * (code.square().sum(2) + self.dim * LOG_2PI)
+
+    def encode(self, z: Tensor, y: Tensor) -> Tensor:
+        """Return the class-free code ``z_h = h(z; y)`` of latents (n, D) of classes (n,)."""
+        return self._encode(z, self.means[y], self.log_scale[y], self.embedding[y])[0]
+
+    def decode(self, code: Tensor, y: Tensor) -> Tensor:
+        """Return the latents (n, D) of class-free codes (n, D) in classes (n,)."""
+        z = self.flow.inverse(code, self.embedding[y])
+        return z * self.log_scale[y].exp() + self.means[y]
+
+    def _encode(
+        self, z: Tensor, means: Tensor, log_scale: Tensor, embedding: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Map latents to codes (..., D) and log-determinants (...) by broadcasting."""
+        scaled = (z - means) * (-log_scale).exp()
+        shape = scaled.shape[:-1]
+        context = embedding.expand(*shape, -1).reshape(-1, embedding.shape[-1])
+        code, log_det = self.flow(scaled.reshape(-1, self.dim), context)
+        return code.reshape(scaled.shape), log_det.reshape(shape) - log_scale.sum(-1)
+
+    def log_prior(self) -> Tensor:
+        """Return ``log p(y=k)``, shape (C,), nats."""
+        log_prior: Tensor = self.prior()
+        return log_prior
+
+    def class_means(self) -> Tensor:
+        """Return ``h^-1(0; k)``, the latent at the center of each class, shape (C, D)."""
+        y = torch.arange(self.n_classes, device=self.means.device)
+        return self.decode(torch.zeros_like(self.means), y)
+
+    def sample(
+        self, y: Tensor, temperature: float = 1.0, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Draw ``h^-1(z_h; y)`` with ``z_h ~ N(0, T I)``, shape (n, D).
+
+        Raises
+        ------
+        ValueError
+            If the temperature is negative.
+        """
+        if not temperature >= 0:
+            raise ValueError(f"temperature must be at least 0, got {temperature}")
+        noise = torch.randn(
+            len(y), self.dim, dtype=self.means.dtype, device=y.device, generator=generator
+        )
+        return self.decode(temperature**0.5 * noise, y)

@@ -1,0 +1,215 @@
+"""What the classifiers with a class part from the registry share: how their models are built.
+
+The flow begins as an affine map that follows from soft labels, and turns the directions in which
+the classes differ to the front; the class part begins there (`flowssl.densities.ClassStart`).
+"""
+
+from __future__ import annotations
+
+import os
+from numbers import Integral, Real
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from flowssl.architectures import (
+    ARCHITECTURES,
+    ROWS_PER_COLUMN,
+    build_flow,
+    choose_architecture,
+)
+from flowssl.bijections import Chain, LULinear
+from flowssl.densities import (
+    CLASS_PARTS,
+    ClassPart,
+    ClassPrior,
+    ClassStart,
+    SemiConditionalClasses,
+)
+from flowssl.estimators._building import OBJECTIVES, class_prior, likelihood_terms
+from flowssl.estimators._fitting import Preparation
+from flowssl.estimators.base import FlowClassifier
+from flowssl.initialization import affine_start
+from flowssl.initialization.spaces import Floats
+from flowssl.models import JointModel
+from flowssl.objectives import Objective
+
+__all__ = ["ClassPartClassifier"]
+
+
+class ClassPartClassifier(FlowClassifier):
+    """Base of the classifiers that join a flow and a class part on the first of its latents.
+
+    A subclass names the class part, a key of ``flowssl.densities.CLASS_PARTS``. The parameters are
+    described at `SemiConditionalFlowClassifier`.
+    """
+
+    class_part: str
+    class_architecture_: str
+    class_features_: int
+
+    _shape: ClassVar[tuple[str, ...]] = (
+        "architecture_",
+        "class_architecture_",
+        "class_features_",
+    )
+
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {
+        **FlowClassifier._parameter_constraints,
+        "class_architecture": [str],
+        "class_features": [StrOptions({"auto", "all"}), Interval(Integral, 1, None, closed="left")],
+        "init": [StrOptions({"propagate", "random"})],
+        "objective": [StrOptions(set(OBJECTIVES))],
+        "cross_entropy_weight": [Interval(Real, 0, None, closed="left")],
+        "em_refresh": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        architecture: str = "auto",
+        class_architecture: str = "auto",
+        class_features: int | str = "auto",
+        init: str = "propagate",
+        objective: str = "soft-labels",
+        class_prior: ArrayLike | str | None = None,
+        unlabeled_weight: float | str = "auto",
+        labeled_share: float | None = None,
+        cross_entropy_weight: float = 3.0,
+        em_refresh: int = 1,
+        noise: float | str = "auto",
+        max_epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        learning_rate: float = 2e-3,
+        weight_decay: float = 1e-4,
+        early_stopping: bool = True,
+        calibrate: bool = True,
+        n_flows: int = 1,
+        warm_start: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
+        unlabeled_value: object = "auto",
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.architecture = architecture
+        self.class_architecture = class_architecture
+        self.class_features = class_features
+        self.init = init
+        self.objective = objective
+        self.class_prior = class_prior
+        self.unlabeled_weight = unlabeled_weight
+        self.labeled_share = labeled_share
+        self.cross_entropy_weight = cross_entropy_weight
+        self.em_refresh = em_refresh
+        self.noise = noise
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.calibrate = calibrate
+        self.n_flows = n_flows
+        self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.unlabeled_value = unlabeled_value
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _build_model(self, prepared: Preparation, seed: int) -> JointModel:
+        n, dim = prepared.z.shape
+        n_classes = prepared.rows.n_classes
+        self.class_features_ = self._choose_features(dim, n_classes)
+        self.architecture_ = choose_architecture(self.architecture, dim, n)
+        of_classes = self.class_architecture
+        if of_classes == "auto":
+            of_classes = "affine" if n < ROWS_PER_COLUMN * self.class_features_ else "small"
+        self.class_architecture_ = choose_architecture(of_classes, self.class_features_, n)
+        generator = torch.Generator().manual_seed(seed)
+        weight, bias = np.eye(dim), np.zeros(dim)
+        if self.init == "propagate":
+            weight, bias = self._whitening(prepared)
+        flow = self._flow(torch.from_numpy(weight), torch.from_numpy(bias), generator).double()
+        share = torch.from_numpy(prepared.targets * prepared.rows.weight[:, None])
+        with torch.no_grad():
+            latents = flow(torch.from_numpy(prepared.z))[0]
+            if self.class_features_ < dim and self.init == "propagate":
+                turn = _class_directions(latents, share)
+                flow = Chain(*flow[:-1], LULinear(turn).double())
+                latents = latents @ turn.T
+        if self.init == "random":
+            # One random "row" of each class: the class means become N(0, I), as in the papers.
+            latents = torch.randn(n_classes, dim, generator=generator, dtype=torch.float64)
+            share = torch.eye(n_classes, dtype=torch.float64)
+        prior = class_prior(prepared, self._given_prior(n_classes), self.class_prior)
+        return JointModel(flow.float(), self._classes(latents, share, prior, generator))
+
+    def _blank_model(self, dim: int, n_classes: int) -> JointModel:
+        generator = torch.Generator().manual_seed(0)
+        flow = self._flow(torch.eye(dim), torch.zeros(dim), generator)
+        latents = torch.zeros(n_classes, dim, dtype=torch.float64)
+        share = torch.eye(n_classes, dtype=torch.float64)
+        prior = ClassPrior(torch.ones(n_classes))
+        return JointModel(flow, self._classes(latents, share, prior, generator))
+
+    def _build_objective(self, model: JointModel, dim: int) -> Objective:
+        weight = self.cross_entropy_weight * dim
+        return Objective(likelihood_terms(self.objective, weight, self.em_refresh))
+
+    @property
+    def _part(self) -> type[ClassPart]:
+        return CLASS_PARTS[self.class_part]
+
+    def _choose_features(self, dim: int, n_classes: int) -> int:
+        if isinstance(self.class_features, str):
+            return dim if self.class_features == "all" else min(dim, max(n_classes, 8))
+        if self.class_features > dim:
+            raise ValueError(
+                f"class_features is {self.class_features}, but the encoded table has only {dim} "
+                "columns; lower it or leave it at 'auto'"
+            )
+        return int(self.class_features)
+
+    def _whitening(self, prepared: Preparation) -> tuple[Floats, Floats]:
+        of_classes = prepared.targets
+        if not self._part.whitens_classes:
+            of_classes = of_classes.sum(1, keepdims=True)
+        start = affine_start(prepared.z, of_classes, sample_weight=prepared.rows.weight)
+        return start.whitening, -start.whitening @ start.mean
+
+    def _flow(self, weight: torch.Tensor, bias: torch.Tensor, generator: torch.Generator) -> Chain:
+        """Build the flow; where some latents are auxiliary, a linear map chooses which."""
+        flow = build_flow(ARCHITECTURES[self.architecture_], weight, bias, generator=generator)
+        dim = len(bias)
+        return flow if self.class_features_ == dim else Chain(*flow, LULinear(torch.eye(dim)))
+
+    def _classes(
+        self,
+        latents: torch.Tensor,
+        share: torch.Tensor,
+        prior: ClassPrior,
+        generator: torch.Generator,
+    ) -> SemiConditionalClasses:
+        start = ClassStart(
+            latents[:, : self.class_features_],
+            share,
+            prior,
+            ARCHITECTURES[self.class_architecture_],
+            generator,
+        )
+        return SemiConditionalClasses(self._part.from_start(start), latents.shape[1])
+
+
+def _class_directions(latents: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+    """Return a rotation (D, D) whose first rows span the class means, the widest apart first."""
+    mass = share.sum(0)
+    means = share.T @ latents / mass[:, None]
+    center = (mass / mass.sum()) @ means
+    spread = (means - center) * (mass / mass.sum()).sqrt()[:, None]
+    vectors = torch.linalg.eigh(spread.T @ spread).eigenvectors
+    rotation: torch.Tensor = vectors.flip(1).T
+    return rotation

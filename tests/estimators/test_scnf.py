@@ -1,0 +1,154 @@
+"""SemiConditionalFlowClassifier: what it has beyond the contract that all classifiers share."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import make_blobs
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+import flowssl
+from flowssl import SemiConditionalFlowClassifier
+from flowssl.datasets import hide_labels
+
+# Tiny tables: whether their unlabeled rows help is a matter of chance.
+pytestmark = pytest.mark.filterwarnings("ignore::flowssl.exceptions.UnlabeledDataWarning")
+
+CHECKS = {
+    "check_dict_unchanged",
+    "check_estimators_pickle",
+    "check_get_params_invariance",
+    "check_n_features_in",
+    "check_no_attributes_set_in_init",
+    "check_parameters_default_constructible",
+    "check_set_params",
+    "check_transformer_general",
+}
+"""Those of scikit-learn's checks that depend on what the subclass adds to the common base."""
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    """Three classes in six columns, five labels each."""
+    X, truth = make_blobs(400, centers=3, n_features=6, cluster_std=1.5, random_state=0)
+    return X, truth, hide_labels(truth, per_class=5, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def scnf(blobs):
+    X, _, y = blobs
+    return SemiConditionalFlowClassifier(class_features=3, max_epochs=5, random_state=0).fit(X, y)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learns_checks_of_what_is_its_own():
+    estimator = SemiConditionalFlowClassifier(
+        architecture="affine",
+        class_architecture="affine",
+        max_epochs=1,
+        unlabeled_value=None,
+        random_state=0,
+    )
+    seen = set()
+    for candidate, check in estimator_checks_generator(estimator, legacy=True, mark=None):
+        name = check.func.__name__ if hasattr(check, "func") else check.__name__
+        if name in CHECKS:
+            check(candidate)
+            seen.add(name)
+    assert seen == CHECKS
+
+
+def test_the_first_latents_hold_the_classes_and_the_others_do_not(scnf, blobs):
+    X, truth, _ = blobs
+    z = scnf.transform(X)
+    between = np.stack([z[truth == k].mean(axis=0) for k in range(3)]).std(axis=0)
+    assert between[:2].min() > 5 * between[3:].max()
+    assert scnf.class_features_ == 3
+
+
+@pytest.mark.parametrize(
+    ("class_part", "architecture", "class_architecture"),
+    [("flow", "glow", "plane"), ("flow", "affine", "plane"), ("gaussian", "plane", "auto")],
+)
+def test_every_combination_keeps_what_the_start_knows(
+    moons, class_part, architecture, class_architecture
+):
+    X, truth, y = moons
+    model = SemiConditionalFlowClassifier(
+        class_part=class_part,
+        architecture=architecture,
+        class_architecture=class_architecture,
+        max_epochs=2,
+        random_state=0,
+    ).fit(X, y)
+    assert model.score(X, truth) > 0.9
+
+
+@pytest.mark.parametrize(("init", "objective"), [("propagate", "likelihood"), ("random", "em")])
+def test_the_papers_way_trains(moons, init, objective):
+    X, truth, y = moons
+    model = SemiConditionalFlowClassifier(
+        init=init, objective=objective, em_refresh=5, labeled_share=0.3, max_epochs=3,
+        cross_entropy_weight=0.0, random_state=0,
+    ).fit(X, y)  # fmt: skip
+    assert np.isfinite(model.score_samples(X)).all()
+    if init == "propagate":
+        assert model.score(X, truth) > 0.9
+
+
+def test_code_without_class_leads_back_to_the_row_and_translation_changes_the_class(scnf, blobs):
+    X, truth, _ = blobs
+    predicted = scnf.predict(X)
+    np.testing.assert_allclose(scnf.translate(X, to=predicted), X, atol=1e-9)
+    moved = scnf.translate(X, to=2)
+    assert np.mean(scnf.predict(moved) == 2) > 0.9
+    # The style is kept: the same code in the class that the model now sees.
+    kept = scnf.predict(moved) == 2
+    np.testing.assert_allclose(
+        scnf.transform(moved, remove_class=True)[kept],
+        scnf.transform(X, remove_class=True)[kept],
+        atol=1e-9,
+    )
+    code, z = scnf.transform(X, remove_class=True), scnf.transform(X)
+    np.testing.assert_array_equal(code[:, 3:], z[:, 3:])
+
+    def spread(rows):
+        return np.stack([rows[truth == k, :3].mean(axis=0) for k in range(3)]).std(axis=0).max()
+
+    assert spread(code) < 0.2 * spread(z)
+
+
+def test_gaussian_classes_have_no_code(blobs):
+    X, _, y = blobs
+    model = SemiConditionalFlowClassifier(
+        class_part="gaussian", architecture="affine", max_epochs=1, random_state=0
+    ).fit(X, y)
+    with pytest.raises(ValueError, match="only class_part='flow'"):
+        model.transform(X, remove_class=True)
+
+
+def test_saved_with_its_shape(scnf, blobs, tmp_path):
+    X, _, _ = blobs
+    scnf.save(tmp_path / "a.flowssl")
+    loaded = flowssl.load(tmp_path / "a.flowssl")
+    assert isinstance(loaded, SemiConditionalFlowClassifier)
+    assert np.array_equal(loaded.predict_proba(X), scnf.predict_proba(X))
+    assert np.array_equal(
+        loaded.transform(X, remove_class=True), scnf.transform(X, remove_class=True)
+    )
+    assert loaded.class_features_ == 3
+
+
+def test_too_many_class_features_are_named(blobs):
+    X, _, y = blobs
+    with pytest.raises(ValueError, match=r"class_features is 9, .* only 6 columns"):
+        SemiConditionalFlowClassifier(class_features=9).fit(X, y)
+
+
+def test_the_unconditional_flow_is_evaluated_once_for_all_classes(scnf):
+    model = scnf.models_[0]
+    seen = []
+    hook = model.flow.register_forward_hook(lambda flow, inputs, output: seen.append(inputs[0]))
+    with torch.no_grad():
+        model.log_joint(torch.zeros(11, 6, dtype=torch.float64))
+    hook.remove()
+    assert [len(x) for x in seen] == [11]
