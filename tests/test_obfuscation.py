@@ -1,0 +1,62 @@
+"""The audit of class removal on codes whose truth is known."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+
+from flowssl.inspection import attackers, audit_class_removal
+
+AGAINST = {"linear": LogisticRegression(), "kNN": KNeighborsClassifier(10)}
+
+
+class Oracle:
+    """A stand-in whose classes are shifted Gaussians in its two first latents."""
+
+    unlabeled_value = "auto"
+    class_features_ = 2
+
+    def __init__(self, leak: float) -> None:
+        self.leak = leak
+
+    def transform(self, X, *, remove_class=False):
+        z = X[:, 1:].copy()
+        z[:, :2] += (self.leak if remove_class else 4.0) * X[:, :1]
+        return z
+
+    def predict(self, X):
+        return X[:, 0].astype(int)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(0)
+    truth = (rng.random(600) < 0.6).astype(int)
+    return np.column_stack((truth, rng.standard_normal((600, 3)))), truth
+
+
+def test_a_class_that_is_gone_is_found_by_chance_and_one_that_is_not_is_found(rows):
+    X, truth = rows
+    audit = audit_class_removal(Oracle(0.0), X, truth, against=AGAINST, random_state=0)
+    assert audit.chance == pytest.approx(max(truth.mean(), 1 - truth.mean()))
+    assert audit.predicted == 1.0
+    assert audit.best("z_f") > 0.97
+    for code in ("z_h", "z_aux", "z_h and z_aux"):
+        assert audit.best(code) < audit.chance + 0.04
+    leaking = audit_class_removal(Oracle(2.0), X, truth, against=AGAINST, random_state=0)
+    assert leaking.best("z_h") > 0.85
+    assert set(leaking.accuracy["z_h"]) == {"linear", "kNN"}
+
+
+def test_unlabeled_rows_are_left_out(rows):
+    X, truth = rows
+    y = np.where(np.arange(600) < 300, truth, -1)
+    audit = audit_class_removal(Oracle(0.0), X, y, against=AGAINST, random_state=0)
+    half = audit_class_removal(Oracle(0.0), X[:300], truth[:300], against=AGAINST, random_state=0)
+    assert audit == half
+
+
+def test_each_attacker_finds_what_its_kind_can_find(rows):
+    X, truth = rows
+    for model in attackers(0).values():
+        assert model.fit(X[:400, :2], truth[:400]).score(X[400:, :2], truth[400:]) > 0.95
