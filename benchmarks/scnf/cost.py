@@ -1,0 +1,110 @@
+"""What classes cost: ``log_joint`` of a semi-conditional flow with 10 classes beside one class.
+
+``python -m benchmarks.scnf.cost`` times the evaluation and a training step of a wide unconditional
+flow under a small conditional part, for 1, 10 and 100 classes, interleaved, and measures the peak
+memory of each in a process of its own. It writes ``results/cost.json`` and prints a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from flowssl.architectures import ARCHITECTURES, Architecture, build_flow
+from flowssl.densities import ClassPrior, ClassStart, ConditionalFlowClasses, SemiConditionalClasses
+from flowssl.models import JointModel
+
+RESULTS = Path(__file__).parent / "results" / "cost.json"
+DIM, FEATURES, N_ROWS = 384, 8, 1024
+UNCONDITIONAL = Architecture(8, (512, 512))
+CLASSES = (1, 10, 100)
+REPEATS = 15
+
+
+def build(n_classes: int) -> JointModel:
+    """Build a model of 384 columns whose classes see 8 latents."""
+    generator = torch.Generator().manual_seed(0)
+    start = ClassStart(
+        torch.randn(n_classes, FEATURES, generator=generator, dtype=torch.float64),
+        torch.eye(n_classes, dtype=torch.float64),
+        ClassPrior(torch.ones(n_classes)),
+        ARCHITECTURES["small"],
+        generator,
+    )
+    classes = SemiConditionalClasses(ConditionalFlowClasses.from_start(start), DIM)
+    flow = build_flow(UNCONDITIONAL, torch.eye(DIM), torch.zeros(DIM), generator=generator)
+    return JointModel(flow, classes)
+
+
+def evaluate(model: JointModel, x: torch.Tensor) -> None:
+    """Evaluate without gradients."""
+    with torch.no_grad():
+        model.log_joint(x)
+
+
+def step(model: JointModel, x: torch.Tensor) -> None:
+    """Compute the likelihood's gradient."""
+    model.zero_grad()
+    model.log_joint(x).logsumexp(1).mean().backward()
+
+
+def times() -> dict[str, dict[int, float]]:
+    """Return median seconds of both for each number of classes; the runs are interleaved."""
+    models = {c: build(c) for c in CLASSES}
+    x = torch.randn(N_ROWS, DIM, generator=torch.Generator().manual_seed(1))
+    figures: dict[str, dict[int, float]] = {}
+    for name, work in (("evaluation", evaluate), ("training step", step)):
+        seconds: dict[int, list[float]] = {c: [] for c in CLASSES}
+        for _ in range(REPEATS):
+            for c, model in models.items():
+                began = time.process_time()
+                work(model, x)
+                seconds[c].append(time.process_time() - began)
+        figures[name] = {c: float(np.median(values[2:])) for c, values in seconds.items()}
+    return figures
+
+
+def peak(n_classes: int, n_rows: int) -> float:
+    """Return the peak memory of a step, MiB, beyond that before it, in a fresh process."""
+    code = (
+        "import torch, resource; torch.set_num_threads(1)\n"
+        "from benchmarks.scnf import cost\n"
+        f"model = cost.build({n_classes}).classes.inner\n"
+        f"z = torch.randn({n_rows}, cost.FEATURES)\n"
+        "model.log_joint(z[:8]).sum().backward()\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "model.log_joint(z).sum().backward()\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(run.stdout)
+
+
+def main() -> None:
+    """Measure, write and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1)
+    torch.set_num_threads(parser.parse_args().threads)
+    figures = {
+        "seconds": times(),
+        "peak_mib": {f"C = {c}, n = {n}": peak(c, n) for c in (10, 100) for n in (1024, 16384)},
+        "own_peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
+    for name, values in figures["seconds"].items():
+        shares = ", ".join(f"C = {c}: {s / values[1]:.2f}" for c, s in values.items())
+        print(f"{name}: {1000 * values[1]:.0f} ms with one class; times that: {shares}")
+    print("peak MiB of the class part:", figures["peak_mib"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""How well the class is removed: attackers on the codes of held-out digits.
+
+``python -m benchmarks.scnf.obfuscation`` fits scikit-learn's digits (two thirds of the rows, with
+all labels or ten a class), removes the predicted class from the held-out third and lets attackers
+recover it, by 5-fold cross-validation on that third. It writes ``results/obfuscation.json`` and
+``results/obfuscation.md``, and with ``--figures`` the pictures in ``docs/figures``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from flowssl import SemiConditionalFlowClassifier
+from flowssl.datasets import hide_labels
+from flowssl.inspection import audit_class_removal
+
+RESULTS = Path(__file__).parent / "results"
+FIGURES = Path(__file__).parents[2] / "docs" / "figures"
+SEEDS = range(3)
+LABELS = {"all": None, "10 a class": 10}
+WIDTHS: tuple[int | str, ...] = (9, 16, "all")
+
+
+def split(seed: int) -> list[np.ndarray]:
+    """Return training rows, held-out rows and their classes."""
+    X, y = load_digits(return_X_y=True)
+    return train_test_split(X, y, test_size=1 / 3, stratify=y, random_state=seed)
+
+
+def fit(
+    X: np.ndarray, truth: np.ndarray, labels: int | None, width: int | str, seed: int
+) -> SemiConditionalFlowClassifier:
+    """Fit the flow with the given labels and width of z_f."""
+    y = truth if labels is None else hide_labels(truth, per_class=labels, random_state=seed)
+    return SemiConditionalFlowClassifier(class_features=width, random_state=seed).fit(X, y)
+
+
+def run(labels: str, width: int | str, seed: int) -> dict[str, object]:
+    """Fit one split and audit it."""
+    X, held_out, truth, held_out_truth = split(seed)
+    began = time.process_time()
+    model = fit(X, truth, LABELS[labels], width, seed)
+    seconds = time.process_time() - began
+    audit = audit_class_removal(model, held_out, held_out_truth, random_state=seed)
+    return {
+        "labels": labels,
+        "class_features": model.class_features_,
+        "architectures": [model.architecture_, model.class_architecture_],
+        "seed": seed,
+        "chance": audit.chance,
+        "predicted": audit.predicted,
+        "accuracy": audit.accuracy,
+        "fit_cpu_seconds": round(seconds, 1),
+    }
+
+
+def table(rows: list[dict]) -> str:
+    """Return mean accuracies, in percent, as Markdown."""
+    names = list(next(iter(rows[0]["accuracy"].values())))
+    lines = [
+        f"| labels | width of z_f | code | {' | '.join(names)} | best attacker | chance |"
+        " classes predicted |",
+        "| --- |" + " --- |" * (len(names) + 5),
+    ]
+    groups = dict.fromkeys((row["labels"], row["class_features"]) for row in rows)
+    for labels, width in groups:
+        mine = [row for row in rows if (row["labels"], row["class_features"]) == (labels, width)]
+        chance = 100 * np.mean([row["chance"] for row in mine])
+        predicted = 100 * np.mean([row["predicted"] for row in mine])
+        for code in mine[0]["accuracy"]:
+            means = [100 * np.mean([row["accuracy"][code][n] for row in mine]) for n in names]
+            best = 100 * np.mean([max(row["accuracy"][code].values()) for row in mine])
+            lines.append(
+                f"| {labels} | {width} | {code} | "
+                + " | ".join(f"{mean:.1f}" for mean in means)
+                + f" | {best:.1f} | {chance:.1f} | {predicted:.1f} |"
+            )
+    return "\n".join(lines)
+
+
+def draw() -> None:
+    """Draw digits translated into every class, and z_f and z_h in two directions."""
+    import matplotlib.pyplot as plt
+
+    X, held_out, truth, held_out_truth = split(0)
+    model = fit(X, truth, None, 16, 0)
+    chosen = [np.flatnonzero(held_out_truth == k)[0] for k in range(10)]
+    figure, axes = plt.subplots(10, 11, figsize=(6.6, 6.0))
+    for line, row in enumerate(chosen):
+        images = [held_out[row], *(model.translate(held_out[[row]], to=k)[0] for k in range(10))]
+        for ax, image in zip(axes[line], images, strict=True):
+            ax.imshow(image.reshape(8, 8), cmap="gray_r", vmin=0, vmax=16)
+            ax.set(xticks=[], yticks=[])
+    for ax, name in zip(axes[0], ["row", *map(str, range(10))], strict=True):
+        ax.set_title(name, fontsize=9)
+    figure.savefig(FIGURES / "scnf_translation.png", dpi=110, bbox_inches="tight")
+
+    figure, axes = plt.subplots(1, 2, figsize=(8, 4))
+    for ax, remove, name in zip(axes, (False, True), ("z_f", "z_h"), strict=True):
+        z = model.transform(held_out, remove_class=remove)[:, :2]
+        ax.scatter(*z.T, c=held_out_truth, cmap="tab10", s=8)
+        ax.set_title(f"first two numbers of {name}")
+    figure.savefig(FIGURES / "scnf_codes.png", dpi=110, bbox_inches="tight")
+
+
+def main() -> None:
+    """Run what is not in the results yet and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--figures", action="store_true", help="only draw the pictures")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.figures:
+        draw()
+        return
+    path = RESULTS / "obfuscation.json"
+    rows = json.loads(path.read_text()) if path.exists() else []
+    for labels in LABELS:
+        for width in WIDTHS:
+            for seed in SEEDS:
+                known = [
+                    row
+                    for row in rows
+                    if (row["labels"], row["asked"], row["seed"]) == (labels, width, seed)
+                ]
+                if not known:
+                    rows.append({"asked": width, **run(labels, width, seed)})
+                    path.write_text(json.dumps(rows, indent=1) + "\n")
+                    print(json.dumps(rows[-1]), flush=True)
+    text = table(rows)
+    path.with_suffix(".md").write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""An audit of class removal: how well the class is told from a code that should not know it.
+
+A semi-conditional flow removes the class from rows (Atanov et al. 2019, section 1) as far as its
+density is right. Here attackers of several kinds, trained on codes with the true classes, try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+
+from flowssl.labels import LabelsLike, is_unlabeled
+
+if TYPE_CHECKING:
+    from flowssl.estimators import SemiConditionalFlowClassifier
+    from flowssl.preprocessing.containers import TableLike
+
+__all__ = ["ClassRemovalAudit", "attackers", "audit_class_removal"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ClassRemovalAudit:
+    """How well attackers tell the class from each code, on rows that they were not trained on.
+
+    Attributes
+    ----------
+    chance : float
+        Accuracy of always naming the most frequent class.
+    predicted : float
+        Accuracy of the classes that the flow predicts, with which the class was removed.
+    accuracy : dict
+        For each code ("z_f", "z_aux", "z_h", "z_h and z_aux") the accuracy of each attacker.
+    """
+
+    chance: float
+    predicted: float
+    accuracy: Mapping[str, Mapping[str, float]]
+
+    def best(self, code: str) -> float:
+        """Return the accuracy of the best attacker on a code."""
+        return max(self.accuracy[code].values())
+
+
+def attackers(random_state: int | None = None) -> dict[str, BaseEstimator]:
+    """Return untrained attackers by name: linear, neighbors, a network and boosted trees."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return {
+        "linear": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+        "kNN": make_pipeline(StandardScaler(), KNeighborsClassifier(10)),
+        "MLP": make_pipeline(
+            StandardScaler(),
+            MLPClassifier((256, 256), early_stopping=True, random_state=random_state),
+        ),
+        "boosted trees": HistGradientBoostingClassifier(random_state=random_state),
+    }
+
+
+def audit_class_removal(
+    estimator: SemiConditionalFlowClassifier,
+    X: TableLike,
+    y: LabelsLike,
+    *,
+    against: Mapping[str, BaseEstimator] | None = None,
+    n_folds: int = 5,
+    random_state: int | None = None,
+) -> ClassRemovalAudit:
+    """Let attackers recover the class from the codes of rows; the class is removed as predicted.
+
+    Parameters
+    ----------
+    estimator : SemiConditionalFlowClassifier
+        Fitted, with ``class_part="flow"``.
+    X : array-like or data frame of shape (n_samples, n_features)
+        Rows that it was not fitted on.
+    y : array-like of shape (n_samples,)
+        Their true classes, which the attackers learn from; unlabeled rows are left out.
+    against : mapping of str to classifier, optional
+        The attackers; `attackers` by default.
+    n_folds : int, default=5
+        Each attacker is trained on all but one part of the rows and judged on that part.
+    random_state : int or None, default=None
+        Source of randomness of the parts and of the attackers.
+
+    Returns
+    -------
+    ClassRemovalAudit
+    """
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+
+    known = np.flatnonzero(~is_unlabeled(y, estimator.unlabeled_value))
+    truth = np.asarray(y)[known]
+    z = np.asarray(estimator.transform(X))[known]
+    code = np.asarray(estimator.transform(X, remove_class=True))[known]
+    width = estimator.class_features_
+    codes = {"z_f": z[:, :width], "z_aux": z[:, width:], "z_h": code[:, :width]}
+    codes["z_h and z_aux"] = code
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
+    if against is None:
+        against = attackers(random_state)
+    return ClassRemovalAudit(
+        chance=float(np.unique(truth, return_counts=True)[1].max() / len(truth)),
+        predicted=float(np.mean(estimator.predict(X)[known] == truth)),
+        accuracy={
+            name: {
+                attacker: float(cross_val_score(clone(model), rows, truth, cv=folds).mean())
+                for attacker, model in against.items()
+            }
+            for name, rows in codes.items()
+            if rows.shape[1]
+        },
+    )
