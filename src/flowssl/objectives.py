@@ -26,6 +26,7 @@ __all__ = [
     "Likelihood",
     "Objective",
     "Perturbation",
+    "PseudoLabels",
     "SoftLabelLikelihood",
     "Term",
 ]
@@ -47,6 +48,8 @@ class Batch:
         How much each row counts; adds up to 1 over the batch.
     index : Tensor of shape (n,), int64
         Position of each row in the training data.
+    progress : float, default=1.0
+        Share of the training that is done, by which terms grow or fade.
     """
 
     x: Tensor
@@ -54,6 +57,7 @@ class Batch:
     labeled: Tensor
     weight: Tensor
     index: Tensor
+    progress: float = 1.0
 
 
 class Term(ABC):
@@ -135,17 +139,26 @@ class CrossEntropy(Term):
         Factor of the term.
     labeled_only : bool, default=False
         True leaves out unlabeled rows, whose targets are then not looked at.
+    fade : float in [0, 1], default=0.0
+        Share of the training in which unlabeled rows lose their part linearly; 0 keeps it.
     """
 
-    def __init__(self, weight: float = 1.0, *, labeled_only: bool = False) -> None:
+    def __init__(
+        self, weight: float = 1.0, *, labeled_only: bool = False, fade: float = 0.0
+    ) -> None:
         super().__init__(weight)
         self.labeled_only = labeled_only
+        self.fade = fade
 
     def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
         """Return the loss of each row, shape (n,)."""
         targets = batch.targets
-        if self.labeled_only:
-            targets = torch.where(batch.labeled[:, None], targets, 0.0)
+        others = 0.0 if self.labeled_only else 1.0
+        if self.fade:
+            others *= 1 - _ramped(batch, self.fade)
+        if others < 1:  # at 0 the targets are not looked at, even where they are not numbers
+            faded = others * targets if others else torch.zeros_like(targets)
+            targets = torch.where(batch.labeled[:, None], targets, faded)
         return -(targets * log_joint.log_softmax(1)).sum(1)
 
 
@@ -207,13 +220,18 @@ class Consistency(Term):
         The model's ``log p(y=k)``, which turns the joint into a class-conditional density.
     weight : float, default=1.0
         Factor of the term.
+    ramp : float in [0, 1], default=0.0
+        Share of the training in which the term grows linearly to its weight.
     """
 
     n_views = 2
 
-    def __init__(self, log_prior: Callable[[], Tensor], weight: float = 1.0) -> None:
+    def __init__(
+        self, log_prior: Callable[[], Tensor], weight: float = 1.0, *, ramp: float = 0.0
+    ) -> None:
         super().__init__(weight)
         self.log_prior = log_prior
+        self.ramp = ramp
 
     def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
         """Return the loss of each row, shape (n,)."""
@@ -221,11 +239,53 @@ class Consistency(Term):
         predicted = second.detach().argmax(1)
         label = torch.where(batch.labeled, batch.targets.argmax(1), predicted)
         conditional = first - self.log_prior()
-        return -conditional.gather(1, label[:, None]).squeeze(1)
+        return -_ramped(batch, self.ramp) * conditional.gather(1, label[:, None]).squeeze(1)
 
     def held_out_losses(self, batch: Batch, log_joint: Tensor) -> Tensor:
         """Return zeros: held-out rows are looked at as they are, without perturbed views."""
         return torch.zeros_like(batch.weight)
+
+
+class PseudoLabels(Term):
+    """``-log p(y'' | x')`` of unlabeled rows whose label y'' another view x'' tells clearly.
+
+    As ``-log p(x' | y'') = -log p(x') - log p(y'' | x') + log p(y'')``, this is the part of
+    :class:`Consistency` that says something about classes; here it has a weight of its own and
+    leaves out rows whose view is in doubt (Sohn et al. 2020, FixMatch, eq. 4).
+
+    Parameters
+    ----------
+    weight : float, default=1.0
+        Factor of the term.
+    threshold : float in [0, 1], default=0.95
+        Least probability of the label.
+    ramp : float in [0, 1], default=0.0
+        Share of the training in which the term grows linearly to its weight.
+    """
+
+    n_views = 2
+
+    def __init__(self, weight: float = 1.0, *, threshold: float = 0.95, ramp: float = 0.0) -> None:
+        super().__init__(weight)
+        self.threshold = threshold
+        self.ramp = ramp
+
+    def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
+        """Return the loss of each row, shape (n,)."""
+        first, second = views
+        confidence, label = second.detach().softmax(1).max(1)
+        counts = (confidence >= self.threshold) & ~batch.labeled
+        surprise = -first.log_softmax(1).gather(1, label[:, None]).squeeze(1)
+        return _ramped(batch, self.ramp) * torch.where(counts, surprise, 0.0)
+
+    def held_out_losses(self, batch: Batch, log_joint: Tensor) -> Tensor:
+        """Return zeros: held-out rows are looked at as they are, without perturbed views."""
+        return torch.zeros_like(batch.weight)
+
+
+def _ramped(batch: Batch, ramp: float) -> float:
+    """Return how far a linear ramp over the first ``ramp`` of the training has come, up to 1."""
+    return min(1.0, batch.progress / ramp) if ramp else 1.0
 
 
 Perturbation = Callable[[Tensor], Tensor]
@@ -266,6 +326,10 @@ class Objective:
         What to add up.
     perturb : callable, optional
         Makes the copies that :class:`Consistency` looks at; required by it.
+    perturb_rows : bool, default=False
+        Whether rows are never trained on as they are but in a perturbed copy, as images are. That
+        copy is then the first view of every term too, and the others, which only tell labels, are
+        looked at without gradient.
 
     Raises
     ------
@@ -273,28 +337,43 @@ class Objective:
         If there is no term, or a term looks at copies and nothing makes them.
     """
 
-    def __init__(self, terms: Sequence[Term], perturb: Perturbation | None = None) -> None:
+    def __init__(
+        self,
+        terms: Sequence[Term],
+        perturb: Perturbation | None = None,
+        *,
+        perturb_rows: bool = False,
+    ) -> None:
         self.terms = tuple(terms)
         self.perturb = perturb
+        self.perturb_rows = perturb_rows
         if not self.terms:
             raise ValueError("an objective needs at least 1 term, got 0")
         self.n_views = max(term.n_views for term in self.terms)
-        if self.n_views and perturb is None:
-            raise ValueError("a consistency term needs a perturbation")
+        if (self.n_views or perturb_rows) and perturb is None:
+            raise ValueError("a term that looks at copies of rows needs a perturbation")
 
     def __call__(self, model: JointModel, batch: Batch) -> Tensor:
         """Return the loss, a scalar: weighted nats divided by the number of columns."""
-        inputs = [batch.x]
-        if self.perturb is not None:
-            inputs += [self.perturb(batch.x) for _ in range(self.n_views)]
-        log_joint, *views = model(torch.cat(inputs) if len(inputs) > 1 else batch.x).chunk(
-            len(inputs)
-        )
+        log_joint, *views = self._seen(model, batch.x)
         total = batch.x.new_zeros(())
         for term in self.terms:
             losses = term.losses(batch, log_joint, views[: term.n_views])
             total = total + term.weight * (batch.weight * losses).sum()
         return total / batch.x.shape[1]
+
+    def _seen(self, model: JointModel, x: Tensor) -> Sequence[Tensor]:
+        """Return the log-joint (n, C) of the rows and of each view."""
+        if self.perturb is None:
+            return [model(x)]
+        if self.perturb_rows:
+            rows: Tensor = model(self.perturb(x))
+            with torch.no_grad():
+                others = [model(self.perturb(x)) for _ in range(self.n_views - 1)]
+            return [rows, rows, *others]
+        copies = [self.perturb(x) for _ in range(self.n_views)]
+        log_joint: Tensor = model(torch.cat([x, *copies]))
+        return log_joint.chunk(1 + self.n_views)
 
     def held_out(self, batch: Batch, log_joint: Tensor) -> Tensor:
         """Return the loss of rows that are not trained on, a scalar, nats."""
@@ -306,7 +385,8 @@ class Objective:
 
     def __repr__(self) -> str:
         """Show the terms; equal objectives give equal text in every process."""
-        return f"Objective({list(self.terms)}, perturb={self.perturb})"
+        rows = ", perturb_rows=True" if self.perturb_rows else ""
+        return f"Objective({list(self.terms)}, perturb={self.perturb}{rows})"
 
     def before_step(self, model: JointModel, x: Tensor, step: int) -> None:
         """Let every term prepare for a step, the ``step``-th of its epoch."""

@@ -1,8 +1,10 @@
 """Invertible maps with log-determinants, the conditioners inside them, and their composition."""
 
 from flowssl.bijections.base import Bijection, Chain
+from flowssl.bijections.convolutional import ChannelCoupling, CheckerboardCoupling, ConvResNet
 from flowssl.bijections.coupling import AffineCoupling
 from flowssl.bijections.data import MonotonicSpline, SoftTails
+from flowssl.bijections.images import FactorOut, Logit, PerPixel, Reshape, Squeeze
 from flowssl.bijections.linear import ActNorm, LULinear, Rotation
 from flowssl.bijections.networks import MLP
 
@@ -12,8 +14,16 @@ __all__ = [
     "AffineCoupling",
     "Bijection",
     "Chain",
+    "ChannelCoupling",
+    "CheckerboardCoupling",
+    "ConvResNet",
+    "FactorOut",
     "LULinear",
+    "Logit",
     "MonotonicSpline",
+    "PerPixel",
+    "Reshape",
     "Rotation",
     "SoftTails",
+    "Squeeze",
 ]

@@ -6,24 +6,61 @@ part is scaled and shifted (Dinh et al. 2017; Izmailov et al. 2020, section 5 an
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor, nn
 
 from flowssl.bijections.base import Bijection, check_width
 from flowssl.bijections.networks import MLP
 
-__all__ = ["AffineCoupling"]
+__all__ = ["AffineCoupling", "Coupling"]
 
 LOG_SCALE_BOUND = 3.0
 """Largest \\|log-scale\\| of one coupling: a factor of 20, either way, is never a reason for NaN."""
 
 
-class AffineCoupling(Bijection):
+class Coupling(Bijection):
     """``z_b = x_b * exp(s) + t`` with ``(s, t)`` computed from ``x_a``, ``z_a = x_a``.
 
-    The two parts are slices of the row, so the network sees only the inputs that it may use and
-    emits only the outputs that are used. The log-scale is bounded symmetrically by
-    ``s = b * tanh(raw / b)``, which is the identity near zero.
+    The log-scale is bounded symmetrically by ``s = b * tanh(raw / b)``, which is the identity near
+    zero. Subclasses say how a row, or an image, is parted and which network looks at the first
+    part; that network is ``conditioner``.
+    """
+
+    conditioner: nn.Module
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Scale and shift one part of each row."""
+        given, changed = self._parts(x)
+        log_scale, shift = self._scale_and_shift(given, context)
+        changed = torch.addcmul(shift, changed, log_scale.exp())
+        return self._join(given, changed), log_scale.flatten(1).sum(1)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Undo the scale and the shift, which depend on the unchanged part only."""
+        given, changed = self._parts(z)
+        log_scale, shift = self._scale_and_shift(given, context)
+        return self._join(given, (changed - shift) * (-log_scale).exp())
+
+    @abstractmethod
+    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the conditioner sees and what is scaled and shifted."""
+
+    @abstractmethod
+    def _join(self, given: Tensor, changed: Tensor) -> Tensor:
+        """Put the two parts together again."""
+
+    def _scale_and_shift(self, given: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the log-scale and the shift of what is changed."""
+        raw, shift = self.conditioner(given).to(given.dtype).chunk(2, dim=1)
+        return LOG_SCALE_BOUND * torch.tanh(raw / LOG_SCALE_BOUND), shift
+
+
+class AffineCoupling(Coupling):
+    """A coupling of vectors whose two parts are slices of the row.
+
+    The network sees only the inputs that it may use and emits only the outputs that are used.
 
     Parameters
     ----------
@@ -60,26 +97,13 @@ class AffineCoupling(Bijection):
         self.widths = [first, dim - first]
         given, changed = (self.widths[1], first) if self.flip else self.widths
         self.context_features = context_features
-        self.conditioner: nn.Module = MLP(
+        self.conditioner = MLP(
             max(given + context_features, 1),
             2 * changed,
             hidden_features,
             dropout=dropout,
             generator=generator,
         )
-
-    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Scale and shift one part of each row."""
-        given, changed = self._parts(x)
-        log_scale, shift = self._scale_and_shift(given, context)
-        changed = torch.addcmul(shift, changed, log_scale.exp())
-        return self._join(given, changed), log_scale.sum(1)
-
-    def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """Undo the scale and the shift, which depend on the unchanged part only."""
-        given, changed = self._parts(z)
-        log_scale, shift = self._scale_and_shift(given, context)
-        return self._join(given, (changed - shift) * (-log_scale).exp())
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         check_width(x, self.dim)
@@ -100,8 +124,7 @@ class AffineCoupling(Bijection):
             given = torch.cat((given, context), dim=1)
         elif given.shape[1] == 0:
             given = given.new_ones(given.shape[0], 1)  # a network needs something to look at
-        raw, shift = self.conditioner(given).chunk(2, dim=1)
-        return LOG_SCALE_BOUND * torch.tanh(raw / LOG_SCALE_BOUND), shift
+        return super()._scale_and_shift(given, context)
 
     def extra_repr(self) -> str:
         """Describe the layer for ``repr``."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
 from flowssl.estimators._rows import Rows
-from flowssl.preprocessing import Completion
+from flowssl.preprocessing import Completion, Pixels
 from flowssl.training import TrainingConfig, TrainingRows
 
 __all__ = ["Preparation", "component_means", "prepare", "training_config", "training_rows"]
@@ -21,11 +21,19 @@ Floats = NDArray[np.float64]
 MIN_HELD_OUT = 10
 """Rows below which none is held out: a mean over fewer says nothing."""
 
+MAX_HELD_OUT_IMAGES = 2_000
+"""Images held out at most: convolutions cost more than what further ones would tell."""
+
 COPIES_WITH_HOLES = 4
 """Random completions of each training row when rows have missing numbers or categories."""
 
 STEPS = 1000
 """Optimizer steps of an automatic training, as far as the bounds on epochs allow."""
+
+IMAGE_STEPS = 6000
+IMAGE_BATCH = 96
+IMAGE_EVALUATION_ROWS = 512
+"""The same for images, whose flows need more, smaller steps."""
 
 MIN_STEPS_PER_EPOCH = 20
 MIN_EPOCHS, MAX_EPOCHS = 10, 40
@@ -40,8 +48,9 @@ class Preparation:
 
     Attributes
     ----------
-    z : ndarray of shape (n, D)
-        Distinct training rows in standardized units, holes filled by their typical values.
+    z : ndarray of shape (n, D), float64, or float32 for images
+        Distinct training rows in standardized units, holes filled by their typical values; of
+        images the centers of the levels, in float32.
     targets : ndarray of shape (n, C)
         Soft labels; one-hot for labeled rows.
     rows : Rows
@@ -57,7 +66,7 @@ class Preparation:
 
 
 def prepare(
-    completion: Completion, rows: Rows, posteriors: Floats, early_stopping: bool, seed: int
+    completion: Completion | Pixels, rows: Rows, posteriors: Floats, early_stopping: bool, seed: int
 ) -> Preparation:
     """Put the soft labels on the rows and hold some of the unlabeled ones out."""
     labeled = rows.labeled
@@ -66,13 +75,15 @@ def prepare(
     held_out = np.zeros(len(labeled), dtype=bool)
     # A tenth; of small tables more, as 30 rows are the least that tell one epoch from another.
     n_held_out = max(len(unlabeled) // 10, min(len(unlabeled) // 4, 30))
+    if isinstance(completion, Pixels):
+        n_held_out = min(n_held_out, MAX_HELD_OUT_IMAGES)
     if early_stopping and n_held_out >= MIN_HELD_OUT:
         held_out[np.random.default_rng(seed).choice(unlabeled, n_held_out, replace=False)] = True
     return Preparation(completion.typical(rows.matrix), targets, rows, held_out)
 
 
 def training_rows(
-    completion: Completion, prepared: Preparation, seed: int
+    completion: Completion | Pixels, prepared: Preparation, seed: int
 ) -> tuple[TrainingRows, TrainingRows]:
     """Return the rows to train on and the rows to stop by.
 
@@ -119,23 +130,30 @@ def training_config(
     *,
     max_epochs: int | str,
     batch_size: int | str,
-    labeled_share: float | None,
+    labeled_share: float | str | None,
     learning_rate: float,
     weight_decay: float,
     noise: float | str,
     early_stopping: bool,
     seed: int,
     device: str,
+    images: bool = False,
 ) -> TrainingConfig:
-    """Resolve what is left to "auto" from the number of rows."""
+    """Resolve what is left to "auto" from the number of rows and their kind."""
     n = int((~prepared.held_out).sum())
-    size = batch_size if isinstance(batch_size, int) else (256 if n < 20_000 else 512)
-    size = min(size, n)
-    steps = max(MIN_STEPS_PER_EPOCH, math.ceil(n / size))
+    automatic = IMAGE_BATCH if images else 256 if n < 20_000 else 512
+    size = min(batch_size if isinstance(batch_size, int) else automatic, n)
+    least = IMAGE_STEPS // MAX_EPOCHS if images else MIN_STEPS_PER_EPOCH
+    steps = max(least, math.ceil(n / size))
     if isinstance(max_epochs, int):
         epochs = max_epochs
     else:
-        epochs = min(MAX_EPOCHS, max(MIN_EPOCHS, math.ceil(STEPS / steps)))
+        wanted = math.ceil((IMAGE_STEPS if images else STEPS) / steps)
+        epochs = min(MAX_EPOCHS, max(MIN_EPOCHS, wanted))
+    if isinstance(labeled_share, str):
+        labeled_share = 0.5 if images else None
+    if isinstance(noise, str):
+        noise = 0.0 if images else automatic_noise(n, prepared.z.shape[1])
     return TrainingConfig(
         max_epochs=epochs,
         steps_per_epoch=steps,
@@ -143,10 +161,11 @@ def training_config(
         labeled_share=labeled_share,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
-        noise=noise if not isinstance(noise, str) else automatic_noise(n, prepared.z.shape[1]),
+        noise=noise,
         patience=PATIENCE if early_stopping else epochs,
         seed=seed,
         device=device,
+        evaluation_rows=IMAGE_EVALUATION_ROWS if images else 4096,
     )
 
 

@@ -64,8 +64,9 @@ def canonical_rows(
     positive = weight > 0
     matrix, codes, weight = matrix[positive], codes[positive], weight[positive]
     # Adding 0 turns -0 into +0, so that equal rows have equal bytes.
-    key: Floats = np.ascontiguousarray(np.column_stack((codes, matrix + 0.0)), dtype=np.float64)
-    as_bytes = key.view(np.dtype((np.void, key.itemsize * key.shape[1]))).ravel()
+    parts = (codes.astype(np.float64)[:, None], matrix + matrix.dtype.type(0))
+    key = np.concatenate([np.ascontiguousarray(part).view(np.uint8) for part in parts], axis=1)
+    as_bytes = key.view(np.dtype((np.void, key.shape[1]))).ravel()
     order = np.argsort(as_bytes, kind="stable")
     ordered = as_bytes[order]
     new = np.concatenate(([True], ordered[1:] != ordered[:-1]))

@@ -25,8 +25,10 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from flowssl.bijections.images import Shape
 from flowssl.calibration import fit_temperature
 from flowssl.estimators._fitting import Preparation, prepare, training_config, training_rows
+from flowssl.estimators._images import image_shape
 from flowssl.estimators._rows import Rows, canonical_rows
 from flowssl.exceptions import FlowSSLWarning, UnlabeledDataWarning
 from flowssl.initialization import Start, propagate
@@ -35,8 +37,7 @@ from flowssl.labels import LabelsLike, encode_labels, is_unlabeled
 from flowssl.models import JointModel
 from flowssl.objectives import Objective
 from flowssl.persistence import JSON
-from flowssl.preprocessing import Completion, TableEncoder
-from flowssl.preprocessing.completion import N_DRAWS
+from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
 from flowssl.preprocessing.containers import TableLike
 from flowssl.training import TrainingResult, train
 
@@ -59,7 +60,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     objective: str
     class_prior: ArrayLike | str | None
     unlabeled_weight: float | str
-    labeled_share: float | None
+    labeled_share: float | str | None
     noise: float | str
     max_epochs: int | str
     batch_size: int | str
@@ -74,6 +75,8 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     device: str
     random_state: int | np.random.RandomState | None
     verbose: int
+    image_shape: Shape | None = None
+    dequantization_draws: int = 0
 
     classes_: NDArray[np.generic]
     n_features_in_: int
@@ -83,8 +86,8 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     used_unlabeled_: bool
     interrupted_: bool
     architecture_: str
-    encoder_: TableEncoder
-    completion_: Completion
+    encoder_: TableEncoder | ImageEncoder
+    completion_: Completion | Pixels
     models_: list[JointModel]
     baseline_: Pipeline
     start_: Mapping[str, JSON]
@@ -99,7 +102,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         "architecture": [str],
         "class_prior": [StrOptions({"uniform", "learned"}), "array-like", None],
         "unlabeled_weight": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
-        "labeled_share": [Interval(Real, 0, 1, closed="both"), None],
+        "labeled_share": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both"), None],
         "noise": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -244,7 +247,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         if method == "distance":
             z = self.transform(X)
             means = self.models_[0].classes.class_means().detach().numpy()
-            squared = ((z[:, None] - means) ** 2).sum(2).min(1)
+            squared = np.min([((z - mean) ** 2).sum(1) for mean in means], axis=0)
             distance: Floats = np.sqrt(squared / z.shape[1])
             return distance
         log_prob = self.score_samples(X)
@@ -354,7 +357,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
-        encoder = self.encoder_ if continued else TableEncoder().fit(X)
+        encoder = self.encoder_ if continued else self._new_encoder().fit(X)
         matrix = encoder.transform(X)
         labels = encode_labels(y, self.unlabeled_value)
         if len(labels.codes) != len(matrix):
@@ -390,7 +393,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             )
         self.encoder_ = encoder
         if not continued:
-            self.completion_ = Completion.fit(rows.matrix, encoder.dequantization_width_)
+            self.completion_ = self._new_completion(encoder, rows.matrix)
         self.classes_ = labels.classes
         self.n_features_in_ = encoder.n_features_in_
         if hasattr(encoder, "feature_names_in_"):
@@ -398,6 +401,18 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         self.n_labeled_ = int((labels.codes >= 0).sum())
         self.n_unlabeled_ = len(labels.codes) - self.n_labeled_
         return rows
+
+    def _new_encoder(self) -> TableEncoder | ImageEncoder:
+        if self.image_shape is None:
+            return TableEncoder()
+        return ImageEncoder(image_shape(self.image_shape))
+
+    def _new_completion(
+        self, encoder: TableEncoder | ImageEncoder, matrix: Floats
+    ) -> Completion | Pixels:
+        if isinstance(encoder, ImageEncoder):
+            return Pixels.fit(matrix, self.dequantization_draws)
+        return Completion.fit(matrix, encoder.dequantization_width_)
 
     def _train(
         self, model: JointModel, prepared: Preparation, member: int, seed: int
@@ -413,6 +428,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             early_stopping=self.early_stopping,
             seed=seed,
             device=self.device,
+            images=self.image_shape is not None,
         )
         training, held_out = training_rows(self.completion_, prepared, seed)
         objective = self._build_objective(model, prepared.z.shape[1])
@@ -508,8 +524,8 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         return self._log_joint_of(self._encode(X))
 
     def _log_joint_of(self, matrix: Floats) -> Floats:
-        n_draws = N_DRAWS if self.completion_.has_holes(matrix) else 1
-        size = max(1, CHUNK_NUMBERS // (n_draws * max(matrix.shape[1], 1)))
+        n_draws = self.completion_.n_draws(matrix)
+        size = max(1, CHUNK_NUMBERS // (n_draws * self.completion_.row_numbers))
         parts = [np.empty((0, len(self.classes_)))]
         for first in range(0, len(matrix), size):
             rows = self.completion_.completed(matrix[first : first + size])
@@ -524,12 +540,10 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     def _through(self, function: Callable[[torch.Tensor], torch.Tensor], rows: Floats) -> Floats:
         """Run rows through a function of the model in chunks, without gradients, in float64."""
         parameter = next(self.models_[0].parameters())
-        size = max(1, CHUNK_NUMBERS // max(rows.shape[1], 1))
+        size = max(1, CHUNK_NUMBERS // self.completion_.row_numbers)
+        whole = torch.from_numpy(np.ascontiguousarray(rows)).to(torch.float64)
         with torch.no_grad():
-            parts = [
-                function(part.to(parameter.device)).cpu()
-                for part in torch.split(torch.from_numpy(np.ascontiguousarray(rows)), size)
-            ]
+            parts = [function(part.to(parameter.device)).cpu() for part in torch.split(whole, size)]
         out: Floats = torch.cat(parts).numpy()
         return out
 

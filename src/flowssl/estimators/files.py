@@ -25,7 +25,7 @@ from flowssl.inspection.outliers import OutlierScale
 from flowssl.labels import is_missing
 from flowssl.models import JointModel
 from flowssl.persistence import JSON, read_model_file, write_model_file
-from flowssl.preprocessing import Completion, TableEncoder
+from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
 
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
@@ -116,7 +116,9 @@ def _rebuild(manifest: Mapping[str, JSON], tensors: Arrays) -> FlowClassifier:
     for name in estimator._shape:
         setattr(estimator, name, manifest[name.rstrip("_")])
     estimator.classes_ = _classes_from_json(cast(Mapping[str, JSON], manifest["classes"]))
-    estimator.encoder_ = TableEncoder.from_json(str(manifest["encoder"]))
+    of_images = estimator.image_shape is not None
+    kind = ImageEncoder if of_images else TableEncoder
+    estimator.encoder_ = kind.from_json(str(manifest["encoder"]))
     estimator.n_features_in_ = estimator.encoder_.n_features_in_
     if hasattr(estimator.encoder_, "feature_names_in_"):
         estimator.feature_names_in_ = estimator.encoder_.feature_names_in_
@@ -128,13 +130,10 @@ def _rebuild(manifest: Mapping[str, JSON], tensors: Arrays) -> FlowClassifier:
     estimator.interrupted_ = bool(manifest["interrupted"])
     estimator.temperature_ = float(cast(float, manifest["temperature"]))
     estimator.outlier_scale_ = OutlierScale(**cast("dict[str, float]", manifest["outlier_scale"]))
-    completion = _group(tensors, "completion")
-    estimator.completion_ = Completion(
-        MonotonicSpline(*(torch.from_numpy(completion[k]) for k in SPLINE)),
-        completion["widths"].astype(np.float64),
-        completion["covariance"].astype(np.float64),
+    estimator.completion_ = _completion_from_arrays(
+        _group(tensors, "completion"), estimator.dequantization_draws if of_images else None
     )
-    dim = len(completion["widths"])
+    dim = estimator.completion_.dim
     models: list[JointModel] = []
     while group := _group(tensors, f"model{len(models)}"):
         model = estimator._blank_model(dim, len(estimator.classes_)).double()
@@ -151,19 +150,34 @@ SPLINE = ("x_knots", "z_knots", "slopes")
 
 
 def _tensors(estimator: FlowClassifier) -> dict[str, NDArray[np.generic]]:
-    completion = estimator.completion_
-    arrays: dict[str, NDArray[np.generic]] = {
-        "completion.widths": completion.widths,
-        "completion.covariance": completion.covariance,
-    }
-    for key in SPLINE:
-        arrays[f"completion.{key}"] = getattr(completion.spline, key).numpy()
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for key, array in _completion_to_arrays(estimator.completion_).items():
+        arrays[f"completion.{key}"] = array
     for i, model in enumerate(estimator.models_):
         for key, value in model.state_dict().items():
             arrays[f"model{i}.{key}"] = value.cpu().numpy()
     for key, array in _baseline_to_arrays(estimator.baseline_).items():
         arrays[f"baseline.{key}"] = array
     return arrays
+
+
+def _completion_to_arrays(completion: Completion | Pixels) -> dict[str, NDArray[np.generic]]:
+    if isinstance(completion, Pixels):
+        return {"mean": completion.mean, "components": completion.components}
+    spline = {key: getattr(completion.spline, key).numpy() for key in SPLINE}
+    return {"widths": completion.widths, "covariance": completion.covariance, **spline}
+
+
+def _completion_from_arrays(arrays: Arrays, draws: int | None) -> Completion | Pixels:
+    """Rebuild the step to a flow's units: of images where a number of draws is given."""
+    if draws is not None:
+        mean, components = (arrays[key].astype(np.float64) for key in ("mean", "components"))
+        return Pixels(mean, components, draws)
+    return Completion(
+        MonotonicSpline(*(torch.from_numpy(arrays[k]) for k in SPLINE)),
+        arrays["widths"].astype(np.float64),
+        arrays["covariance"].astype(np.float64),
+    )
 
 
 def _group(tensors: Arrays, name: str) -> dict[str, NDArray[np.generic]]:
@@ -195,7 +209,7 @@ def _baseline_from_arrays(arrays: Arrays) -> Pipeline:
 
 
 def _parameters(estimator: FlowClassifier) -> dict[str, JSON]:
-    """Return the constructor's parameters as JSON; a RandomState becomes None."""
+    """Return the constructor's parameters as JSON; a RandomState or a function becomes None."""
     parameters: dict[str, JSON] = {}
     for key, value in estimator.get_params(deep=False).items():
         if key == "random_state" and not isinstance(value, int | np.integer):
@@ -206,6 +220,10 @@ def _parameters(estimator: FlowClassifier) -> dict[str, JSON]:
             value = os.fspath(value)
         elif isinstance(value, np.ndarray | np.generic):
             value = value.tolist()
+        elif isinstance(value, tuple):
+            value = list(value)
+        elif callable(value):  # code does not go into a file; only a further fit would need it
+            value = None
         parameters[key] = value
     return parameters
 

@@ -1,26 +1,40 @@
-"""FlowGMM for tables and embeddings (Izmailov et al. 2020), behind scikit-learn's interface."""
+"""FlowGMM for tables, embeddings and images (Izmailov et al. 2020), behind scikit-learn's interface."""
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from flowssl.architectures import ARCHITECTURES, build_flow, choose_architecture
+from flowssl.bijections import Chain
 from flowssl.densities import COVARIANCES, ClassPrior, GaussianClasses
 from flowssl.estimators._building import OBJECTIVES, class_prior, likelihood_terms
 from flowssl.estimators._fitting import Preparation, component_means
+from flowssl.estimators._images import (
+    image_flow,
+    image_latents,
+    image_means,
+    image_shape,
+    image_terms,
+    image_views,
+)
 from flowssl.estimators.base import FlowClassifier
+from flowssl.image_architectures import IMAGE_ARCHITECTURES, build_image_flow, check_image
 from flowssl.initialization import TABULAR_DISTANCE, affine_start, latent_means, random_means
 from flowssl.models import JointModel
 from flowssl.objectives import Consistency, GaussianNoise, Objective
 
 __all__ = ["FlowGMMClassifier"]
+
+Floats = NDArray[np.float64]
 
 
 class FlowGMMClassifier(FlowClassifier):
@@ -32,11 +46,25 @@ class FlowGMMClassifier(FlowClassifier):
     averaged over cheap candidates, weighted by how well each predicts held-out labels, and the
     flow begins as the affine map that fits them. One run needs no luck and no validation labels.
 
+    With ``image_shape`` rows are images: the flow is convolutional, and training looks at random
+    views of them (section 5.3).
+
     Parameters
     ----------
     architecture : str, default="auto"
-        Name of a preset of ``flowssl.architectures``; "auto" chooses by the numbers of columns
-        and rows.
+        Name of a preset of ``flowssl.architectures``, or of ``flowssl.image_architectures`` for
+        images; "auto" chooses by the numbers of columns and rows, and "small" for images.
+    image_shape : (channels, height, width) or None, default=None
+        Shape of the images, such as (1, 28, 28); None means tables. ``X`` then holds whole levels
+        0 to 255 or floats 0 to 1, in shape (n, D), (n, c, h, w), (n, h, w, c) or, gray, (n, h, w).
+    views : {"translate", "translate-flip"}, callable or None, default="translate"
+        Random views of images that training looks at. "translate": moved by up to an eighth of
+        the side. "translate-flip": also mirrored left to right, for photographs but not for
+        digits. A callable takes and gives images of levels as tensors (n, c, h, w). Not for
+        tables.
+    dequantization_draws : int, default=0
+        Fixed points within the levels of an image whose densities prediction averages; 0 takes
+        the center alone. See ``flowssl.preprocessing.Pixels``. Not for tables.
     init : {"propagate", "latent", "random"}, default="propagate"
         Where class means and the first whitening come from. "propagate": the soft labels'
         pooled within-class covariance and weighted means. "latent": means of the labeled rows'
@@ -58,13 +86,19 @@ class FlowGMMClassifier(FlowClassifier):
     unlabeled_weight : "auto" or float in [0, 1], default="auto"
         How much the unlabeled rows shape the soft labels: 0 uses the labels-only baseline's,
         1 the propagated ones. "auto" takes 1 unless held-out labels say that they mislead.
-    labeled_share : float in [0, 1] or None, default=None
-        Weight of the labeled rows together in the objective; None counts every row once.
+    labeled_share : "auto", float in [0, 1] or None, default="auto"
+        Weight of the labeled rows together in the objective; None counts every row once. "auto"
+        is one half for images and None for tables.
     cross_entropy_weight : float, default=3.0
         Weight of the posterior's cross-entropy to the targets, for each nat per column of
-        likelihood; with "likelihood" and "em" it looks at labeled rows only.
-    consistency_weight : float, default=0.0
-        Weight of the consistency term (eq. 7) under Gaussian noise.
+        likelihood; with "likelihood" and "em" it looks at labeled rows only. Of images,
+        unlabeled rows' soft labels fade out in the first part of the training, as consistency
+        takes over.
+    consistency_weight : "auto" or float, default="auto"
+        Weight of the consistency term: eq. 7, for tables under Gaussian noise, for images between
+        two views. For images with "soft-labels" it is that of the cross-entropy to the label that
+        another view clearly tells, relative to ``cross_entropy_weight``. "auto" is 1 for images
+        and 0 for tables.
     consistency_noise : float, default=0.3
         Standard deviation of that noise, in standardized units.
     em_refresh : int, default=1
@@ -146,11 +180,14 @@ class FlowGMMClassifier(FlowClassifier):
         **FlowClassifier._parameter_constraints,
         "init": [StrOptions({"propagate", "latent", "random"})],
         "objective": [StrOptions(set(OBJECTIVES))],
+        "image_shape": ["array-like", None],
+        "views": [StrOptions({"translate", "translate-flip"}), callable, None],
+        "dequantization_draws": [Interval(Integral, 0, None, closed="left")],
         "covariance_type": [StrOptions(set(COVARIANCES))],
         "n_components": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learn_means": ["boolean"],
         "cross_entropy_weight": [Interval(Real, 0, None, closed="left")],
-        "consistency_weight": [Interval(Real, 0, None, closed="left")],
+        "consistency_weight": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "consistency_noise": [Interval(Real, 0, None, closed="left")],
         "em_refresh": [Interval(Integral, 1, None, closed="left")],
     }
@@ -159,6 +196,9 @@ class FlowGMMClassifier(FlowClassifier):
         self,
         *,
         architecture: str = "auto",
+        image_shape: tuple[int, int, int] | None = None,
+        views: str | Callable[[torch.Tensor], torch.Tensor] | None = "translate",
+        dequantization_draws: int = 0,
         init: str = "propagate",
         objective: str = "soft-labels",
         covariance_type: str = "spherical",
@@ -166,9 +206,9 @@ class FlowGMMClassifier(FlowClassifier):
         learn_means: bool = True,
         class_prior: ArrayLike | str | None = None,
         unlabeled_weight: float | str = "auto",
-        labeled_share: float | None = None,
+        labeled_share: float | str | None = "auto",
         cross_entropy_weight: float = 3.0,
-        consistency_weight: float = 0.0,
+        consistency_weight: float | str = "auto",
         consistency_noise: float = 0.3,
         em_refresh: int = 1,
         noise: float | str = "auto",
@@ -187,6 +227,9 @@ class FlowGMMClassifier(FlowClassifier):
         verbose: int = 0,
     ) -> None:
         self.architecture = architecture
+        self.image_shape = image_shape
+        self.views = views
+        self.dequantization_draws = dequantization_draws
         self.init = init
         self.objective = objective
         self.covariance_type = covariance_type
@@ -215,38 +258,13 @@ class FlowGMMClassifier(FlowClassifier):
         self.verbose = verbose
 
     def _build_model(self, prepared: Preparation, seed: int) -> JointModel:
-        dim, rng = prepared.z.shape[1], np.random.default_rng(seed)
-        n_classes = prepared.rows.n_classes
-        weight, bias = np.eye(dim), np.zeros(dim)
-        if self.init == "propagate":
-            start = affine_start(prepared.z, prepared.targets, sample_weight=prepared.rows.weight)
-            weight, bias = start.whitening, -start.whitening @ start.mean
-        self.architecture_ = choose_architecture(self.architecture, dim, len(prepared.z))
-        flow = build_flow(
-            ARCHITECTURES[self.architecture_],
-            torch.from_numpy(weight),
-            torch.from_numpy(bias),
-            generator=torch.Generator().manual_seed(seed),
-        )
-        n_components, weights = self._n_components(), None
-        if self.init == "random":
-            distance = TABULAR_DISTANCE if n_classes == 2 else None
-            means = random_means(n_classes, dim, rng, distance=distance)
-        else:
-            # The couplings start as the identity, so these are the latents of the affine start.
-            with torch.no_grad():
-                latents = flow.double()(torch.from_numpy(prepared.z))[0].numpy()
-            flow.float()
-            if self.init == "latent":
-                means = latent_means(latents, prepared.rows.codes, n_classes)
-            else:
-                share = prepared.targets * prepared.rows.weight[:, None]
-                means, weights = component_means(latents, share, n_components, rng)
+        flow = self._build_flow(prepared, seed)
+        means, weights = self._place_means(flow, prepared, seed)
         return JointModel(
             flow,
             GaussianClasses(
                 torch.from_numpy(means),
-                class_prior(prepared, self._given_prior(n_classes), self.class_prior),
+                class_prior(prepared, self._given_prior(prepared.rows.n_classes), self.class_prior),
                 weights=None if weights is None else torch.from_numpy(weights),
                 covariance=self.covariance_type,
                 learn_means=self.learn_means,
@@ -254,10 +272,61 @@ class FlowGMMClassifier(FlowClassifier):
             ),
         )
 
+    def _build_flow(self, prepared: Preparation, seed: int) -> Chain:
+        if self.image_shape is not None:
+            self.architecture_ = "small" if self.architecture == "auto" else self.architecture
+            shape = image_shape(self.image_shape)
+            views = image_views(self.views, shape)
+            return image_flow(self.architecture_, shape, prepared, views, seed)
+        dim = prepared.z.shape[1]
+        weight, bias = np.eye(dim), np.zeros(dim)
+        if self.init == "propagate":
+            start = affine_start(prepared.z, prepared.targets, sample_weight=prepared.rows.weight)
+            weight, bias = start.whitening, -start.whitening @ start.mean
+        self.architecture_ = choose_architecture(self.architecture, dim, len(prepared.z))
+        return build_flow(
+            ARCHITECTURES[self.architecture_],
+            torch.from_numpy(weight),
+            torch.from_numpy(bias),
+            generator=torch.Generator().manual_seed(seed),
+        )
+
+    def _place_means(
+        self, flow: Chain, prepared: Preparation, seed: int
+    ) -> tuple[Floats, Floats | None]:
+        """Return the class means (C, D) or (C, M, D) and the weights within a class, if any."""
+        dim, rng = prepared.z.shape[1], np.random.default_rng(seed)
+        rows = prepared.rows
+        if self.init == "random":
+            distance = TABULAR_DISTANCE if rows.n_classes == 2 else None
+            return random_means(rows.n_classes, dim, rng, distance=distance), None
+        share = prepared.targets * rows.weight[:, None]
+        if self.image_shape is not None:
+            shape = image_shape(self.image_shape)
+            latents, index = image_latents(flow, prepared, image_views(self.views, shape), seed)
+            if self.init == "latent":
+                return latent_means(latents, rows.codes[index], rows.n_classes), None
+            deep = math.prod(IMAGE_ARCHITECTURES[self.architecture_].deepest(shape))
+            return image_means(latents, share[index], self._n_components(), deep, rng)
+        # The couplings start as the identity, so these are the latents of the affine start.
+        with torch.no_grad():
+            latents = flow.double()(torch.from_numpy(prepared.z))[0].numpy()
+        flow.float()
+        if self.init == "latent":
+            return latent_means(latents, rows.codes, rows.n_classes), None
+        return component_means(latents, share, self._n_components(), rng)
+
     def _build_objective(self, model: JointModel, dim: int) -> Objective:
-        terms = likelihood_terms(self.objective, self.cross_entropy_weight * dim, self.em_refresh)
-        if self.consistency_weight:
-            terms.append(Consistency(model.classes.log_prior, self.consistency_weight))
+        weight, consistency = self.cross_entropy_weight * dim, self.consistency_weight
+        log_prior = model.classes.log_prior
+        if self.image_shape is not None:
+            consistency = 1.0 if isinstance(consistency, str) else consistency
+            terms = image_terms(self.objective, weight, self.em_refresh, consistency, log_prior)
+            views = image_views(self.views, image_shape(self.image_shape))
+            return Objective(terms, views, perturb_rows=True)
+        terms = likelihood_terms(self.objective, weight, self.em_refresh)
+        if not isinstance(consistency, str) and consistency:
+            terms.append(Consistency(log_prior, consistency))
         return Objective(terms, GaussianNoise(self.consistency_noise))
 
     def _n_components(self) -> int:
@@ -268,10 +337,16 @@ class FlowGMMClassifier(FlowClassifier):
                     "places one Gaussian a class"
                 )
             return self.n_components
-        return ARCHITECTURES[self.architecture_].n_components if self.init == "propagate" else 1
+        if self.init != "propagate" or self.image_shape is not None:
+            return 1
+        return ARCHITECTURES[self.architecture_].n_components
 
     def _blank_model(self, dim: int, n_classes: int) -> JointModel:
-        flow = build_flow(ARCHITECTURES[self.architecture_], torch.eye(dim), torch.zeros(dim))
+        if self.image_shape is not None:
+            shape = image_shape(self.image_shape)
+            flow = build_image_flow(check_image(self.architecture_, shape), shape)
+        else:
+            flow = build_flow(ARCHITECTURES[self.architecture_], torch.eye(dim), torch.zeros(dim))
         density = GaussianClasses(
             torch.zeros(n_classes, self._n_components(), dim),
             ClassPrior(torch.ones(n_classes)),

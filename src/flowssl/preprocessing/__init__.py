@@ -1,6 +1,15 @@
-"""From the user's tables to matrices that a flow can model, and back."""
+"""From the user's tables and images to matrices that a flow can model, and back."""
 
 from flowssl.preprocessing.completion import CompletedRows, Completion
+from flowssl.preprocessing.images import ImageEncoder, Pixels, bits_per_dimension
 from flowssl.preprocessing.tables import OutputColumn, TableEncoder
 
-__all__ = ["CompletedRows", "Completion", "OutputColumn", "TableEncoder"]
+__all__ = [
+    "CompletedRows",
+    "Completion",
+    "ImageEncoder",
+    "OutputColumn",
+    "Pixels",
+    "TableEncoder",
+    "bits_per_dimension",
+]

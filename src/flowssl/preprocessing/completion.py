@@ -107,9 +107,18 @@ class Completion:
         """Number D of columns."""
         return len(self.widths)
 
+    @property
+    def row_numbers(self) -> int:
+        """Numbers that a row grows to inside a flow, about."""
+        return max(1, self.dim)
+
     def has_holes(self, matrix: Floats) -> bool:
         """Return whether any row needs more than one draw."""
         return bool(self.widths.any() or np.isnan(matrix).any())
+
+    def n_draws(self, matrix: Floats) -> int:
+        """Return how many complete versions of each row prediction looks at."""
+        return N_DRAWS if self.has_holes(matrix) else 1
 
     def typical(self, matrix: Floats) -> Floats:
         """Fill holes by their conditional means and box centers; standardized units, (n, D)."""

@@ -39,7 +39,6 @@ __all__ = ["TrainingConfig", "TrainingResult", "train"]
 logger = logging.getLogger(__name__)
 
 MAX_STRIKES = 3
-EVALUATION_ROWS = 4096
 WORK_FOR_THREADS = 200_000_000
 """Rows times parameters of a step from which several threads pay."""
 
@@ -75,6 +74,8 @@ class TrainingConfig:
         "auto", "cpu", "cuda", "mps" or "cuda:1".
     precision : str
         "32-true" or, for the training steps only, "bf16-mixed" (Fabric's names).
+    evaluation_rows : int
+        Rows that go through the model at once after each epoch.
     compile : bool
         Whether to run the model through ``torch.compile``, which needs a C++ compiler on a CPU.
         Steps take about .7 to .9 of the time, after a minute of compiling: pays for trainings of
@@ -94,6 +95,7 @@ class TrainingConfig:
     seed: int = 0
     device: str = "auto"
     precision: str = "32-true"
+    evaluation_rows: int = 4096
     compile: bool = False
 
 
@@ -296,6 +298,7 @@ class _Run:
         rate = config.learning_rate * state.scale * _schedule(state.step, self.total_steps, config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        batch = replace(batch, progress=state.step / self.total_steps)
         if config.noise:
             batch = replace(batch, x=batch.x + config.noise * torch.randn_like(batch.x))
         loss = self.objective(self.model, batch)
@@ -314,13 +317,15 @@ class _Run:
     def _evaluate(self) -> dict[str, float]:
         model = self.average.eval()
         rows = self.held_out
-        log_joint = torch.cat([model(x) for x in torch.split(rows.x, EVALUATION_ROWS)])
+        log_joint = torch.cat([model(x) for x in torch.split(rows.x, self.config.evaluation_rows)])
         batch = rows.batch(torch.arange(len(rows), device=rows.x.device), self.config.labeled_share)
         agreement = (batch.targets * log_joint.log_softmax(1)).sum(1)
         unseen = ~batch.labeled if not batch.labeled.all() else batch.labeled
         accuracy = 1.0
         if len(self.labeled):
-            predicted = torch.cat([model(x) for x in torch.split(self.labeled.x, EVALUATION_ROWS)])
+            predicted = torch.cat(
+                [model(x) for x in torch.split(self.labeled.x, self.config.evaluation_rows)]
+            )
             right = predicted.argmax(1) == self.labeled.targets.argmax(1)
             accuracy = float(right.float().mean())
         dim = rows.x.shape[1]
