@@ -30,6 +30,9 @@ COPIES_WITH_HOLES = 4
 STEPS = 1000
 """Optimizer steps of an automatic training, as far as the bounds on epochs allow."""
 
+LEARNING_RATE = 5e-3
+IMAGE_LEARNING_RATE = 2e-3
+
 IMAGE_STEPS = 6000
 IMAGE_BATCH = 96
 IMAGE_EVALUATION_ROWS = 512
@@ -131,7 +134,7 @@ def training_config(
     max_epochs: int | str,
     batch_size: int | str,
     labeled_share: float | str | None,
-    learning_rate: float,
+    learning_rate: float | str,
     weight_decay: float,
     noise: float | str,
     early_stopping: bool,
@@ -152,6 +155,8 @@ def training_config(
         epochs = min(MAX_EPOCHS, max(MIN_EPOCHS, wanted))
     if isinstance(labeled_share, str):
         labeled_share = 0.5 if images else None
+    if isinstance(learning_rate, str):
+        learning_rate = IMAGE_LEARNING_RATE if images else LEARNING_RATE
     if isinstance(noise, str):
         noise = 0.0 if images else automatic_noise(n, prepared.z.shape[1])
     return TrainingConfig(

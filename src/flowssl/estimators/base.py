@@ -64,7 +64,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     noise: float | str
     max_epochs: int | str
     batch_size: int | str
-    learning_rate: float
+    learning_rate: float | str
     weight_decay: float
     early_stopping: bool
     calibrate: bool
@@ -106,7 +106,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         "noise": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
         "calibrate": ["boolean"],

@@ -109,11 +109,11 @@ class FlowGMMClassifier(FlowClassifier):
         most 0.3.
     max_epochs : int or "auto", default="auto"
         Passes over the rows at most; small tables are passed several times in each. "auto" makes
-        about 1,000 steps: 40 epochs of a small table, 10 of a large one.
+        about 1,000 steps: 40 epochs of a small table, 10 of a large one. For images about 6,000.
     batch_size : int or "auto", default="auto"
-        Rows in a step; "auto" is 256, and 512 from 20,000 rows.
-    learning_rate : float, default=5e-3
-        Peak learning rate of AdamW.
+        Rows in a step; "auto" is 256, 512 from 20,000 rows, and 96 for images.
+    learning_rate : "auto" or float, default="auto"
+        Peak learning rate of AdamW; "auto" is 5e-3, and 2e-3 for images.
     weight_decay : float, default=1e-4
         Weight decay of the coupling networks' matrices.
     early_stopping : bool, default=True
@@ -214,7 +214,7 @@ class FlowGMMClassifier(FlowClassifier):
         noise: float | str = "auto",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
-        learning_rate: float = 5e-3,
+        learning_rate: float | str = "auto",
         weight_decay: float = 1e-4,
         early_stopping: bool = True,
         calibrate: bool = True,
