@@ -38,6 +38,8 @@ class Labels:
         C.
     inverse_penalty : float
         `C` of logistic regression.
+    inverse_temperature : float
+        What its log-odds are multiplied by: a penalty that finds the direction leaves them small.
     class_prior : ndarray (C,) or None
         Shares of the classes among all rows; None where they have to be learned.
     """
@@ -45,6 +47,7 @@ class Labels:
     codes: Integers
     n_classes: int
     inverse_penalty: float = 1.0
+    inverse_temperature: float = 1.0
     class_prior: Floats | None = None
 
     @property
@@ -106,11 +109,16 @@ def graph_posteriors(space: Space, labels: Labels) -> dict[str, Floats]:
     return found
 
 
-def fit_logistic(X: Floats, codes: Integers, weight: Floats, C: float) -> LogisticRegression:
+def fit_logistic(
+    X: Floats, codes: Integers, weight: Floats, C: float, inverse_temperature: float = 1.0
+) -> LogisticRegression:
     """Logistic regression on the rows with a code; two classes at least."""
     rows = np.flatnonzero(codes >= 0)
     model = LogisticRegression(C=C, max_iter=300, tol=1e-3)
-    return model.fit(X[rows], codes[rows], sample_weight=weight[rows])
+    model.fit(X[rows], codes[rows], sample_weight=weight[rows])
+    model.coef_ *= inverse_temperature
+    model.intercept_ *= inverse_temperature
+    return model
 
 
 def logistic_posterior(space: Space, labels: Labels) -> Floats:
@@ -120,7 +128,9 @@ def logistic_posterior(space: Space, labels: Labels) -> Floats:
     if len(seen) < 2:
         posterior[:, seen] = 1
         return posterior
-    model = fit_logistic(space.X, labels.codes, space.weight, labels.inverse_penalty)
+    model = fit_logistic(
+        space.X, labels.codes, space.weight, labels.inverse_penalty, labels.inverse_temperature
+    )
     posterior[:, model.classes_] = model.predict_proba(space.X)
     if labels.class_prior is not None:
         shares = np.bincount(labels.codes[labels.rows], minlength=labels.n_classes)

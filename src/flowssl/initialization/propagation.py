@@ -234,13 +234,13 @@ def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Ge
     most = next((folds for n, folds in FOLDS_UP_TO if len(X) <= n), MIN_FOLDS)
     n_folds = min(most, max(MIN_FOLDS, _FOLDED_LABELS // len(given)))
     folds = _label_folds(given, n_folds, rng)
-    strengths = [_choose_penalty(s, labels, folds) for s in spaces]
-    names, full = _run(spaces, labels, strengths)
+    given_to = [_regularized(space, labels, folds) for space in spaces]
+    names, full = _run(spaces, given_to)
     held_out = []  # candidates' posteriors (J, n, C) of all rows, by fold left out
     for fold in range(folds.max() + 1):
         codes = labels.codes.copy()
         codes[rows[folds == fold]] = -1
-        held_out.append(_run(spaces, replace(labels, codes=codes), strengths)[1])
+        held_out.append(_run(spaces, [replace(known, codes=codes) for known in given_to])[1])
     crossed = np.full((len(names), len(rows), labels.n_classes), np.nan)
     for fold, posteriors in enumerate(held_out):
         crossed[:, folds == fold] = posteriors[:, rows[folds == fold]]
@@ -288,7 +288,7 @@ def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Ge
         smoothing=last.weights,
         label_log_likelihood=_mean_likelihood(final_crossed[scored], given[scored]),
         cross_fitted=final_crossed,
-        baseline=_baseline(X, labels, weight, strengths[0]),
+        baseline=_baseline(X, given_to[0], weight),
         baseline_label_log_likelihood=_mean_likelihood(baseline_crossed[scored], given[scored]),
         baseline_cross_fitted=baseline_crossed,
         label_gain=gain,
@@ -353,34 +353,42 @@ def _within_reach(space: Space, labels: Labels, folds: Integers) -> NDArray[np.b
     return within
 
 
-def _run(
-    spaces: Sequence[Space], labels: Labels, strengths: Sequence[float]
-) -> tuple[tuple[str, ...], Floats]:
+def _run(spaces: Sequence[Space], labels: Sequence[Labels]) -> tuple[tuple[str, ...], Floats]:
     """Names (J) and posteriors (J, n, C) of all candidates in all spaces."""
     found = {
         f"{space.name}: {method}": posterior.astype(np.float32)
-        for space, strength in zip(spaces, strengths, strict=True)
+        for space, known in zip(spaces, labels, strict=True)
         for source in SOURCES
-        for method, posterior in source(space, replace(labels, inverse_penalty=strength)).items()
+        for method, posterior in source(space, known).items()
     }
     return tuple(found), np.stack(list(found.values()))
 
 
-def _choose_penalty(space: Space, labels: Labels, folds: Integers) -> float:
-    """`C` of logistic regression with the best cross-validated likelihood of the labels."""
+def _regularized(space: Space, labels: Labels, folds: Integers) -> Labels:
+    """Choose `C` and temperature of logistic regression by the cross-fitted label likelihood.
+
+    Both at once: a strong penalty often finds the best direction (AG News, 200 labels: .845 of
+    the test rows right, .827 with the `C` that is best at temperature one) but leaves the
+    log-odds small.
+    """
+    if space.name == "raw" or folds.max() < 0:  # no linear candidates there; nothing to judge by
+        return labels
+    judged = folds[:_PENALTY_ROWS]
     rows = labels.rows[:_PENALTY_ROWS]
-    folds = folds[:_PENALTY_ROWS]
-    scores = np.zeros(len(INVERSE_PENALTIES))
-    for fold in range(folds.max() + 1):
-        train, test = rows[folds != fold], rows[folds == fold]
-        if len(np.unique(labels.codes[train])) < 2 or not len(test):
-            return 1.0
-        for i, C in enumerate(INVERSE_PENALTIES):
+    found: list[tuple[float, float, float]] = []
+    for C in INVERSE_PENALTIES:
+        P = np.zeros((len(rows), labels.n_classes))
+        for fold in range(judged.max() + 1):
+            train, test = rows[judged != fold], judged == fold
+            if len(np.unique(labels.codes[train])) < 2 or not test.any():
+                return labels
             model = fit_logistic(space.X[train], labels.codes[train], space.weight[train], C)
-            P = np.zeros((len(test), labels.n_classes))
-            P[:, model.classes_] = model.predict_proba(space.X[test])
-            scores[i] += label_log_likelihood(P, labels.codes[test], 1e-3)
-    return INVERSE_PENALTIES[int(np.argmax(scores))] if folds.max() >= 0 else 1.0
+            P[np.ix_(test, model.classes_)] = model.predict_proba(space.X[rows[test]])
+        P, given = P[judged >= 0], labels.codes[rows[judged >= 0]]
+        b = temper(P, given)
+        found.append((label_log_likelihood(_power(P, b), given), C, b))
+    _, C, b = max(found)
+    return replace(labels, inverse_penalty=C, inverse_temperature=b)
 
 
 def _mean_graph(spaces: Sequence[Space], names: Sequence[str], weights: Floats) -> sp.csr_array:
@@ -398,7 +406,7 @@ def _mean_graph(spaces: Sequence[Space], names: Sequence[str], weights: Floats) 
     return graph.tocsr()
 
 
-def _baseline(X: Floats, labels: Labels, weight: Floats, strength: float) -> Pipeline:
+def _baseline(X: Floats, labels: Labels, weight: Floats) -> Pipeline:
     """Labels-only logistic regression on columns standardized with all rows."""
     scaler = StandardScaler().fit(X)
     Z = scaler.transform(X)
@@ -406,6 +414,8 @@ def _baseline(X: Floats, labels: Labels, weight: Floats, strength: float) -> Pip
         model: LogisticRegression | DummyClassifier = DummyClassifier(strategy="prior")
         model.fit(Z[labels.rows], labels.codes[labels.rows])
     else:
-        model = fit_logistic(Z, labels.codes, weight, strength)
+        model = fit_logistic(
+            Z, labels.codes, weight, labels.inverse_penalty, labels.inverse_temperature
+        )
     pipeline = make_pipeline(scaler, model)
     return pipeline
