@@ -4,6 +4,7 @@ from flowssl.densities.base import ClassDensity, ClassPart, ClassPrior, ClassSta
 from flowssl.densities.conditional_flow import ConditionalFlowClasses
 from flowssl.densities.covariances import COVARIANCES, Diagonal, LowRank, Spherical, Tied
 from flowssl.densities.gaussian import GaussianClasses
+from flowssl.densities.linear import LinearClasses
 from flowssl.densities.semi_conditional import SemiConditionalClasses
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ConditionalFlowClasses",
     "Diagonal",
     "GaussianClasses",
+    "LinearClasses",
     "LowRank",
     "SemiConditionalClasses",
     "Spherical",
@@ -25,5 +27,6 @@ __all__ = [
 CLASS_PARTS: dict[str, type[ClassPart]] = {
     "flow": ConditionalFlowClasses,
     "gaussian": GaussianClasses,
+    "linear": LinearClasses,
 }
 """The class parts that an estimator offers by name."""
