@@ -157,9 +157,9 @@ def main() -> None:
     path = arguments.results / "toy.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     done = {(row["set"], row["method"], row["seed"]) for row in rows}
-    for method in arguments.method or METHODS:
-        for name in arguments.sets or SETS:
-            for seed in range(arguments.seeds):
+    for seed in range(arguments.seeds):
+        for method in arguments.method or METHODS:
+            for name in arguments.sets or SETS:
                 if (name, method, seed) not in done:
                     rows.append(run(name, method, seed))
                     with path.open("a") as file:

@@ -8,14 +8,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flowssl.estimators import FlowGMMClassifier, SemiConditionalFlowClassifier, load
+    from flowssl.estimators import (
+        DIGLMClassifier,
+        FlowGMMClassifier,
+        SemiConditionalFlowClassifier,
+        load,
+    )
 
     __version__: str
 
-__all__ = ["FlowGMMClassifier", "SemiConditionalFlowClassifier", "__version__", "load"]
+__all__ = [
+    "DIGLMClassifier",
+    "FlowGMMClassifier",
+    "SemiConditionalFlowClassifier",
+    "__version__",
+    "load",
+]
 
 _HOMES = dict.fromkeys(
-    ("FlowGMMClassifier", "SemiConditionalFlowClassifier", "load"), "flowssl.estimators"
+    ("DIGLMClassifier", "FlowGMMClassifier", "SemiConditionalFlowClassifier", "load"),
+    "flowssl.estimators",
 )
 
 

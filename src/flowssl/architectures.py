@@ -75,7 +75,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     # Glow's step, a linear map and a coupling, for rows of numbers.
     "glow": Architecture(8, (64, 64), linear_maps=True, soft_tails=True),
     # The class part of a semi-conditional flow: it sees every row once for each class.
-    "small": Architecture(4, (64,)),
+    "small": Architecture(4, (64,), linear_maps=True),
     # No couplings: class Gaussians under a learned full linear map, with soft tails.
     "affine": Architecture(0, (), soft_tails=True),
 }

@@ -75,6 +75,7 @@ METHODS: dict[str, Method] = {
     "flowgmm": Method("FlowGMMClassifier", _FLOWGMM),
     "scnf": Method("SemiConditionalFlowClassifier", _SCNF, {"class_part": "flow"}),
     "scnf-gmm": Method("SemiConditionalFlowClassifier", _SCNF, {"class_part": "gaussian"}),
+    "diglm": Method("DIGLMClassifier", _SCNF, left_out=("class_part", "class_architecture")),
     "conditional": Method(
         "SemiConditionalFlowClassifier",
         _SCNF,

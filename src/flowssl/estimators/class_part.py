@@ -15,12 +15,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from flowssl.architectures import (
-    ARCHITECTURES,
-    ROWS_PER_COLUMN,
-    build_flow,
-    choose_architecture,
-)
+from flowssl.architectures import ARCHITECTURES, build_flow, choose_architecture
 from flowssl.bijections import Chain, LULinear
 from flowssl.densities import (
     CLASS_PARTS,
@@ -59,7 +54,6 @@ class ClassPartClassifier(FlowClassifier):
 
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **FlowClassifier._parameter_constraints,
-        "class_architecture": [str],
         "class_features": [StrOptions({"auto", "all"}), Interval(Integral, 1, None, closed="left")],
         "init": [StrOptions({"propagate", "random"})],
         "objective": [StrOptions(set(OBJECTIVES))],
@@ -71,7 +65,6 @@ class ClassPartClassifier(FlowClassifier):
         self,
         *,
         architecture: str = "auto",
-        class_architecture: str = "auto",
         class_features: int | str = "auto",
         init: str = "propagate",
         objective: str = "soft-labels",
@@ -96,7 +89,6 @@ class ClassPartClassifier(FlowClassifier):
         verbose: int = 0,
     ) -> None:
         self.architecture = architecture
-        self.class_architecture = class_architecture
         self.class_features = class_features
         self.init = init
         self.objective = objective
@@ -125,10 +117,7 @@ class ClassPartClassifier(FlowClassifier):
         n_classes = prepared.rows.n_classes
         self.class_features_ = self._choose_features(dim, n_classes)
         self.architecture_ = choose_architecture(self.architecture, dim, n)
-        of_classes = self.class_architecture
-        if of_classes == "auto":
-            of_classes = "affine" if n < ROWS_PER_COLUMN * self.class_features_ else "small"
-        self.class_architecture_ = choose_architecture(of_classes, self.class_features_, n)
+        self.class_architecture_ = self._choose_class_architecture(n)
         generator = torch.Generator().manual_seed(seed)
         weight, bias = np.eye(dim), np.zeros(dim)
         if self.init == "propagate":
@@ -173,6 +162,10 @@ class ClassPartClassifier(FlowClassifier):
                 "columns; lower it or leave it at 'auto'"
             )
         return int(self.class_features)
+
+    def _choose_class_architecture(self, n_rows: int) -> str:
+        """Return the preset that the class part gets; without couplings unless it asks for some."""
+        return "affine"
 
     def _whitening(self, prepared: Preparation) -> tuple[Floats, Floats]:
         of_classes = prepared.targets

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import StrOptions
 
+from flowssl.architectures import ROWS_PER_COLUMN, choose_architecture
 from flowssl.densities import CLASS_PARTS, ConditionalFlowClasses, SemiConditionalClasses
 from flowssl.estimators.class_part import ClassPartClassifier
 from flowssl.initialization.spaces import Floats
@@ -34,8 +35,9 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
 
     Parameters
     ----------
-    class_part : {"flow", "gaussian"}, default="flow"
-        What a class is in the latents ``z_f``.
+    class_part : {"flow", "gaussian", "linear"}, default="flow"
+        What a class is in the latents ``z_f``: a flow, a Gaussian, or one side of linear boundaries
+        in one Gaussian for all (see :class:`~flowssl.DIGLMClassifier`).
     architecture : str, default="auto"
         Name of a preset of ``flowssl.architectures`` for the unconditional flow; "auto" chooses by
         the numbers of columns and rows.
@@ -122,6 +124,7 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **ClassPartClassifier._parameter_constraints,
         "class_part": [StrOptions(set(CLASS_PARTS))],
+        "class_architecture": [str],
     }
 
     def __init__(
@@ -155,7 +158,6 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
     ) -> None:
         super().__init__(
             architecture=architecture,
-            class_architecture=class_architecture,
             class_features=class_features,
             init=init,
             objective=objective,
@@ -180,6 +182,13 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
             verbose=verbose,
         )
         self.class_part = class_part
+        self.class_architecture = class_architecture
+
+    def _choose_class_architecture(self, n_rows: int) -> str:
+        name = self.class_architecture
+        if name == "auto":
+            name = "affine" if n_rows < ROWS_PER_COLUMN * self.class_features_ else "small"
+        return choose_architecture(name, self.class_features_, n_rows)
 
     def transform(self, X: TableLike, *, remove_class: bool = False) -> Floats:
         """Map rows to latents, shape (n_samples, n_latents); see :meth:`FlowClassifier.transform`.
