@@ -11,7 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from flowssl.bijections import AffineCoupling, Bijection, Chain, LULinear, Rotation, SoftTails
+from flowssl.bijections import (
+    AffineCoupling,
+    Bijection,
+    Chain,
+    ContinuousFlow,
+    LULinear,
+    Rotation,
+    SoftTails,
+)
 
 __all__ = [
     "ARCHITECTURES",
@@ -43,6 +51,9 @@ class Architecture:
     linear_maps : bool
         Whether a learned full linear map stands before every coupling but the first, as in Glow
         (Kingma and Dhariwal 2018), and starts as the identity.
+    continuous : bool
+        Whether each coupling is a continuous flow (FFJORD, Grathwohl et al. 2019) instead, whose
+        velocity has these hidden widths; needs the extra ``flowssl[ode]``.
     soft_tails : bool
         Whether the tails are compressed after the first linear map, beyond 5 standard deviations
         of the affine start: a row unlike all others then reaches the networks as a number of usual
@@ -58,6 +69,7 @@ class Architecture:
     dropout: float = 0.0
     rotations: bool = False
     linear_maps: bool = False
+    continuous: bool = False
     soft_tails: bool = False
     n_components: int = 1
 
@@ -74,6 +86,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "embedding": Architecture(4, (256,), dropout=0.2, rotations=True, soft_tails=True),
     # Glow's step, a linear map and a coupling, for rows of numbers.
     "glow": Architecture(8, (64, 64), linear_maps=True, soft_tails=True),
+    # One continuous flow (FFJORD); many times slower than couplings.
+    "ffjord": Architecture(1, (64, 64), continuous=True, soft_tails=True),
     # The class part of a semi-conditional flow: it sees every row once for each class.
     "small": Architecture(4, (64,), linear_maps=True),
     # No couplings: class Gaussians under a learned full linear map, with soft tails.
@@ -175,8 +189,15 @@ def build_couplings(
             layers.append(Rotation(dim, generator=generator))
         if architecture.linear_maps and i:
             layers.append(LULinear(torch.eye(dim)))
-        layers.append(
-            AffineCoupling(
+        if architecture.continuous:
+            coupling: Bijection = ContinuousFlow(
+                dim,
+                hidden_features=architecture.hidden_features,
+                context_features=context_features,
+                generator=generator,
+            )
+        else:
+            coupling = AffineCoupling(
                 dim,
                 flip=i % 2 == 1,
                 hidden_features=architecture.hidden_features,
@@ -184,5 +205,5 @@ def build_couplings(
                 context_features=context_features,
                 generator=generator,
             )
-        )
+        layers.append(coupling)
     return Chain(*layers)

@@ -10,7 +10,7 @@ from flowssl.architectures import ARCHITECTURES, build_flow, choose_architecture
 from flowssl.bijections import MLP, AffineCoupling
 
 
-@pytest.mark.parametrize("name", list(ARCHITECTURES))
+@pytest.mark.parametrize("name", [k for k, v in ARCHITECTURES.items() if not v.continuous])
 def test_flow_starts_as_its_affine_map_up_to_rotations(name):
     generator = torch.Generator().manual_seed(0)
     weight, bias = torch.randn(4, 4, generator=generator), torch.randn(4, generator=generator)

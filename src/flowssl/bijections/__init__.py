@@ -1,6 +1,7 @@
 """Invertible maps with log-determinants, the conditioners inside them, and their composition."""
 
 from flowssl.bijections.base import Bijection, Chain
+from flowssl.bijections.continuous import ContinuousFlow
 from flowssl.bijections.convolutional import ChannelCoupling, CheckerboardCoupling, ConvResNet
 from flowssl.bijections.coupling import AffineCoupling
 from flowssl.bijections.data import MonotonicSpline, SoftTails
@@ -16,6 +17,7 @@ __all__ = [
     "Chain",
     "ChannelCoupling",
     "CheckerboardCoupling",
+    "ContinuousFlow",
     "ConvResNet",
     "FactorOut",
     "LULinear",
