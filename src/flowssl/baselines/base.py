@@ -1,4 +1,4 @@
-"""What the two neural baselines share: checks, seeds, the training loop, prediction.
+"""What the neural baselines share: checks, seeds, the training loop, prediction.
 
 A subclass says which loss a step minimizes and how many steps there are.
 """
@@ -12,7 +12,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
-from torch import Tensor
+from torch import Tensor, nn
 
 from flowssl.baselines.network import DropoutNetwork
 from flowssl.exceptions import TrainingDivergedError
@@ -24,7 +24,7 @@ RandomState = int | np.random.RandomState | None
 
 
 class DropoutNetworkClassifier(ClassifierMixin, BaseEstimator):
-    """Base of the classifiers on a `DropoutNetwork`; see the subclasses."""
+    """Base of the classifiers that train a network by Adam; see the subclasses."""
 
     hidden_layer_sizes: Sequence[int]
     dropout: float
@@ -62,8 +62,7 @@ class DropoutNetworkClassifier(ClassifierMixin, BaseEstimator):
 
         seed = int(check_random_state(self.random_state).randint(2**31))
         generator = torch.Generator().manual_seed(seed)
-        sizes = (matrix.shape[1], *self.hidden_layer_sizes, len(labels.classes))
-        network = DropoutNetwork(sizes, self.dropout, generator)
+        network = self._network(matrix.shape[1], len(labels.classes), generator)
         rows = torch.from_numpy(matrix.astype(np.float32))
         codes = torch.from_numpy(labels.codes)
         self.loss_curve_ = self._train(network, rows, codes, generator)
@@ -105,14 +104,19 @@ class DropoutNetworkClassifier(ClassifierMixin, BaseEstimator):
         labels: npt.NDArray[np.generic] = self.classes_[best]
         return labels
 
+    def _network(self, dim: int, n_classes: int, generator: torch.Generator) -> nn.Module:
+        """Build the untrained network that gives logits."""
+        sizes = (dim, *self.hidden_layer_sizes, n_classes)
+        return DropoutNetwork(sizes, self.dropout, generator)
+
     def _train(
-        self, network: DropoutNetwork, rows: Tensor, codes: Tensor, generator: torch.Generator
+        self, network: nn.Module, rows: Tensor, codes: Tensor, generator: torch.Generator
     ) -> list[float]:
         """Train `network` in place; return the loss of every step."""
         raise NotImplementedError
 
     def _minimize(
-        self, network: DropoutNetwork, n_steps: int, loss: Callable[[], Tensor]
+        self, network: nn.Module, n_steps: int, loss: Callable[[], Tensor]
     ) -> list[float]:
         """Take `n_steps` steps of Adam on what `loss` returns; return the losses."""
         optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate, fused=True)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from flowssl.baselines.base import DropoutNetworkClassifier, RandomState
-from flowssl.baselines.network import DropoutNetwork
 
 __all__ = ["DropoutMLPClassifier"]
 
@@ -67,7 +66,7 @@ class DropoutMLPClassifier(DropoutNetworkClassifier):
         self.random_state = random_state
 
     def _train(
-        self, network: DropoutNetwork, rows: Tensor, codes: Tensor, generator: torch.Generator
+        self, network: nn.Module, rows: Tensor, codes: Tensor, generator: torch.Generator
     ) -> list[float]:
         labeled = torch.nonzero(codes >= 0).squeeze(1)
 

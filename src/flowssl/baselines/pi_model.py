@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from flowssl.baselines.base import DropoutNetworkClassifier, RandomState
-from flowssl.baselines.network import DropoutNetwork
 
-__all__ = ["PiModelClassifier"]
+__all__ = ["PiModelClassifier", "shuffled_batches"]
 
 
 class PiModelClassifier(DropoutNetworkClassifier):
@@ -96,11 +95,11 @@ class PiModelClassifier(DropoutNetworkClassifier):
         self.random_state = random_state
 
     def _train(
-        self, network: DropoutNetwork, rows: Tensor, codes: Tensor, generator: torch.Generator
+        self, network: nn.Module, rows: Tensor, codes: Tensor, generator: torch.Generator
     ) -> list[float]:
         labeled = torch.nonzero(codes >= 0).squeeze(1)
         size = self.unlabeled_batch_size or min(len(labeled), self.batch_size)
-        batches = _shuffled_batches(len(rows), size, generator)
+        batches = shuffled_batches(len(rows), size, generator)
         n_steps = max(self.n_epochs * -(-len(rows) // size), self.min_steps)
         weights = _weights(self.consistency_weight, math.ceil(self.ramp_up * n_steps))
 
@@ -138,7 +137,7 @@ def _weights(final: float, n_growing: int) -> Iterator[float]:
         yield final
 
 
-def _shuffled_batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+def shuffled_batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Row numbers in batches, without end, every row once an epoch."""
     while True:
         yield from torch.split(torch.randperm(n, generator=generator), size)

@@ -1,0 +1,129 @@
+"""M1, M2 and M1+M2: exact bounds where they have closed forms, and what unlabeled rows are for."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+from sklearn.datasets import make_blobs
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from flowssl.baselines import M2VAEClassifier
+from flowssl.baselines.m2_vae import _AutoEncoder, _Model
+from flowssl.datasets import hide_labels
+
+SMALL = {
+    "n_latents": 2,
+    "hidden_layer_sizes": (32,),
+    "n_steps": 200,
+    "learning_rate": 5e-3,
+    "random_state": 0,
+}
+KINDS = pytest.mark.parametrize("kind", ["m1", "m2", "m1+m2"])
+CHECKS = {
+    "check_dict_unchanged",
+    "check_estimators_pickle",
+    "check_fit2d_1feature",
+    "check_get_params_invariance",
+    "check_n_features_in",
+    "check_no_attributes_set_in_init",
+    "check_parameters_default_constructible",
+    "check_set_params",
+}
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    X, truth = make_blobs(400, centers=3, n_features=5, cluster_std=1.0, random_state=3)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    return X, truth, hide_labels(truth, per_class=3, random_state=0)
+
+
+@KINDS
+def test_three_labels_a_class_suffice_on_lumps(kind, blobs):
+    X, truth, y = blobs
+    words = np.array(["a", "b", "c"], dtype=object)[y]
+    words[y < 0] = None
+    model = M2VAEClassifier(kind=kind, **SMALL).fit(X, words)
+    assert model.classes_.tolist() == ["a", "b", "c"]
+    assert model.score(X, np.array(["a", "b", "c"], dtype=object)[truth]) > 0.9
+    np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1.0)
+
+
+def test_the_seed_decides(blobs):
+    X, _, y = blobs
+    few = {**SMALL, "n_steps": 10}
+    first, again, other = (
+        M2VAEClassifier(**{**few, "random_state": seed}).fit(X, y).predict_proba(X)
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def linear_gaussian() -> tuple[_AutoEncoder, np.ndarray]:
+    """An auto-encoder with one latent whose q(z | x) is the exact posterior; covariance of x."""
+    generator = torch.Generator().manual_seed(0)
+    auto = _AutoEncoder(3, 1, (), 0, generator).double()
+    weight = torch.tensor([[1.0], [-0.5], [2.0]], dtype=torch.float64)
+    scale = torch.tensor([0.5, 1.0, 0.8], dtype=torch.float64)
+    precision = 1 + (weight.squeeze(1) / scale).square().sum()
+    with torch.no_grad():
+        auto.decoder.layers[0].weight.copy_(weight)
+        auto.decoder.layers[0].bias.zero_()
+        auto.log_scale.copy_(scale.log())
+        auto.encoder.layers[0].weight[0] = weight.squeeze(1) / scale.square() / precision
+        auto.encoder.layers[0].weight[1] = 0
+        auto.encoder.layers[0].bias.copy_(torch.tensor([0.0, -0.5 * precision.log()]))
+    return auto, (weight @ weight.T + scale.square().diag()).numpy()
+
+
+def test_the_bound_of_an_exact_posterior_is_the_density():
+    auto, covariance = linear_gaussian()
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        draws = torch.stack([auto.bound(x, None, generator) for _ in range(1500)])
+        expected = -multivariate_normal(np.zeros(3), covariance).logpdf(x.numpy())
+        error = draws.std(0).numpy() / len(draws) ** 0.5
+        assert (np.abs(draws.mean(0).numpy() - expected) < 5 * error + 1e-12).all()
+        # Any other posterior is worse.
+        auto.encoder.layers[0].bias[0] += 0.7
+        worse = torch.stack([auto.bound(x, None, generator) for _ in range(1500)]).mean(0)
+    assert (worse.numpy() > expected + 0.1).all()
+
+
+def test_the_unlabeled_bound_is_least_at_the_posterior_of_the_classes():
+    """With q(y | x) in proportion to exp(-L(x, y)), eq. 7 is -log sum_y exp(-L(x, y))."""
+    generator = torch.Generator().manual_seed(0)
+    model = _Model("m2", 3, 2, (4,), 3, generator).double()
+    x = torch.randn(2, 3, generator=generator, dtype=torch.float64)
+    with torch.no_grad():
+        pairs, y = x.repeat_interleave(3, 0), torch.arange(3).repeat(2)
+        bounds = model.generative.bound(pairs, y, torch.Generator().manual_seed(5)).reshape(2, 3)
+        model.classifier.forward = lambda x: -bounds
+        best = model.unlabeled_bound(x, torch.Generator().manual_seed(5))
+        torch.testing.assert_close(best, -(-bounds).logsumexp(1))
+        model.classifier.forward = lambda x: torch.zeros(2, 3, dtype=torch.float64)
+        assert (model.unlabeled_bound(x, torch.Generator().manual_seed(5)) > best).all()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learns_checks_of_what_is_its_own():
+    quick = {**SMALL, "n_steps": 5, "unlabeled_value": None}
+    seen = set()
+    for candidate, check in estimator_checks_generator(M2VAEClassifier(**quick), mark=None):
+        name = check.func.__name__ if hasattr(check, "func") else check.__name__
+        if name in CHECKS:
+            check(candidate)
+            seen.add(name)
+    assert seen == CHECKS
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [({"kind": "m3"}, "'m3'"), ({"n_latents": 0}, "n_latents"), ({"n_steps": 0}, "n_steps")],
+)
+def test_bad_parameters_are_named(blobs, parameters, message):
+    X, _, y = blobs
+    with pytest.raises(ValueError, match=message):
+        M2VAEClassifier(**parameters).fit(X, y)
