@@ -13,6 +13,7 @@ from flowssl.datasets.canonical import (
 )
 from flowssl.datasets.container import Dataset
 from flowssl.datasets.hiding import hide_labels
+from flowssl.datasets.images import load_cifar10, load_fashion_mnist, load_mnist, load_svhn
 from flowssl.datasets.toy import make_circles, make_eight_gaussians, make_moons, make_pinwheel
 
 __all__ = [
@@ -21,8 +22,12 @@ __all__ = [
     "hide_labels",
     "load",
     "load_ag_news",
+    "load_cifar10",
+    "load_fashion_mnist",
     "load_hepmass",
     "load_miniboone",
+    "load_mnist",
+    "load_svhn",
     "load_yahoo_answers",
     "make_circles",
     "make_eight_gaussians",

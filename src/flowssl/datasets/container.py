@@ -12,7 +12,12 @@ import numpy.typing as npt
 
 __all__ = ["Dataset"]
 
-Rows = npt.NDArray[np.float32] | npt.NDArray[np.float64] | npt.NDArray[np.object_]
+Rows = (
+    npt.NDArray[np.float32]
+    | npt.NDArray[np.float64]
+    | npt.NDArray[np.uint8]
+    | npt.NDArray[np.object_]
+)
 
 
 @dataclass(frozen=True)
@@ -23,8 +28,8 @@ class Dataset:
     ----------
     name : str
         Short name, as in `flowssl.datasets.load`.
-    X : ndarray of shape (n, D), float32 or float64, or of shape (n,), object
-        Rows of numbers, or texts (str).
+    X : ndarray of shape (n, D), float32 or float64, (n, h, w) or (n, h, w, c), uint8, or (n,), object
+        Rows of numbers, images, or texts (str).
     y : ndarray of shape (n,), int64
         Class codes 0..C-1.
     class_names : tuple of str

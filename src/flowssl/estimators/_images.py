@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
 
 from flowssl.bijections import Chain
 from flowssl.bijections.images import Shape
 from flowssl.estimators._building import likelihood_terms
 from flowssl.estimators._fitting import Preparation, component_means
+from flowssl.estimators._rows import Rows
 from flowssl.image_architectures import (
     IMAGE_ARCHITECTURES,
     build_image_flow,
     check_image,
     train_in_bfloat16,
 )
+from flowssl.initialization import Start, propagate
+from flowssl.initialization.spaces import nearest_neighbors
 from flowssl.objectives import Consistency, CrossEntropy, Likelihood, PseudoLabels, Term
 from flowssl.views import Flipped, ImageView, Translated, Views
 
@@ -29,6 +34,7 @@ __all__ = [
     "image_shape",
     "image_terms",
     "image_views",
+    "propagate_images",
 ]
 
 Floats = NDArray[np.float64]
@@ -38,6 +44,12 @@ START_ROWS = 2_000
 
 MEANS_ROWS = 4_000
 """Unlabeled images whose latents the class means start from."""
+
+PROPAGATED_ROWS = 6_000
+"""Unlabeled images that take part in the start."""
+
+NEIGHBORS = 10
+"""Images of the start whose soft labels another image takes, on average."""
 
 FADE = 0.3
 """Share of the training in which soft labels fade and consistency grows, linearly both."""
@@ -79,6 +91,51 @@ def image_views(name: str | Callable[..., object] | None, shape: Shape) -> Views
     if name == "translate":
         return Views(shape, (moved,))
     return Views(shape, (moved, Flipped()))
+
+
+def propagate_images(
+    components: Floats,
+    rows: Rows,
+    *,
+    class_prior: Floats | None,
+    random_state: int,
+) -> Start:
+    """Run :func:`flowssl.initialization.propagate` on some of the images; the others follow.
+
+    Soft labels of images fade out, so a start from more of them would gain little, and its time
+    is better spent on training.
+
+    Parameters
+    ----------
+    components : ndarray of shape (n, K)
+        Principal components of the images.
+    rows : Rows
+        The images.
+    class_prior : ndarray of shape (C,) or None
+        Shares of the classes, where they are given.
+    random_state : int
+        Source of randomness.
+    """
+    others = np.random.default_rng(random_state).permutation(np.flatnonzero(~rows.labeled))
+    chosen = np.sort(np.concatenate((np.flatnonzero(rows.labeled), others[:PROPAGATED_ROWS])))
+    start = propagate(
+        components[chosen],
+        rows.codes[chosen],
+        rows.n_classes,
+        class_prior=class_prior,
+        sample_weight=rows.weight[chosen],
+        random_state=random_state,
+    )
+    rest = others[PROPAGATED_ROWS:]
+    posteriors = np.empty((len(components), rows.n_classes))
+    posteriors[chosen] = start.posteriors
+    if len(rest):
+        scaler = StandardScaler().fit(components[chosen])
+        near, _ = nearest_neighbors(
+            scaler.transform(components[chosen]), NEIGHBORS, scaler.transform(components[rest])
+        )
+        posteriors[rest] = start.posteriors[near].mean(1)
+    return replace(start, posteriors=posteriors)
 
 
 def image_terms(

@@ -28,7 +28,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from flowssl.bijections.images import Shape
 from flowssl.calibration import fit_temperature
 from flowssl.estimators._fitting import Preparation, prepare, training_config, training_rows
-from flowssl.estimators._images import image_shape
+from flowssl.estimators._images import image_shape, propagate_images
 from flowssl.estimators._rows import Rows, canonical_rows
 from flowssl.exceptions import FlowSSLWarning, UnlabeledDataWarning
 from flowssl.initialization import Start, propagate
@@ -445,14 +445,18 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     def _start(self, rows: Rows, seed: int) -> Floats:
         """Return soft labels of all rows; keep the labels-only baseline and how they compare."""
         filled = self.completion_.filled(rows.matrix)
-        start = propagate(
-            filled,
-            rows.codes,
-            rows.n_classes,
-            class_prior=self._given_prior(rows.n_classes),
-            sample_weight=rows.weight,
-            random_state=seed,
-        )
+        prior = self._given_prior(rows.n_classes)
+        if self.image_shape is not None:
+            start = propagate_images(filled, rows, class_prior=prior, random_state=seed)
+        else:
+            start = propagate(
+                filled,
+                rows.codes,
+                rows.n_classes,
+                class_prior=prior,
+                sample_weight=rows.weight,
+                random_state=seed,
+            )
         self.baseline_ = start.baseline
         self.start_ = _summary(start)
         weight = self.unlabeled_weight

@@ -1,0 +1,67 @@
+"""What is compared: flows that see more or less of the data, and what users would pick otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from benchmarks.images.data import Codes, Images
+
+from flowssl import FlowGMMClassifier
+
+Predict = Callable[[npt.NDArray[np.uint8]], Codes]
+
+
+def flow(method: str, images: Images, y: Codes, epochs: int | str, seed: int) -> FlowGMMClassifier:
+    """Fit a flow.
+
+    "cons" is the default: soft labels of the start, then consistency between two views. "flow" is
+    the likelihood of labeled and unlabeled images and the labels' cross-entropy, without
+    consistency. "supervised" is "flow" on the labeled images alone. "paper" is eq. 4 and 7 from
+    random means.
+    """
+    X = images.X
+    options: dict[str, object] = {}
+    if method == "supervised":
+        X, y = X[y >= 0], y[y >= 0]
+    if method in ("flow", "supervised"):
+        options = {"objective": "likelihood", "consistency_weight": 0.0}
+    if method == "paper":
+        options = {"objective": "likelihood", "consistency_weight": 1.0, "init": "random"}
+    estimator = FlowGMMClassifier(
+        image_shape=images.shape,
+        views="translate-flip" if images.shape[0] == 3 else "translate",
+        max_epochs=epochs,
+        random_state=seed,
+        **options,
+    )
+    return estimator.fit(X, y)
+
+
+def logistic(images: Images, y: Codes) -> Predict:
+    """Fit logistic regression on the labeled images' levels, standardized."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
+    model.fit(_rows(images.X[y >= 0]), y[y >= 0])
+    return lambda X: np.asarray(model.predict(_rows(X)))
+
+
+def spreading(images: Images, y: Codes) -> Predict:
+    """Spread labels among 10,000 images on 64 principal components, 10 neighbors."""
+    from sklearn.decomposition import PCA
+    from sklearn.semi_supervised import LabelSpreading
+
+    others = np.random.default_rng(0).permutation(np.flatnonzero(y < 0))
+    chosen = np.concatenate((np.flatnonzero(y >= 0), others))[:10_000]
+    pca = PCA(64, random_state=0).fit(_rows(images.X[chosen]))
+    model = LabelSpreading(kernel="knn", n_neighbors=10, alpha=0.9)
+    model.fit(pca.transform(_rows(images.X[chosen])), y[chosen])
+    return lambda X: np.asarray(model.predict(pca.transform(_rows(X))))
+
+
+def _rows(X: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    return X.reshape(len(X), -1).astype(np.float32) / 255

@@ -1,0 +1,153 @@
+"""FlowGMM on images: fit, predict, sample, score and files, on scikit-learn's small digits."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+from sklearn.datasets import load_digits
+
+import flowssl
+from flowssl import FlowGMMClassifier
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Zeros and ones, 8 x 8, as levels."""
+    X, y = load_digits(n_class=2, return_X_y=True)
+    return (X.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8), y
+
+
+@pytest.fixture(scope="module")
+def hidden(digits):
+    y = np.full(len(digits[1]), -1)
+    for k in (0, 1):
+        y[np.flatnonzero(digits[1] == k)[:5]] = k
+    return y
+
+
+@pytest.fixture(scope="module")
+def model(digits, hidden):
+    return FlowGMMClassifier(
+        image_shape=(1, 8, 8), max_epochs=1, batch_size=16, random_state=0
+    ).fit(digits[0], hidden)
+
+
+def test_labels_spread_to_all_images(model, digits):
+    assert model.architecture_ == "small"
+    assert model.score(*digits) > 0.98
+
+
+def test_predictions_do_not_depend_on_the_form_of_the_array(model, digits):
+    X = digits[0][:20]
+    expected = model.score_samples(X)
+    for same in (X[:, None], X.reshape(20, -1), X[..., None], X / 255, X.astype(int)):
+        np.testing.assert_allclose(model.score_samples(same), expected, rtol=1e-12)
+    np.testing.assert_allclose(model.score_samples(X[3:4]), expected[3:4], rtol=1e-12)
+
+
+def test_density_is_that_of_the_latents_at_the_centers_per_level(model, digits):
+    """An independent computation: the volume by autograd, the mixture by hand."""
+    image = torch.tensor(digits[0][:1].reshape(1, -1) + 0.5, dtype=torch.float64)
+    flow, classes = model.models_[0].flow, model.models_[0].classes
+    jacobian = torch.autograd.functional.jacobian(lambda x: flow(x)[0][0], image)[:, 0]
+    with torch.no_grad():
+        z = flow(image)[0].numpy()
+    means, scales = classes.means[:, 0].detach().numpy(), classes.covariance.log_scale.detach()
+    prior = classes.log_prior().detach().numpy()
+    log_joint = [
+        log_p - 0.5 * ((z - mean) ** 2).sum() / np.exp(2 * s) - 64 * s - 32 * np.log(2 * np.pi)
+        for mean, s, log_p in zip(means, scales.tolist(), prior, strict=True)
+    ]
+    volume = torch.linalg.slogdet(jacobian).logabsdet.item()
+    assert model.score_samples(digits[0][:1])[0] == pytest.approx(
+        logsumexp(log_joint) + volume, abs=1e-6
+    )
+
+
+def test_samples_are_images_like_those_of_fit_and_of_their_class(model):
+    X, y = model.sample(40, temperature=0.25, random_state=0)
+    assert X.shape == (40, 8, 8)
+    assert X.dtype == np.uint8
+    assert (model.predict(X) == y).mean() > 0.9
+
+
+def test_latents_lead_back_to_the_same_images(model, digits):
+    z = model.transform(digits[0][:10])
+    assert z.shape == (10, 64)
+    assert (model.inverse_transform(z) == digits[0][:10]).all()
+    assert model.ood_score(digits[0][:10], method="distance").shape == (10,)
+
+
+def test_saved_model_predicts_the_same_bits(model, digits, tmp_path):
+    model.save(tmp_path / "m.flowssl")
+    loaded = flowssl.load(tmp_path / "m.flowssl")
+    X = digits[0][:30]
+    assert (loaded.score_samples(X) == model.score_samples(X)).all()
+    assert (loaded.predict_proba(X) == model.predict_proba(X)).all()
+    for kind in (loaded, model):
+        drawn, _ = kind.sample(3, random_state=1)
+        assert drawn.dtype == np.uint8
+    assert (loaded.sample(3, random_state=1)[0] == model.sample(3, random_state=1)[0]).all()
+
+
+def test_same_seed_gives_the_same_bits(model, digits, hidden):
+    again = FlowGMMClassifier(
+        image_shape=(1, 8, 8), max_epochs=1, batch_size=16, random_state=0
+    ).fit(digits[0].reshape(-1, 64), hidden)
+    assert (again.score_samples(digits[0]) == model.score_samples(digits[0])).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"objective": "likelihood", "init": "latent", "consistency_weight": 1.0},
+        {"objective": "em", "init": "random", "consistency_weight": 0.0, "em_refresh": 3},
+        {"views": None, "dequantization_draws": 2, "cross_entropy_weight": 0.0},
+    ],
+)
+def test_the_papers_ways_train_too(options, digits, hidden, monkeypatch):
+    monkeypatch.setattr("flowssl.estimators._fitting.IMAGE_STEPS", 120)
+    X = digits[0][:120]
+    model = FlowGMMClassifier(
+        image_shape=(1, 8, 8), max_epochs=2, batch_size=16, random_state=0, **options
+    ).fit(X, np.where(np.arange(120) < 40, digits[1][:120], -1))
+    first, last = model.history_[0]["nats_per_dim"], model.history_[-1]["nats_per_dim"]
+    assert last > first
+    assert np.isfinite(model.score_samples(X)).all()
+
+
+def test_views_of_ones_own_are_used_and_stay_out_of_the_file(digits, hidden, tmp_path, monkeypatch):
+    monkeypatch.setattr("flowssl.estimators._fitting.IMAGE_STEPS", 40)
+    shapes = set()
+
+    def view(images):
+        shapes.add(tuple(images.shape[1:]))
+        return images
+
+    model = FlowGMMClassifier(
+        image_shape=(1, 8, 8), views=view, max_epochs=1, batch_size=16, random_state=0
+    ).fit(digits[0], hidden)
+    assert shapes == {(1, 8, 8)}
+    model.save(tmp_path / "m.flowssl")
+    assert flowssl.load(tmp_path / "m.flowssl").views is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_shape": (1, 8)}, r"\(channels, height, width\).*got \(1, 8\)"),
+        ({"image_shape": (1, 8, 9)}, r"\(n, 8, 9\)"),
+        ({"image_shape": (1, 8, 8), "architecture": "table"}, "one of auto, paper-realnvp, glow"),
+        ({"image_shape": (1, 8, 8), "views": "rotate"}, "'views' parameter"),
+    ],
+)
+def test_wrong_parameters_say_what_would_be_right(options, message, digits, hidden):
+    with pytest.raises(ValueError, match=message):
+        FlowGMMClassifier(**options).fit(digits[0][:40], hidden[:40] * 0 + np.arange(40) % 2)
+
+
+def test_sizes_that_squeezes_do_not_divide_are_refused_with_the_next_larger(digits, hidden):
+    with pytest.raises(ValueError, match=r"multiples of 4, got 6 x 8; pad the images to 8 x 8"):
+        FlowGMMClassifier(image_shape=(1, 6, 8)).fit(digits[0][:, 1:7], hidden)
+    with pytest.raises(ValueError, match=r"1 channel \(gray\) or 3 \(color\), got 2"):
+        FlowGMMClassifier(image_shape=(2, 4, 8)).fit(digits[0], hidden)
