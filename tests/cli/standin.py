@@ -54,6 +54,8 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
         The classes.
     """
 
+    image_shape = None
+
     def __init__(
         self,
         *,

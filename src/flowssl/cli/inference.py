@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
 import flowssl
 from flowssl.cli.columns import matching_features, require_column, split_names
+from flowssl.cli.pictures import pictures_for
 from flowssl.exceptions import DataError
+from flowssl.pictures import holds_pictures, write_pictures
 from flowssl.tables import check_writable, read_table, write_csv, write_table
 
 if TYPE_CHECKING:
@@ -28,8 +31,7 @@ def predict(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.output:
         check_writable(arguments.output)
     estimator = flowssl.load(arguments.model)
-    table = read_table(arguments.data)
-    X = model_inputs(estimator, table, arguments.features)
+    X, table = _inputs(estimator, arguments, console)
     predictions = prediction_table(
         estimator,
         X,
@@ -48,22 +50,46 @@ def score(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.output:
         check_writable(arguments.output)
     estimator = flowssl.load(arguments.model)
-    table = read_table(arguments.data)
-    X = model_inputs(estimator, table, arguments.features)
+    X, table = _inputs(estimator, arguments, console)
     scores = pa.table({"log_density": estimator.score_samples(X)})
     _write(_with_id(scores, table, arguments.id), arguments.output, console)
     return 0
 
 
 def sample(arguments: argparse.Namespace, console: Console) -> int:
-    """Draw rows from a model and write them with their classes."""
-    if arguments.output:
-        check_writable(arguments.output)
+    """Draw rows from a model and write them with their classes; images as PNG files."""
+    import numpy as np
+
     estimator = flowssl.load(arguments.model)
+    if arguments.output and estimator.image_shape is None:
+        check_writable(arguments.output)
     label = None if arguments.label is None else named_label(estimator, arguments.label)
     X, y = estimator.sample(arguments.number, label, arguments.temperature, arguments.random_state)
+    if estimator.image_shape is not None:
+        if not arguments.output:
+            raise DataError("samples of images need -o FOLDER, where the PNG files go.")
+        images = np.asarray(estimator.encoder_.transform(X)).reshape(-1, *estimator.image_shape)
+        classes = [re.sub(r"[^\w.-]", "_", str(label)) for label in y.tolist()]
+        names = [f"{place:05d}_{label}" for place, label in enumerate(classes)]
+        write_pictures(arguments.output, images, names)
+        console.remark(f"{len(y):,} pictures written to {arguments.output}")
+        return 0
     _write(_sample_table(estimator, X, y), arguments.output, console)
     return 0
+
+
+def _inputs(
+    estimator: FlowClassifier, arguments: argparse.Namespace, console: Console
+) -> tuple[pa.Table | npt.NDArray[np.uint8], pa.Table]:
+    """Return what the model takes, and the table from which ``--id`` copies a column."""
+    import pyarrow as pa
+
+    if holds_pictures(arguments.data):
+        pictures = pictures_for(estimator, arguments, console)
+        arguments.id = arguments.id or "file"
+        return pictures.images, pa.table({"file": pictures.names})
+    table = read_table(arguments.data)
+    return model_inputs(estimator, table, arguments.features), table
 
 
 def model_inputs(estimator: FlowClassifier, table: pa.Table, features: str | None) -> pa.Table:
@@ -92,7 +118,7 @@ def model_inputs(estimator: FlowClassifier, table: pa.Table, features: str | Non
 
 def prediction_table(
     estimator: FlowClassifier,
-    X: pa.Table,
+    X: pa.Table | npt.NDArray[np.uint8],
     *,
     proba: bool = False,
     log_density: bool = False,

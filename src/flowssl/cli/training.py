@@ -21,8 +21,10 @@ from flowssl.cli.columns import (
     typed_marker,
 )
 from flowssl.cli.options import METHODS, chosen_options
+from flowssl.cli.pictures import labels_of, pictures_to_fit
 from flowssl.exceptions import DataError
 from flowssl.labels import is_unlabeled
+from flowssl.pictures import holds_pictures
 from flowssl.tables import read_table
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
+    from flowssl.bijections.images import Shape
     from flowssl.cli.console import Console
     from flowssl.estimators import FlowClassifier
 
@@ -49,8 +52,12 @@ def fit(arguments: argparse.Namespace, console: Console) -> int:
     """
     for path in (arguments.output, arguments.report):
         check_directory(path)
-    X, y, marker = _read(arguments, console)
     options: dict[str, object] = {"verbose": 0 if console.quiet else 1, **chosen_options(arguments)}
+    X: pa.Table | npt.NDArray[np.uint8]
+    if holds_pictures(arguments.data):
+        X, y, marker, options["image_shape"] = _read_pictures(arguments, console)
+    else:
+        X, y, marker = _read(arguments, console)
     if marker != "auto":
         options["unlabeled_value"] = marker
     checkpoint = _checkpoint(arguments, options.pop("checkpoint", _default_checkpoint(arguments)))
@@ -66,7 +73,7 @@ def fit(arguments: argparse.Namespace, console: Console) -> int:
         from flowssl.report import write_report
 
         write_report(estimator, X, y, arguments.report)
-    console.facts([*summary(estimator, X.num_rows), *_outcome(arguments, seconds)])
+    console.facts([*summary(estimator, len(y)), *_outcome(arguments, seconds)])
     if estimator.interrupted_:
         can_resume = checkpoint is not None and Path(checkpoint).exists()
         console.remark(
@@ -115,13 +122,35 @@ def check_directory(path: str | None) -> None:
 def _read(
     arguments: argparse.Namespace, console: Console
 ) -> tuple[pa.Table, npt.NDArray[np.generic], object]:
-    table = read_table(arguments.data)
     target = arguments.target
+    if target is None:
+        raise DataError("a table needs --target COLUMN, the column of labels.")
+    table = read_table(arguments.data)
     require_column(table, target, "--target")
     X = choose_features(table, target, split_names(arguments.features), split_names(arguments.drop))
     for doubt in doubts_about(X):
         console.remark(f"note: {doubt}")
-    y = labels(table, target)
+    return X, *_marked(arguments, labels(table, target), target, console)
+
+
+def _read_pictures(
+    arguments: argparse.Namespace, console: Console
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.generic], object, Shape]:
+    if METHODS[arguments.method].estimator != "FlowGMMClassifier":
+        raise DataError(f"--method {arguments.method} learns from tables; leave it out.")
+    if arguments.report:
+        raise DataError("--report explains models of tables; leave it out.")
+    pictures, shape = pictures_to_fit(
+        arguments, chosen_options(arguments).get("image_shape"), console
+    )
+    y = labels_of(pictures, arguments.labels, arguments.target)
+    return pictures.images, *_marked(arguments, y, arguments.target or "label", console), shape
+
+
+def _marked(
+    arguments: argparse.Namespace, y: npt.NDArray[np.generic], target: str, console: Console
+) -> tuple[npt.NDArray[np.generic], object]:
+    """Return the labels with one marker for unlabeled rows, and that marker."""
     marker = typed_marker(str(chosen_options(arguments).get("unlabeled_value", "auto")), y)
     y = mark_unlabeled(y, marker)
     unlabeled = is_unlabeled(y, marker)
@@ -136,7 +165,7 @@ def _read(
             f"note: {suspects[0]!r} in column {target!r} is taken for a class; if it marks a row "
             f"without a label, add --unlabeled-value {shlex.quote(suspects[0])}"
         )
-    return X, y, marker
+    return y, marker
 
 
 def _default_checkpoint(arguments: argparse.Namespace) -> str:
@@ -170,6 +199,8 @@ def _of_further_flows(checkpoint: Path) -> list[Path]:
 
 def _outcome(arguments: argparse.Namespace, seconds: float) -> list[tuple[str, str]]:
     new = f"NEW{Path(arguments.data).suffix if arguments.data.endswith('.parquet') else '.csv'}"
+    if holds_pictures(arguments.data):
+        new = "NEW_PICTURES/"
     model = shlex.quote(arguments.output)
     facts = [("time", f"{seconds:.1f} s"), ("saved", arguments.output)]
     if arguments.report:

@@ -1,0 +1,87 @@
+"""The command line on pictures, with the real estimator on small digits."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from flowssl.cli import main
+
+
+def shell(command):
+    return main(command.split())
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A folder with 60 pictures of zeros and ones, 16 of them labeled, and a model of them."""
+    folder = tmp_path_factory.mktemp("pictures")
+    X, y = load_digits(n_class=2, return_X_y=True)
+    (folder / "digits").mkdir()
+    for i in range(60):
+        levels = (X[i].reshape(8, 8) * (255 / 16)).astype(np.uint8)
+        Image.fromarray(levels).save(folder / "digits" / f"{i:02d}.png")
+    (folder / "digits" / "broken.png").write_bytes(b"no picture")
+    with (folder / "labels.csv").open("w") as file:
+        file.write("file,label\n")
+        file.writelines(f"{i:02d}.png,{'zero' if y[i] == 0 else 'one'}\n" for i in range(16))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr("flowssl.estimators._fitting.IMAGE_STEPS", 40 * 12)
+        patch.setattr("flowssl.initialization.propagation.FOLDS_UP_TO", ())
+        code = shell(
+            "fit digits --labels labels.csv -o m.flowssl --bad-pictures skip --max-epochs 1 "
+            "--random-state 0 --batch-size 16 -q"
+        )
+    assert code == 0
+    return folder, np.where(y[:60] == 0, "zero", "one")
+
+
+@pytest.fixture
+def folder(fitted, monkeypatch):
+    monkeypatch.chdir(fitted[0])
+    return fitted[0]
+
+
+def read(path):
+    with Path(path).open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_new_pictures_get_a_class_each(folder, fitted):
+    assert shell("predict m.flowssl digits --bad-pictures skip --proba -o p.csv -q") == 0
+    rows = read("p.csv")
+    assert [row["file"] for row in rows] == [f"{i:02d}.png" for i in range(60)]
+    assert np.mean([row["prediction"] for row in rows] == fitted[1]) > 0.85
+
+
+def test_samples_are_written_as_pictures(folder):
+    assert shell("sample m.flowssl -n 3 --label one --random-state 0 -o new -q") == 0
+    names = sorted(path.name for path in Path("new").iterdir())
+    assert names == ["00000_one.png", "00001_one.png", "00002_one.png"]
+    assert Image.open("new/00000_one.png").size == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("fit digits --labels labels.csv -o n.flowssl", "broken.png first"),
+        ("fit digits -o n.flowssl --bad-pictures skip", "need --labels"),
+        ("fit digits --labels wrong.csv -o n.flowssl --bad-pictures skip", "names 99.png"),
+        ("fit labels.csv -o n.flowssl", "needs --target"),
+        (
+            "fit digits --labels labels.csv -o n.flowssl --bad-pictures skip --report r.html",
+            "--report explains models of tables",
+        ),
+        ("sample m.flowssl -n 3", "need -o FOLDER"),
+    ],
+)
+def test_errors_are_one_line_that_says_what_to_do(folder, capsys, command, message):
+    Path("wrong.csv").write_text("file,label\n99.png,one\n")
+    assert shell(command) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
