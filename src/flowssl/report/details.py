@@ -74,9 +74,9 @@ def latent(facts: Facts) -> Html:
     )
     return picture(
         lambda theme: plotting.plot_latent_space(estimator, facts.X, facts.y, theme=theme),
-        f"The rows in the latent space of the flow, with the Gaussians of "
+        f"The rows in the latent space of the flow, with the places of "
         f"{len(estimator.classes_):,} classes.",
-        "Names stand at the class means, rings are one standard deviation of the class Gaussians. "
+        "Names stand at the class centers, rings are one standard deviation of the classes. "
         "Triangles are labeled rows; dots are unlabeled rows in the color of the predicted class. "
         f"{view} {SAMPLE_NOTE}",
     )
@@ -108,8 +108,8 @@ def plane(facts: Facts) -> Html:
         picture(
             lambda theme: plotting.plot_flow(estimator, facts.X, facts.y, theme=theme),
             "Four panels: data, latents, latent mixture and samples.",
-            "What the flow does: it carries the data to a mixture of Gaussians, and samples of the "
-            "mixture back.",
+            "What the flow does: it carries the data to a mixture of simple classes, and samples of "
+            "the mixture back.",
             wide=True,
         ),
     )
