@@ -3,7 +3,7 @@
 ``python -m benchmarks.scnf.obfuscation`` fits scikit-learn's digits (two thirds of the rows, with
 all labels or ten a class), removes the predicted class from the held-out third and lets attackers
 recover it, by 3-fold cross-validation on that third. It writes ``results/obfuscation.json`` and
-``results/obfuscation.md``, and with ``--figures`` the pictures in ``docs/figures``.
+``results/obfuscation.md``, and the pictures in ``docs/figures``.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ from flowssl.inspection import audit_class_removal
 
 RESULTS = Path(__file__).parent / "results"
 FIGURES = Path(__file__).parents[2] / "docs" / "figures"
-SEEDS = range(3)
 N_FOLDS = 3
 LABELS = {"all": None, "10 a class": 10}
-WIDTHS: tuple[int | str, ...] = (10, "all")
+WIDTH = 10
 
 
 def split(seed: int) -> list[np.ndarray]:
@@ -36,20 +35,18 @@ def split(seed: int) -> list[np.ndarray]:
     return train_test_split(X, y, test_size=1 / 3, stratify=y, random_state=seed)
 
 
-def fit(
-    X: np.ndarray, truth: np.ndarray, labels: int | None, width: int | str, seed: int
-) -> SemiConditionalFlowClassifier:
-    """Fit the flow with the given labels and width of z_f."""
-    y = truth if labels is None else hide_labels(truth, per_class=labels, random_state=seed)
-    return SemiConditionalFlowClassifier(class_features=width, random_state=seed).fit(X, y)
-
-
-def run(labels: str, width: int | str, seed: int) -> dict[str, object]:
-    """Fit one split and audit it."""
+def run(labels: str, seed: int) -> dict[str, object]:
+    """Fit one split for the likelihood alone and audit it."""
     X, held_out, truth, held_out_truth = split(seed)
+    per_class = LABELS[labels]
+    y = truth if per_class is None else hide_labels(truth, per_class=per_class, random_state=seed)
     began = time.process_time()
-    model = fit(X, truth, LABELS[labels], width, seed)
+    model = SemiConditionalFlowClassifier(
+        class_features=WIDTH, cross_entropy_weight=0.0, random_state=seed
+    ).fit(X, y)
     seconds = time.process_time() - began
+    if labels == "all" and seed == 0:
+        draw(model, held_out, held_out_truth)
     audit = audit_class_removal(model, held_out, held_out_truth, n_folds=N_FOLDS, random_state=seed)
     return {
         "labels": labels,
@@ -87,13 +84,11 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def draw() -> None:
+def draw(model: SemiConditionalFlowClassifier, held_out: np.ndarray, truth: np.ndarray) -> None:
     """Draw digits translated into every class, and z_f and z_h in two directions."""
     import matplotlib.pyplot as plt
 
-    X, held_out, truth, held_out_truth = split(0)
-    model = fit(X, truth, None, 10, 0)
-    chosen = [np.flatnonzero(held_out_truth == k)[0] for k in range(10)]
+    chosen = [np.flatnonzero(truth == k)[0] for k in range(10)]
     figure, axes = plt.subplots(10, 11, figsize=(6.6, 6.0))
     for line, row in enumerate(chosen):
         images = [held_out[row], *(model.translate(held_out[[row]], to=k)[0] for k in range(10))]
@@ -107,7 +102,7 @@ def draw() -> None:
     figure, axes = plt.subplots(1, 2, figsize=(8, 4))
     for ax, remove, name in zip(axes, (False, True), ("z_f", "z_h"), strict=True):
         z = model.transform(held_out, remove_class=remove)[:, :2]
-        ax.scatter(*z.T, c=held_out_truth, cmap="tab10", s=8)
+        ax.scatter(*z.T, c=truth, cmap="tab10", s=8)
         ax.set_title(f"first two numbers of {name}")
     figure.savefig(FIGURES / "scnf_codes.png", dpi=110, bbox_inches="tight")
 
@@ -115,28 +110,20 @@ def draw() -> None:
 def main() -> None:
     """Run what is not in the results yet and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--figures", action="store_true", help="only draw the pictures")
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    if arguments.figures:
-        draw()
-        return
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / "obfuscation.json"
     rows = json.loads(path.read_text()) if path.exists() else []
-    for seed in SEEDS:
-        for width in WIDTHS:
-            for labels in LABELS:
-                known = [
-                    row
-                    for row in rows
-                    if (row["labels"], row["asked"], row["seed"]) == (labels, width, seed)
-                ]
-                if not known:
-                    rows.append({"asked": width, **run(labels, width, seed)})
-                    path.write_text(json.dumps(rows, indent=1) + "\n")
-                    print(json.dumps(rows[-1]), flush=True)
+    done = {(row["labels"], row["seed"]) for row in rows}
+    for seed in range(arguments.seeds):
+        for labels in LABELS:
+            if (labels, seed) not in done:
+                rows.append(run(labels, seed))
+                path.write_text(json.dumps(rows, indent=1) + "\n")
+                print(json.dumps(rows[-1]), flush=True)
     text = table(rows)
     path.with_suffix(".md").write_text(text + "\n")
     print(text)

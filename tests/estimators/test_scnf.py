@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_digits, make_blobs
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import flowssl
@@ -150,3 +150,20 @@ def test_the_unconditional_flow_is_evaluated_once_for_all_classes(scnf):
         model.log_joint(torch.zeros(11, 6, dtype=torch.float64))
     hook.remove()
     assert [len(x) for x in seen] == [11]
+
+
+def test_images_keep_the_class_in_the_deepest_scale(tmp_path, monkeypatch):
+    monkeypatch.setattr("flowssl.estimators._fitting.IMAGE_STEPS", 400)  # 10 in an epoch
+    X, truth = load_digits(return_X_y=True)
+    X, truth = X[:120] / 16, truth[:120]
+    y = hide_labels(truth, per_class=5, random_state=0)
+    model = SemiConditionalFlowClassifier(
+        image_shape=(1, 8, 8), max_epochs=1, batch_size=8, random_state=0
+    ).fit(X, y)
+    assert model.class_features_ == 32  # 1 x 8 x 8 to 4 x 4 x 4, half of it to 8 x 2 x 2
+    code = model.transform(X, remove_class=True)
+    np.testing.assert_array_equal(code[:, 32:], model.transform(X)[:, 32:])
+    assert model.score(X, truth) > 0.3
+    model.save(tmp_path / "a.flowssl")
+    loaded = flowssl.load(tmp_path / "a.flowssl")
+    assert np.array_equal(loaded.predict_proba(X[:20]), model.predict_proba(X[:20]))

@@ -71,11 +71,20 @@ class Method:
 _FLOWGMM = ("flowssl.estimators.flowgmm", "FlowGMMClassifier")
 _SCNF = ("flowssl.estimators.scnf", "SemiConditionalFlowClassifier")
 
+_NOT_DIGLM = (
+    "class_part",
+    "class_architecture",
+    "image_shape",
+    "views",
+    "dequantization_draws",
+    "consistency_weight",
+)
+
 METHODS: dict[str, Method] = {
     "flowgmm": Method("FlowGMMClassifier", _FLOWGMM),
     "scnf": Method("SemiConditionalFlowClassifier", _SCNF, {"class_part": "flow"}),
     "scnf-gmm": Method("SemiConditionalFlowClassifier", _SCNF, {"class_part": "gaussian"}),
-    "diglm": Method("DIGLMClassifier", _SCNF, left_out=("class_part", "class_architecture")),
+    "diglm": Method("DIGLMClassifier", _SCNF, left_out=_NOT_DIGLM),
     "conditional": Method(
         "SemiConditionalFlowClassifier",
         _SCNF,

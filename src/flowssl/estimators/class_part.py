@@ -70,7 +70,7 @@ class ClassPartClassifier(FlowClassifier):
         objective: str = "soft-labels",
         class_prior: ArrayLike | str | None = None,
         unlabeled_weight: float | str = "auto",
-        labeled_share: float | None = None,
+        labeled_share: float | str | None = "auto",
         cross_entropy_weight: float = 3.0,
         em_refresh: int = 1,
         noise: float | str = "auto",
@@ -113,12 +113,25 @@ class ClassPartClassifier(FlowClassifier):
         self.verbose = verbose
 
     def _build_model(self, prepared: Preparation, seed: int) -> JointModel:
-        n, dim = prepared.z.shape
         n_classes = prepared.rows.n_classes
-        self.class_features_ = self._choose_features(dim, n_classes)
+        generator = torch.Generator().manual_seed(seed)
+        flow, latents, share = self._start_flow(prepared, seed, generator)
+        if self.init == "random":
+            # One random "row" of each class: the class means become N(0, I), as in the papers.
+            dim = latents.shape[1]
+            latents = torch.randn(n_classes, dim, generator=generator, dtype=torch.float64)
+            share = torch.eye(n_classes, dtype=torch.float64)
+        prior = class_prior(prepared, self._given_prior(n_classes), self.class_prior)
+        return JointModel(flow, self._classes(latents, share, prior, generator))
+
+    def _start_flow(
+        self, prepared: Preparation, seed: int, generator: torch.Generator
+    ) -> tuple[Chain, torch.Tensor, torch.Tensor]:
+        """Build the flow; return it with latents (n, D) and the classes' shares in them (n, C)."""
+        n, dim = prepared.z.shape
+        self.class_features_ = self._choose_features(dim, prepared.rows.n_classes)
         self.architecture_ = choose_architecture(self.architecture, dim, n)
         self.class_architecture_ = self._choose_class_architecture(n)
-        generator = torch.Generator().manual_seed(seed)
         weight, bias = np.eye(dim), np.zeros(dim)
         if self.init == "propagate":
             weight, bias = self._whitening(prepared)
@@ -130,16 +143,14 @@ class ClassPartClassifier(FlowClassifier):
                 turn = _class_directions(latents, share)
                 flow = Chain(*flow[:-1], LULinear(turn).double())
                 latents = latents @ turn.T
-        if self.init == "random":
-            # One random "row" of each class: the class means become N(0, I), as in the papers.
-            latents = torch.randn(n_classes, dim, generator=generator, dtype=torch.float64)
-            share = torch.eye(n_classes, dtype=torch.float64)
-        prior = class_prior(prepared, self._given_prior(n_classes), self.class_prior)
-        return JointModel(flow.float(), self._classes(latents, share, prior, generator))
+        return flow.float(), latents, share
+
+    def _blank_flow(self, dim: int) -> Chain:
+        return self._flow(torch.eye(dim), torch.zeros(dim), torch.Generator().manual_seed(0))
 
     def _blank_model(self, dim: int, n_classes: int) -> JointModel:
         generator = torch.Generator().manual_seed(0)
-        flow = self._flow(torch.eye(dim), torch.zeros(dim), generator)
+        flow = self._blank_flow(dim)
         latents = torch.zeros(n_classes, dim, dtype=torch.float64)
         share = torch.eye(n_classes, dtype=torch.float64)
         prior = ClassPrior(torch.ones(n_classes))

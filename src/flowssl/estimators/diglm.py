@@ -14,8 +14,8 @@ class DIGLMClassifier(ClassPartClassifier):
     Labels do not shape the density of a class; they only say where its linear boundaries lie. The
     paper's weight of log p(x) is 1 / (1 + cross_entropy_weight * columns) here.
 
-    Parameters are those of :class:`~flowssl.SemiConditionalFlowClassifier` but ``class_part`` and
-    ``class_architecture``. The boundaries see the first ``class_features`` latents. There are no
+    Parameters are those of :class:`~flowssl.SemiConditionalFlowClassifier` but ``class_part``,
+    ``class_architecture`` and those of images. The boundaries see the first ``class_features`` latents. There are no
     class priors of its own: ``class_prior`` tells only the start what to expect.
 
     Examples

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Callable
+from numbers import Integral, Real
 from typing import ClassVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from flowssl.architectures import ROWS_PER_COLUMN, choose_architecture
+from flowssl.bijections import Chain
 from flowssl.densities import CLASS_PARTS, ConditionalFlowClasses, SemiConditionalClasses
+from flowssl.estimators._fitting import Preparation
+from flowssl.estimators._images import (
+    image_flow,
+    image_latents,
+    image_shape,
+    image_terms,
+    image_views,
+)
 from flowssl.estimators.class_part import ClassPartClassifier
+from flowssl.image_architectures import IMAGE_ARCHITECTURES, build_image_flow, check_image
 from flowssl.initialization.spaces import Floats
+from flowssl.models import JointModel
+from flowssl.objectives import Objective
 from flowssl.preprocessing.containers import TableLike
 
 __all__ = ["SemiConditionalFlowClassifier"]
@@ -46,7 +61,15 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         which makes the classes Gaussian, with fewer than 15 rows for each of ``class_features``.
     class_features : int, "auto" or "all", default="auto"
         Width of ``z_f``. "auto" is the number of classes, but at least 8; never more than all
-        columns.
+        columns. Of images it is that of the deepest scale, and a number takes its first channels.
+    image_shape : (channels, height, width) or None, default=None
+        Shape of the images, such as (1, 28, 28); None means tables. The unconditional flow is then
+        multi-scale, a preset of ``flowssl.image_architectures``; see
+        :class:`~flowssl.FlowGMMClassifier` for this and the next two.
+    views : {"translate", "translate-flip"}, callable or None, default="translate"
+        Random views of images that training looks at.
+    dequantization_draws : int, default=0
+        Fixed points within the levels of an image whose densities prediction averages.
     init : {"propagate", "random"}, default="propagate"
         Where the classes and the first whitening come from. "propagate": the soft labels.
         "random": random class means and no whitening, the papers' way.
@@ -59,12 +82,16 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
     unlabeled_weight : "auto" or float in [0, 1], default="auto"
         How much the unlabeled rows shape the soft labels: 0 uses the labels-only baseline's,
         1 the propagated ones. "auto" takes 1 unless held-out labels say that they mislead.
-    labeled_share : float in [0, 1] or None, default=None
-        Weight of the labeled rows together in the objective; None counts every row once. The
-        paper's published code draws a third of its rows from the labeled ones.
+    labeled_share : "auto", float in [0, 1] or None, default="auto"
+        Weight of the labeled rows together in the objective; None counts every row once. "auto" is
+        one half for images and None for tables. The paper's published code draws a third of its
+        rows from the labeled ones.
     cross_entropy_weight : float, default=3.0
         Weight of the posterior's cross-entropy to the targets, for each nat per column of
         likelihood; with "likelihood" and "em" it looks at labeled rows only.
+    consistency_weight : float, default=1.0
+        Of images alone: weight of the consistency between two views, as of
+        :class:`~flowssl.FlowGMMClassifier`.
     em_refresh : int, default=1
         Steps between two E-steps of the "em" objective.
     noise : "auto" or float, default="auto"
@@ -125,6 +152,10 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         **ClassPartClassifier._parameter_constraints,
         "class_part": [StrOptions(set(CLASS_PARTS))],
         "class_architecture": [str],
+        "image_shape": ["array-like", None],
+        "views": [StrOptions({"translate", "translate-flip"}), callable, None],
+        "dequantization_draws": [Interval(Integral, 0, None, closed="left")],
+        "consistency_weight": [Interval(Real, 0, None, closed="left")],
     }
 
     def __init__(
@@ -134,12 +165,16 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         architecture: str = "auto",
         class_architecture: str = "auto",
         class_features: int | str = "auto",
+        image_shape: tuple[int, int, int] | None = None,
+        views: str | Callable[..., object] | None = "translate",
+        dequantization_draws: int = 0,
         init: str = "propagate",
         objective: str = "soft-labels",
         class_prior: ArrayLike | str | None = None,
         unlabeled_weight: float | str = "auto",
-        labeled_share: float | None = None,
+        labeled_share: float | str | None = "auto",
         cross_entropy_weight: float = 3.0,
+        consistency_weight: float = 1.0,
         em_refresh: int = 1,
         noise: float | str = "auto",
         max_epochs: int | str = "auto",
@@ -182,7 +217,52 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
             verbose=verbose,
         )
         self.class_part = class_part
+        self.image_shape = image_shape
+        self.views = views
+        self.dequantization_draws = dequantization_draws
+        self.consistency_weight = consistency_weight
         self.class_architecture = class_architecture
+
+    def _start_flow(
+        self, prepared: Preparation, seed: int, generator: torch.Generator
+    ) -> tuple[Chain, torch.Tensor, torch.Tensor]:
+        if self.image_shape is None:
+            return super()._start_flow(prepared, seed, generator)
+        shape = image_shape(self.image_shape)
+        self.architecture_ = "small" if self.architecture == "auto" else self.architecture
+        check_image(self.architecture_, shape)
+        self.class_features_ = self._choose_features(prepared.z.shape[1], prepared.rows.n_classes)
+        self.class_architecture_ = self._choose_class_architecture(len(prepared.z))
+        views = image_views(self.views, shape)
+        flow = image_flow(self.architecture_, shape, prepared, views, seed)
+        latents, index = image_latents(flow, prepared, views, seed)
+        share = prepared.targets[index] * prepared.rows.weight[index, None]
+        return flow, torch.from_numpy(latents), torch.from_numpy(share)
+
+    def _blank_flow(self, dim: int) -> Chain:
+        if self.image_shape is None:
+            return super()._blank_flow(dim)
+        shape = image_shape(self.image_shape)
+        return build_image_flow(check_image(self.architecture_, shape), shape)
+
+    def _build_objective(self, model: JointModel, dim: int) -> Objective:
+        if self.image_shape is None:
+            return super()._build_objective(model, dim)
+        terms = image_terms(
+            self.objective,
+            self.cross_entropy_weight * dim,
+            self.em_refresh,
+            self.consistency_weight,
+            model.classes.log_prior,
+        )
+        views = image_views(self.views, image_shape(self.image_shape))
+        return Objective(terms, views, perturb_rows=True)
+
+    def _choose_features(self, dim: int, n_classes: int) -> int:
+        if self.image_shape is not None and self.class_features == "auto":
+            deepest = IMAGE_ARCHITECTURES[self.architecture_].deepest(image_shape(self.image_shape))
+            return math.prod(deepest)
+        return super()._choose_features(dim, n_classes)
 
     def _choose_class_architecture(self, n_rows: int) -> str:
         name = self.class_architecture
