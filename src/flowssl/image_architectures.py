@@ -61,7 +61,7 @@ class Scale:
     channel : int
         Channel couplings after that.
     widening : int
-        Factor of the width in the channel couplings.
+        Factor of the width after the squeeze.
     """
 
     width: int
@@ -207,12 +207,15 @@ def build_image_flow(
 
 
 def train_in_bfloat16(flow: Bijection) -> None:
-    """Let training compute the convolutional networks in bfloat16, where the CPU multiplies in it.
+    """Let training on a CPU compute the convolutional networks in bfloat16, if it multiplies in it.
 
     Convolutions are then about five times as fast. Prediction is not touched, and neither are the
     scalings, the linear maps and the class densities.
     """
-    if torch.cpu.get_capabilities().get("avx512_bf16", False):
+    capabilities: dict[str, bool] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # not in older versions
+    if capabilities.get("avx512_bf16", False):
         for module in flow.modules():
             if isinstance(module, ConvResNet):
                 module.in_bfloat16 = True
@@ -236,37 +239,22 @@ class _Builder:
     ) -> tuple[list[Bijection], Tensor | None]:
         """Return the layers of a scale and all deeper ones, and what comes out of them."""
         scale = self.architecture.scales[index]
-        layers: list[Bijection] = []
-        for i in range(scale.checkerboard):
-            layers.append(
-                CheckerboardCoupling(
-                    shape,
-                    flip=i % 2 == 1,
-                    width=scale.width,
-                    n_blocks=scale.n_blocks,
-                    recompute=self.recompute,
-                    generator=self.generator,
-                )
-            )
+        width = scale.width
+        layers: list[Bijection] = [
+            self._coupling(CheckerboardCoupling, shape, i, width, scale.n_blocks)
+            for i in range(scale.checkerboard)
+        ]
         if scale.squeeze:
             squeeze = Squeeze(shape)
             layers.append(squeeze)
             x, shape = _passed(squeeze, x), squeeze.squeezed
+            width *= scale.widening
         for i in range(scale.channel):
             mixing = self._mixing(shape, i, x)
             for layer in mixing:
                 x = _passed(layer, x)
-            layers += mixing
-            layers.append(
-                ChannelCoupling(
-                    shape,
-                    flip=i % 2 == 1,
-                    width=scale.width * scale.widening,
-                    n_blocks=scale.n_blocks,
-                    recompute=self.recompute,
-                    generator=self.generator,
-                )
-            )
+            coupling = self._coupling(ChannelCoupling, shape, i, width, scale.n_blocks)
+            layers += [*mixing, coupling]
         if index + 1 == len(self.architecture.scales):
             flat = Reshape(shape, flatten=True)
             return [*layers, flat, *self._dense(math.prod(shape))], _passed(flat, x)
@@ -276,6 +264,24 @@ class _Builder:
         if x is None or deep is None:
             return layers, None
         return layers, torch.cat((deep, x[:, kept:].flatten(1)), dim=1)
+
+    def _coupling(
+        self,
+        kind: type[CheckerboardCoupling] | type[ChannelCoupling],
+        shape: Shape,
+        index: int,
+        width: int,
+        n_blocks: int,
+    ) -> Bijection:
+        """Return a coupling; neighbors change opposite parts."""
+        return kind(
+            shape,
+            flip=index % 2 == 1,
+            width=width,
+            n_blocks=n_blocks,
+            recompute=self.recompute,
+            generator=self.generator,
+        )
 
     def _mixing(self, shape: Shape, index: int, x: Tensor | None) -> list[Bijection]:
         """Return what stands before a channel coupling."""

@@ -42,7 +42,7 @@ class ConvResNet(nn.Module):
     Attributes
     ----------
     in_bfloat16 : bool
-        Whether training, and only training, computes the network in bfloat16: a coupling is as
+        Whether training on a CPU, and only that, computes the network in bfloat16: a coupling is as
         invertible with a coarser network, and the scaling itself stays in float32. False at first;
         see :func:`flowssl.image_architectures.train_in_bfloat16`.
     """
@@ -75,9 +75,8 @@ class ConvResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map images (n, in_channels, h, w) to (n, out_channels, h, w)."""
         x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(
-            x.device.type, torch.bfloat16, enabled=self.in_bfloat16 and self.training
-        ):
+        coarse = self.in_bfloat16 and self.training and x.device.type == "cpu"
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=coarse):
             return self._recomputed(x)
 
     def _recomputed(self, x: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ def write_report(
     NotFittedError
         If the estimator is not fitted.
     ValueError
-        If rows and labels differ in number, only one of `X_test` and `y_test` is given, a label is
+        If the model is of images, rows and labels differ in number, only one of `X_test` and `y_test` is given, a label is
         unknown to the estimator, or no test row is labeled.
     ImportError
         If Matplotlib is missing.
@@ -70,6 +70,10 @@ def write_report(
     from sklearn.utils.validation import check_is_fitted
 
     check_is_fitted(estimator)
+    if estimator.image_shape is not None:
+        raise ValueError(
+            "reports explain models of tables; of a model of images, look at sample(temperature=...)"
+        )
     facts = gather(estimator, X, y, X_test, y_test)
     headline = title if title is not None else f"A report on a {type(estimator).__name__}"
     page = _page(facts, headline)
