@@ -27,6 +27,7 @@ __all__ = [
     "build_couplings",
     "build_flow",
     "choose_architecture",
+    "choose_n_components",
 ]
 
 TAIL_THRESHOLD = 5.0
@@ -124,6 +125,25 @@ def choose_architecture(name: str, dim: int, n_rows: int) -> str:
         known = ", ".join(["auto", *ARCHITECTURES])
         raise ValueError(f"architecture must be one of {known}; got {name!r}")
     return name
+
+
+def choose_n_components(name: str, dim: int, n_rows: int) -> int:
+    """Return how many Gaussians a class has under a preset: its own number, or 1 for few rows.
+
+    As for couplings, 15 rows for each column of each Gaussian are asked for: digits, 19 rows a
+    column, lose .003 of accuracy with four.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``ARCHITECTURES``.
+    dim : int
+        Width D of a row.
+    n_rows : int
+        Distinct rows to train on.
+    """
+    n_components = ARCHITECTURES[name].n_components
+    return n_components if n_rows >= ROWS_PER_COLUMN * dim * n_components else 1
 
 
 def build_flow(

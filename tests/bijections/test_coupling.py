@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from flowssl.architectures import ARCHITECTURES, build_flow, choose_architecture
+from flowssl.architectures import (
+    ARCHITECTURES,
+    build_flow,
+    choose_architecture,
+    choose_n_components,
+)
 from flowssl.bijections import MLP, AffineCoupling
 
 
@@ -98,6 +103,14 @@ def test_dropout_is_off_in_evaluation():
 def test_automatic_choice_goes_by_width_and_rows(dim, n_rows, name):
     assert choose_architecture("auto", dim, n_rows) == name
     assert name in ARCHITECTURES
+
+
+@pytest.mark.parametrize(
+    ("name", "dim", "n_rows", "expected"),
+    [("plane", 2, 1000, 8), ("plane", 2, 239, 1), ("table", 64, 1198, 1), ("table", 16, 7000, 4)],
+)
+def test_several_gaussians_a_class_need_rows(name, dim, n_rows, expected):
+    assert choose_n_components(name, dim, n_rows) == expected
 
 
 def test_unknown_architecture_lists_the_known_ones():

@@ -90,18 +90,14 @@ def test_latents_come_back_as_rows(fitted, moons):
 
 def test_samples_of_a_class_are_of_that_class_and_tighter_when_cold(moons):
     X, _, y = moons
-    fitted = FlowGMMClassifier(max_epochs=8, random_state=0).fit(X, y)
+    fitted = FlowGMMClassifier(n_components=1, max_epochs=8, random_state=0).fit(X, y)
     rows, labels = fitted.sample(300, y=1, random_state=0)
     assert set(labels) == {1}
     assert fitted.score(rows, labels) > 0.85
     cold, _ = fitted.sample(300, y=1, temperature=0.05, random_state=0)
     z, cold_z = fitted.transform(rows), fitted.transform(cold)
-    # The Gaussians of a class shrink, their means stay where they are.
-    classes = fitted.models_[0].classes
-    share, means = classes.logits[1].softmax(0).detach().numpy(), classes.means[1].detach().numpy()
-    between = share @ means**2 - (share @ means) ** 2
-    ratio = (cold_z.var(axis=0) - between) / (z.var(axis=0) - between)
-    np.testing.assert_allclose(ratio, 0.05, atol=0.05)
+    ratio = cold_z.var(axis=0) / z.var(axis=0)
+    np.testing.assert_allclose(ratio, 0.05, rtol=0.3)
     _, drawn = fitted.sample(4000, random_state=0)
     prior = fitted.models_[0].classes.log_prior().exp().detach().numpy()
     assert np.mean(drawn == 1) == pytest.approx(prior[1], abs=0.03)

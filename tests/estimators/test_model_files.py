@@ -77,7 +77,7 @@ def test_an_interrupted_save_keeps_the_old_file(saved, fitted, monkeypatch):
     assert saved.read_bytes() == before
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(9))
 def test_manifests_that_were_edited_by_hand_are_refused(saved, seed, tmp_path):
     """With right checksums, so that only the meaning is wrong."""
     file = read_model_file(saved)
@@ -90,6 +90,7 @@ def test_manifests_that_were_edited_by_hand_are_refused(saved, seed, tmp_path):
         lambda: manifest.pop("encoder"),
         lambda: manifest.update(encoder="{}"),
         lambda: manifest.update(architecture="unheard of"),
+        lambda: manifest.update(n_components=10**9, class_features=10**9),
         lambda: tensors.pop("completion.widths"),
         lambda: tensors.update({"model0.classes.means": np.zeros((3, 1, 7), np.float64)}),
         lambda: manifest.update(classes={"dtype": "O", "values": "nonsense"}),

@@ -113,8 +113,13 @@ def _rebuild(manifest: Mapping[str, JSON], tensors: Arrays) -> FlowClassifier:
     if parameters.get("unlabeled_value") == MISSING:
         parameters["unlabeled_value"] = np.nan
     estimator = estimators.ESTIMATORS[str(name)](**parameters)
+    # No size of the model is larger than that of its largest tensor, which bounds what is built.
+    largest = max((side for array in tensors.values() for side in array.shape), default=0)
     for name in estimator._shape:
-        setattr(estimator, name, manifest[name.rstrip("_")])
+        value = manifest[name.rstrip("_")]
+        if isinstance(value, int) and not 1 <= value <= largest:
+            raise ValueError(f"{name.rstrip('_')} is {value}, but must be 1 to {largest}")
+        setattr(estimator, name, value)
     estimator.classes_ = _classes_from_json(cast(Mapping[str, JSON], manifest["classes"]))
     of_images = estimator.image_shape is not None
     kind = ImageEncoder if of_images else TableEncoder

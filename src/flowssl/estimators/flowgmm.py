@@ -13,7 +13,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from flowssl.architectures import ARCHITECTURES, build_flow, choose_architecture
+from flowssl.architectures import (
+    ARCHITECTURES,
+    build_flow,
+    choose_architecture,
+    choose_n_components,
+)
 from flowssl.bijections import Chain
 from flowssl.densities import COVARIANCES, ClassPrior, GaussianClasses
 from flowssl.estimators._building import OBJECTIVES, class_prior, likelihood_terms
@@ -77,8 +82,9 @@ class FlowGMMClassifier(FlowClassifier):
     covariance_type : {"spherical", "diag", "tied", "low_rank"}, default="spherical"
         Kind of the class covariances in latent space.
     n_components : int or "auto", default="auto"
-        Gaussians in each class. "auto" takes the architecture's: 8 up to 3 columns, 4 up to 128,
-        else 1; always 1 where ``init`` is not "propagate".
+        Gaussians in each class. "auto" takes the architecture's, 8 up to 3 columns and 4 up to
+        128, where there are 15 rows for each column of each of them; else 1, as also where
+        ``init`` is not "propagate".
     learn_means : bool, default=True
         Whether training moves the class means and covariances; the paper fixes them.
     class_prior : {"uniform", "learned"}, array-like of shape (n_classes,) or None, default=None
@@ -143,6 +149,8 @@ class FlowGMMClassifier(FlowClassifier):
         The labels, sorted.
     architecture_ : str
         Name of the preset that was used.
+    n_components_ : int
+        Gaussians in each class.
     models_ : list of JointModel
         The trained models, in standardized units.
     baseline_ : Pipeline
@@ -175,6 +183,10 @@ class FlowGMMClassifier(FlowClassifier):
     >>> bool(model.score(X, truth) > 0.95)
     True
     """
+
+    n_components_: int
+
+    _shape: ClassVar[tuple[str, ...]] = ("architecture_", "n_components_")
 
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **FlowClassifier._parameter_constraints,
@@ -259,6 +271,8 @@ class FlowGMMClassifier(FlowClassifier):
 
     def _build_model(self, prepared: Preparation, seed: int) -> JointModel:
         flow = self._build_flow(prepared, seed)
+        n_rows, dim = prepared.z.shape
+        self.n_components_ = self._choose_n_components(dim, n_rows)
         means, weights = self._place_means(flow, prepared, seed)
         return JointModel(
             flow,
@@ -307,14 +321,14 @@ class FlowGMMClassifier(FlowClassifier):
             if self.init == "latent":
                 return latent_means(latents, rows.codes[index], rows.n_classes), None
             deep = math.prod(IMAGE_ARCHITECTURES[self.architecture_].deepest(shape))
-            return image_means(latents, share[index], self._n_components(), deep, rng)
+            return image_means(latents, share[index], self.n_components_, deep, rng)
         # The couplings start as the identity, so these are the latents of the affine start.
         with torch.no_grad():
             latents = flow.double()(torch.from_numpy(prepared.z))[0].numpy()
         flow.float()
         if self.init == "latent":
             return latent_means(latents, rows.codes, rows.n_classes), None
-        return component_means(latents, share, self._n_components(), rng)
+        return component_means(latents, share, self.n_components_, rng)
 
     def _build_objective(self, model: JointModel, dim: int) -> Objective:
         weight, consistency = self.cross_entropy_weight * dim, self.consistency_weight
@@ -329,7 +343,7 @@ class FlowGMMClassifier(FlowClassifier):
             terms.append(Consistency(log_prior, consistency))
         return Objective(terms, GaussianNoise(self.consistency_noise))
 
-    def _n_components(self) -> int:
+    def _choose_n_components(self, dim: int, n_rows: int) -> int:
         if not isinstance(self.n_components, str):
             if self.n_components > 1 and self.init != "propagate":
                 raise ValueError(
@@ -339,7 +353,7 @@ class FlowGMMClassifier(FlowClassifier):
             return self.n_components
         if self.init != "propagate" or self.image_shape is not None:
             return 1
-        return ARCHITECTURES[self.architecture_].n_components
+        return choose_n_components(self.architecture_, dim, n_rows)
 
     def _blank_model(self, dim: int, n_classes: int) -> JointModel:
         if self.image_shape is not None:
@@ -348,7 +362,7 @@ class FlowGMMClassifier(FlowClassifier):
         else:
             flow = build_flow(ARCHITECTURES[self.architecture_], torch.eye(dim), torch.zeros(dim))
         density = GaussianClasses(
-            torch.zeros(n_classes, self._n_components(), dim),
+            torch.zeros(n_classes, self.n_components_, dim),
             ClassPrior(torch.ones(n_classes)),
             covariance=self.covariance_type,
         )
