@@ -123,16 +123,17 @@ def table(rows: list[dict[str, object]]) -> str:
     head = "| f_w / h_phi |"
     for name in SETS:
         head += f" {name}: error, % | worst | paper | NLL | worst | paper |"
-    lines = [head + " seconds, most |", "| --- |" + " --- |" * (6 * len(SETS) + 1)]
+    lines = [head + " processor seconds, most |", "| --- |" + " --- |" * (6 * len(SETS) + 1)]
     for method in dict.fromkeys(str(row["method"]) for row in rows):
-        line, most = f"| {method} |", 0.0
+        seeds = {str(row["seed"]) for row in rows if row["method"] == method}
+        line, most = f"| {method} ({len(seeds)} seeds) |", 0.0
         for name in SETS:
             mine = [row for row in rows if (row["method"], row["set"]) == (method, name)]
             published = PAPER.get(method, {}).get(name, ("", ""))
             if not mine:
                 line += " | | | | | |"
                 continue
-            most = max(most, *(float(str(row["seconds"])) for row in mine))
+            most = max(most, *(float(str(row["cpu_seconds"])) for row in mine))
             for key, digits, said in zip(("error", "nll"), (1, 2), published, strict=True):
                 values = np.array([float(str(row[key])) for row in mine])
                 line += (
