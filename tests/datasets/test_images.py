@@ -58,18 +58,26 @@ def test_another_file_than_the_published_one_is_refused(mnist):
         load_mnist(mnist)
 
 
+# Names of their own: gzip writes the time, and every test process must find the same tests.
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"no gzip", "not a whole gzip file"),
-        (gzip.compress(b"\x00\x00\x08\x03" + bytes(12))[:-9], "not a whole gzip file"),
-        (gzip.compress(b"\x80\x04pickle"), "begins with 80047069"),
-        (gzip.compress(b"\x00\x00\x08\x03\x00"), "ends within its header"),
-        (
+        pytest.param(b"no gzip", "not a whole gzip file", id="no gzip"),
+        pytest.param(
+            gzip.compress(b"\x00\x00\x08\x03" + bytes(12))[:-9], "not a whole gzip file", id="cut"
+        ),
+        pytest.param(gzip.compress(b"\x80\x04pickle"), "begins with 80047069", id="a pickle"),
+        pytest.param(gzip.compress(b"\x00\x00\x08\x03\x00"), "ends within its header", id="header"),
+        pytest.param(
             gzip.compress(b"\x00\x00\x08\x01" + struct.pack(">I", 5) + b"abc"),
             "announces 5.*holds 3",
+            id="too short",
         ),
-        (gzip.compress(b"\x00\x00\x08\x01" + struct.pack(">I", 3) + b"abc"), "2 dimensions"),
+        pytest.param(
+            gzip.compress(b"\x00\x00\x08\x01" + struct.pack(">I", 3) + b"abc"),
+            "2 dimensions",
+            id="other rank",
+        ),
     ],
 )
 def test_damaged_idx_files_are_named(mnist, data, message):
