@@ -255,6 +255,19 @@ class TestPropagate:
         assert np.isfinite(start.cross_fitted[~alone]).all()
         assert np.mean(start.posteriors.argmax(axis=1) == y) > 0.97
 
+    @pytest.mark.parametrize("seed", range(3))
+    def test_a_category_that_splits_the_rows_does_not_decide_the_classes(self, seed):
+        # Two classes three standard deviations apart in two columns; a category follows them in
+        # four rows of five. Some pairs of class and level have no label at all.
+        rng = np.random.default_rng(seed)
+        y = rng.integers(2, size=200)
+        X = rng.standard_normal((200, 3)) + 3 * y[:, None]
+        X[:, 2] = rng.random(200) < 0.2 + 0.6 * y
+        codes = np.where(np.arange(200) < 20, y, -1)
+        start = propagate(X, codes, 2, random_state=0)
+        bayes = X[:, :2].sum(axis=1) > 3  # without the category
+        assert np.mean(start.posteriors.argmax(axis=1) == y) > np.mean(bayes == y) - 0.02
+
     def test_same_seed_same_bits(self, wine):
         X, y = wine
         a, b = (propagate(X, hide(y, 3), 3, random_state=7) for _ in range(2))

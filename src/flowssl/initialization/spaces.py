@@ -47,7 +47,8 @@ class Space:
     X : ndarray (n, D)
         Centered rows in the units of this view.
     graph : sparse array (n, n)
-        Symmetrically normalized neighbor graph, see `neighbor_graph`.
+        Symmetrically normalized neighbor graph, see `neighbor_graph`; categories, columns of two
+        values, do not count in it, nor in the mixture.
     scatter : ndarray (D, D)
         Weighted covariance of all rows about the origin.
     shrinkage : float
@@ -156,18 +157,34 @@ def prepare_spaces(
         views["raw"] = raw / (top if top > 0 else 1.0)
     if X.size <= _RANK_ENTRIES:
         views["rank"] = _normal_scores(X)
-    return tuple(_space(name, V, n_components, weight, seed) for name, V in views.items())
+    compared = _graded_columns(X)
+    return tuple(
+        _space(name, V, V[:, compared], n_components, weight, seed) for name, V in views.items()
+    )
 
 
-def _space(name: str, X: Floats, n_components: int, weight: Floats, seed: int) -> Space:
+def _graded_columns(X: Floats) -> NDArray[np.bool_]:
+    """Tell which columns make rows neighbors: those of more than two values, if there are two.
+
+    A category cuts any neighbor graph into pieces, whether or not classes follow it; linear
+    candidates see it all the same.
+    """
+    lowest, highest = X.min(axis=0), X.max(axis=0)
+    graded = ((lowest != X) & (highest != X)).any(axis=0)
+    return graded if graded.sum() >= 2 else np.ones(X.shape[1], dtype=bool)
+
+
+def _space(
+    name: str, X: Floats, compared: Floats, n_components: int, weight: Floats, seed: int
+) -> Space:
     scatter = (X * weight[:, None]).T @ X / len(X)
     return Space(
         name=name,
         X=X,
-        graph=neighbor_graph(X),
+        graph=neighbor_graph(compared),
         scatter=scatter,
         shrinkage=oas_shrinkage(scatter, len(X)),
-        components=_mixture_components(X, n_components, seed),
+        components=_mixture_components(compared, n_components, seed),
         weight=weight,
     )
 
