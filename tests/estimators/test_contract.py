@@ -30,11 +30,23 @@ def run_checks(estimator, expected_failures):
     assert set(failed) == set(expected_failures), failed
 
 
+@pytest.fixture
+def cheap_start(monkeypatch):
+    """Compare the start's candidates on two folds: the checks fit hundreds of tiny tables."""
+    from flowssl.initialization import propagation
+
+    monkeypatch.setattr(propagation, "MIN_FOLDS", 2)
+    monkeypatch.setattr(propagation, "_FOLDED_LABELS", 0)
+    monkeypatch.setattr(propagation, "INVERSE_PENALTIES", (0.1, 1.0))
+
+
+@pytest.mark.usefixtures("cheap_start")
 @pytest.mark.filterwarnings("ignore")
 def test_every_check_passes_when_all_rows_are_labeled(quick_flowgmm):
     run_checks(quick_flowgmm(unlabeled_value=None), {})
 
 
+@pytest.mark.usefixtures("cheap_start")
 @pytest.mark.filterwarnings("ignore")
 def test_every_check_but_one_passes_when_minus_one_means_unlabeled(quick_flowgmm):
     run_checks(quick_flowgmm(), UNLABELED_MARK)
