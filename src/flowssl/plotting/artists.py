@@ -234,10 +234,11 @@ def _contour(
 
 
 def draw_gaussians(ax: Axes, estimator: FlowClassifier, axes: Floats, style: Theme) -> None:
-    """Draw the latent class means, named, and rings of one standard deviation.
+    """Draw rings of one standard deviation and the names of the classes.
 
     `axes` (D, 2) are the directions that are drawn; the Gaussians are projected on them. A class
-    that is no Gaussian gets the ring of the Gaussian with its moments.
+    that is no Gaussian gets the ring of the Gaussian with its moments. A class is named at the
+    center of its ring that is nearest to its mean, as the mean of several may lie among others.
     """
     from matplotlib.patches import Ellipse
     from matplotlib.patheffects import withStroke
@@ -265,12 +266,13 @@ def draw_gaussians(ax: Axes, estimator: FlowClassifier, axes: Floats, style: The
     if len(estimator.classes_) > MAX_NAMES:
         return
     halo = [withStroke(linewidth=3, foreground=style.background)]
-    for label, center in zip(
-        estimator.classes_.tolist(), _in_plane(class_means(estimator) @ axes), strict=True
-    ):
+    means = _in_plane(class_means(estimator) @ axes)
+    for code, label in enumerate(estimator.classes_.tolist()):
+        centers = np.stack([center for of_code, center, _ in rings if of_code == code])
+        nearest = ((centers - means[code]) ** 2).sum(axis=1).argmin()
         ax.annotate(
             plain(label),
-            center,
+            centers[nearest].tolist(),
             ha="center",
             va="center",
             weight="bold",
