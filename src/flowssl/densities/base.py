@@ -15,7 +15,13 @@ from torch import Tensor, nn
 
 from flowssl.architectures import Architecture
 
-__all__ = ["ClassDensity", "ClassPart", "ClassPrior", "ClassStart"]
+__all__ = ["ClassDensity", "ClassPart", "ClassPrior", "ClassStart", "check_temperature"]
+
+
+def check_temperature(temperature: float) -> None:
+    """Raise ``ValueError`` unless a temperature is 0 or more."""
+    if not temperature >= 0:
+        raise ValueError(f"temperature must be at least 0, got {temperature}")
 
 
 class ClassPrior(nn.Module):

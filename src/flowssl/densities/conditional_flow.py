@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from flowssl.architectures import build_couplings
 from flowssl.bijections import Bijection
-from flowssl.densities.base import ClassPart, ClassPrior, ClassStart
+from flowssl.densities.base import ClassPart, ClassPrior, ClassStart, check_temperature
 
 __all__ = ["ConditionalFlowClasses"]
 
@@ -137,8 +137,7 @@ class ConditionalFlowClasses(ClassPart):
         ValueError
             If the temperature is negative.
         """
-        if not temperature >= 0:
-            raise ValueError(f"temperature must be at least 0, got {temperature}")
+        check_temperature(temperature)
         noise = torch.randn(
             len(y), self.dim, dtype=self.means.dtype, device=y.device, generator=generator
         )

@@ -10,7 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from flowssl.densities.base import ClassPart, ClassPrior, ClassStart
+from flowssl.densities.base import ClassPart, ClassPrior, ClassStart, check_temperature
 from flowssl.densities.covariances import COVARIANCES
 
 __all__ = ["GaussianClasses"]
@@ -109,8 +109,7 @@ class GaussianClasses(ClassPart):
         ValueError
             If the temperature is negative.
         """
-        if not temperature >= 0:
-            raise ValueError(f"temperature must be at least 0, got {temperature}")
+        check_temperature(temperature)
         inner = torch.multinomial(
             self.logits.softmax(1)[y], 1, replacement=True, generator=generator
         ).squeeze(1)

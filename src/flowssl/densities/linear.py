@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from flowssl.densities.base import ClassPart, ClassStart
+from flowssl.densities.base import ClassPart, ClassStart, check_temperature
 
 __all__ = ["LinearClasses"]
 
@@ -108,8 +108,7 @@ class LinearClasses(ClassPart):
         ValueError
             If the temperature is negative.
         """
-        if not temperature >= 0:
-            raise ValueError(f"temperature must be at least 0, got {temperature}")
+        check_temperature(temperature)
         modes = self._modes(torch.arange(self.n_classes, device=y.device), temperature)
         z = modes[y]
         tangent, slope = self._log_partition(modes)

@@ -170,7 +170,7 @@ def training_config(
         patience=PATIENCE if early_stopping else epochs,
         seed=seed,
         device=device,
-        evaluation_rows=IMAGE_EVALUATION_ROWS if images else 4096,
+        evaluation_rows=IMAGE_EVALUATION_ROWS if images else TrainingConfig.evaluation_rows,
     )
 
 
