@@ -24,15 +24,15 @@ from flowssl.image_architectures import (
 )
 from flowssl.initialization import Start, propagate
 from flowssl.initialization.spaces import nearest_neighbors
-from flowssl.objectives import Consistency, CrossEntropy, Likelihood, PseudoLabels, Term
+from flowssl.objectives import Consistency, CrossEntropy, Likelihood, Objective, PseudoLabels, Term
 from flowssl.views import Flipped, ImageView, Translated, Views
 
 __all__ = [
     "image_flow",
     "image_latents",
     "image_means",
+    "image_objective",
     "image_shape",
-    "image_terms",
     "image_views",
     "propagate_images",
 ]
@@ -138,32 +138,34 @@ def propagate_images(
     return replace(start, posteriors=posteriors)
 
 
-def image_terms(
+def image_objective(
     objective: str,
     cross_entropy_weight: float,
     em_refresh: int,
     consistency_weight: float,
     log_prior: Callable[[], torch.Tensor],
-) -> list[Term]:
-    """Return what training on images minimizes.
+    views: Views,
+) -> Objective:
+    """Return what training on views of images minimizes.
 
     With "soft-labels" the soft labels of the start stand in a cross-entropy only and fade out as
     pseudo-labels, which another view tells, grow. The start knows images by their principal
     components; views teach the flow more than that. Otherwise these are the paper's terms, with
     consistency (eq. 7).
     """
+    terms: list[Term]
     if objective == "soft-labels":
-        terms: list[Term] = [Likelihood()]
+        terms = [Likelihood()]
         if cross_entropy_weight:
             fade = FADE if consistency_weight else 0.0
             terms.append(CrossEntropy(cross_entropy_weight, fade=fade))
             if consistency_weight:
                 terms.append(PseudoLabels(consistency_weight * cross_entropy_weight, ramp=FADE))
-        return terms
-    terms = likelihood_terms(objective, cross_entropy_weight, em_refresh)
-    if consistency_weight:
-        terms.append(Consistency(log_prior, consistency_weight, ramp=FADE))
-    return terms
+    else:
+        terms = likelihood_terms(objective, cross_entropy_weight, em_refresh)
+        if consistency_weight:
+            terms.append(Consistency(log_prior, consistency_weight, ramp=FADE))
+    return Objective(terms, views, perturb_rows=True)
 
 
 def image_flow(name: str, shape: Shape, prepared: Preparation, views: Views, seed: int) -> Chain:

@@ -27,8 +27,8 @@ from flowssl.estimators._images import (
     image_flow,
     image_latents,
     image_means,
+    image_objective,
     image_shape,
-    image_terms,
     image_views,
 )
 from flowssl.estimators.base import FlowClassifier
@@ -335,9 +335,10 @@ class FlowGMMClassifier(FlowClassifier):
         log_prior = model.classes.log_prior
         if self.image_shape is not None:
             consistency = 1.0 if isinstance(consistency, str) else consistency
-            terms = image_terms(self.objective, weight, self.em_refresh, consistency, log_prior)
             views = image_views(self.views, image_shape(self.image_shape))
-            return Objective(terms, views, perturb_rows=True)
+            return image_objective(
+                self.objective, weight, self.em_refresh, consistency, log_prior, views
+            )
         terms = likelihood_terms(self.objective, weight, self.em_refresh)
         if not isinstance(consistency, str) and consistency:
             terms.append(Consistency(log_prior, consistency))

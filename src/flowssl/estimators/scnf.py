@@ -20,8 +20,8 @@ from flowssl.estimators._fitting import Preparation
 from flowssl.estimators._images import (
     image_flow,
     image_latents,
+    image_objective,
     image_shape,
-    image_terms,
     image_views,
 )
 from flowssl.estimators.class_part import ClassPartClassifier
@@ -248,15 +248,14 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
     def _build_objective(self, model: JointModel, dim: int) -> Objective:
         if self.image_shape is None:
             return super()._build_objective(model, dim)
-        terms = image_terms(
+        return image_objective(
             self.objective,
             self.cross_entropy_weight * dim,
             self.em_refresh,
             self.consistency_weight,
             model.classes.log_prior,
+            image_views(self.views, image_shape(self.image_shape)),
         )
-        views = image_views(self.views, image_shape(self.image_shape))
-        return Objective(terms, views, perturb_rows=True)
 
     def _choose_features(self, dim: int, n_classes: int) -> int:
         if self.image_shape is not None and self.class_features == "auto":
