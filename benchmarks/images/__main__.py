@@ -1,4 +1,4 @@
-"""Train one method on one draw of labels and append what it reached to results/runs.json.
+"""Train one method on one draw of labels, append what it reached to results/runs.jsonl, tabulate.
 
 python -m benchmarks.images --set mnist --labels 1000 --method cons --seed 0
 """
@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
-from pathlib import Path
+from contextlib import nullcontext
 
 import numpy as np
 import torch
 from benchmarks.images import methods
-from benchmarks.images.data import FILES, draw, load
+from benchmarks.images.data import FILES, Codes, Images, draw, load
+from benchmarks.images.recorder import Recorder, Weights
+from benchmarks.images.results import append, write_table
 
 from flowssl.preprocessing import bits_per_dimension
 
-RESULTS = Path(__file__).parent / "results" / "runs.json"
 FLOWS = ("cons", "flow", "supervised", "paper")
-OTHERS = {"logistic": methods.logistic, "spreading": methods.spreading}
+CHEAP = {"logistic": methods.logistic, "spreading": methods.spreading}
+CURVE_IMAGES = 2_000
 
 
 def main() -> None:
@@ -27,19 +28,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.images", description=__doc__)
     parser.add_argument("--set", choices=FILES, default="mnist")
     parser.add_argument("--labels", type=int, default=1000)
-    parser.add_argument("--method", choices=(*FLOWS, *OTHERS), default="cons")
-    parser.add_argument("--epochs", type=int, help="of an automatic number by default")
+    parser.add_argument("--method", choices=(*FLOWS, "cnn", *CHEAP), default="cons")
+    parser.add_argument("--epochs", type=int, help="of a flow, of an automatic number by default")
     parser.add_argument("--seed", type=int, default=0, help="of the label draw and the training")
     parser.add_argument("--save", help="where to write the model of a flow")
+    parser.add_argument(
+        "--curve",
+        action="store_true",
+        help=f"test the averaged weights of each epoch too, on {CURVE_IMAGES:,} test images",
+    )
     arguments = parser.parse_args()
     run = measure(arguments)
-    runs = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    RESULTS.write_text(json.dumps([*runs, run], indent=1) + "\n")
-    print(json.dumps(run, indent=1))
+    append(run)
+    write_table()
+    print(json.dumps(run))
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, object]:
-    """Train and test; times are wall-clock minutes and the minutes of the processor."""
+    """Train and test; times are minutes of training, of the wall clock and of the processor."""
     images = load(arguments.set)
     y = draw(images.y, arguments.labels, arguments.seed)
     run: dict[str, object] = {
@@ -49,26 +55,53 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
         "seed": arguments.seed,
         "threads": torch.get_num_threads(),
     }
-    wall, cpu = time.perf_counter(), time.process_time()
-    if arguments.method in OTHERS:
-        predict = OTHERS[arguments.method](images, y)
-    else:
-        epochs = arguments.epochs or "auto"
-        model = methods.flow(arguments.method, images, y, epochs, arguments.seed)
-        predict = model.predict
-    run["minutes"] = round((time.perf_counter() - wall) / 60, 2)
-    run["cpu_minutes"] = round((time.process_time() - cpu) / 60, 2)
+    recorder = Recorder()
     if arguments.method in FLOWS:
-        log_prob = model.score_samples(images.X_test[:1000])
-        run["bits_per_dimension"] = round(
-            float(bits_per_dimension(log_prob, int(np.prod(images.shape))).mean()), 3
-        )
-        run["epochs"] = len(model.history_)
-        run["seconds_of_epochs"] = [round(epoch["seconds"], 1) for epoch in model.history_]
-        if arguments.save:
-            model.save(arguments.save)
-    run["accuracy"] = round(float((predict(images.X_test) == images.y_test).mean()), 4)
+        return run | _flow(arguments, images, y, recorder)
+    if arguments.method == "cnn":
+        network, predict = methods.network(images, y, arguments.seed, recorder)
+        run |= recorder.minutes()
+
+        def accuracy(weights: Weights) -> float:
+            network.load_state_dict(weights)
+            return _accuracy(predict, images, CURVE_IMAGES)
+
+        run["accuracy"] = _accuracy(predict, images)
+        if arguments.curve:
+            run["curve"] = recorder.curve(accuracy)
+        return run
+    predict = CHEAP[arguments.method](images, y)
+    return run | recorder.minutes() | {"accuracy": _accuracy(predict, images)}
+
+
+def _flow(
+    arguments: argparse.Namespace, images: Images, y: Codes, recorder: Recorder
+) -> dict[str, object]:
+    epochs = arguments.epochs or "auto"
+    with recorder.checkpoints() if arguments.curve else nullcontext() as path:
+        model = methods.flow(arguments.method, images, y, epochs, arguments.seed, path)
+    run: dict[str, object] = {"max_epochs": epochs, **recorder.minutes()}
+    if arguments.save:
+        model.save(arguments.save)
+    log_prob = model.score_samples(images.X_test[:1000])
+    bits = bits_per_dimension(log_prob, int(np.prod(images.shape)))
+    run["bits_per_dimension"] = round(float(bits.mean()), 3)
+    run["epochs"] = len(model.history_)
+    run["seconds_of_epochs"] = [round(epoch["seconds"], 1) for epoch in model.history_]
+    run["accuracy"] = _accuracy(model.predict, images)
+
+    def accuracy(weights: Weights) -> float:
+        model.models_[0].load_state_dict(weights)
+        return _accuracy(model.predict, images, CURVE_IMAGES)
+
+    if arguments.curve:
+        run["curve"] = recorder.curve(accuracy)
     return run
+
+
+def _accuracy(predict: methods.Predict, images: Images, n_images: int | None = None) -> float:
+    X, y = images.X_test[:n_images], images.y_test[:n_images]
+    return round(float((predict(X) == y).mean()), 4)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from benchmarks.images.cnn import Network, classify
+from benchmarks.images.cnn import train as train_network
 from benchmarks.images.data import Codes, Images
+from benchmarks.images.recorder import Recorder
+from torch import Tensor
 
 from flowssl import FlowGMMClassifier
 
 Predict = Callable[[npt.NDArray[np.uint8]], Codes]
 
 
-def flow(method: str, images: Images, y: Codes, epochs: int | str, seed: int) -> FlowGMMClassifier:
+def flow(
+    method: str,
+    images: Images,
+    y: Codes,
+    epochs: int | str,
+    seed: int,
+    checkpoint: Path | None = None,
+) -> FlowGMMClassifier:
     """Fit a flow.
 
     "cons" is the default: soft labels of the start, then consistency between two views. "flow" is
@@ -34,9 +47,17 @@ def flow(method: str, images: Images, y: Codes, epochs: int | str, seed: int) ->
         views="translate-flip" if images.shape[0] == 3 else "translate",
         max_epochs=epochs,
         random_state=seed,
+        checkpoint=checkpoint,
         **options,
     )
     return estimator.fit(X, y)
+
+
+def network(images: Images, y: Codes, seed: int, recorder: Recorder) -> tuple[Network, Predict]:
+    """Train the convolutional network on the labeled images; return it and how it predicts."""
+    X, codes = _tensor(images.X[y >= 0]), torch.from_numpy(y[y >= 0])
+    trained = train_network(X, codes, seed, recorder.mark)
+    return trained, lambda X: classify(trained, _tensor(X)).numpy()
 
 
 def logistic(images: Images, y: Codes) -> Predict:
@@ -61,6 +82,11 @@ def spreading(images: Images, y: Codes) -> Predict:
     model = LabelSpreading(kernel="knn", n_neighbors=10, alpha=0.9)
     model.fit(pca.transform(_rows(images.X[chosen])), y[chosen])
     return lambda X: np.asarray(model.predict(pca.transform(_rows(X))))
+
+
+def _tensor(X: npt.NDArray[np.uint8]) -> Tensor:
+    """Put channels before places."""
+    return torch.from_numpy(X[:, None] if X.ndim == 3 else X.transpose(0, 3, 1, 2).copy())
 
 
 def _rows(X: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

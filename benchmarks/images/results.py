@@ -1,0 +1,81 @@
+"""Finished runs: one JSON line each in results/runs.jsonl, and their table in results/table.md.
+
+A line is appended at once, so that runs beside one another lose nothing. Of several lines for the
+same run the last one counts. ``python -m benchmarks.images.results`` writes the table anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FOLDER = Path(__file__).with_name("results")
+RUNS = "runs.jsonl"
+
+Run = dict[str, Any]
+
+HEADER = ("set", "labels", "method", "mean", "worst", "draws", "bits a dimension", "CPU minutes")
+
+
+def append(run: Run, folder: Path = FOLDER) -> None:
+    """Add a finished run."""
+    with (folder / RUNS).open("a") as file:
+        file.write(json.dumps(run) + "\n")
+
+
+def read(folder: Path = FOLDER) -> list[Run]:
+    """Return the finished runs, each once."""
+    lines = (folder / RUNS).read_text().splitlines()
+    return list({(*_cell(run), run["seed"]): run for run in map(json.loads, lines)}.values())
+
+
+def cells(runs: list[Run]) -> list[list[Run]]:
+    """Group the draws of the same set, number of labels and method, in that order."""
+    groups: dict[tuple[str, int, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[_cell(run)].append(run)
+    return [groups[cell] for cell in sorted(groups)]
+
+
+def name(run: Run) -> str:
+    """Return the method, with the epochs of a training that was not of the automatic length."""
+    epochs = run.get("max_epochs", "auto")
+    return str(run["method"]) + ("" if epochs == "auto" else f", {epochs} epochs")
+
+
+def table(runs: list[Run]) -> str:
+    """Return accuracy, likelihood and cost of each cell as Markdown."""
+    lines = [HEADER, ("---",) * len(HEADER)]
+    for group in cells(runs):
+        accuracy = [run["accuracy"] for run in group]
+        bits = [run["bits_per_dimension"] for run in group if "bits_per_dimension" in run]
+        lines.append(
+            (
+                group[0]["set"],
+                f"{group[0]['labels']:,}",
+                name(group[0]),
+                f"{np.mean(accuracy):.4f}",
+                f"{min(accuracy):.4f}",
+                str(len(group)),
+                f"{np.mean(bits):.3f}" if bits else "-",
+                f"{np.mean([run['cpu_minutes'] for run in group]):.2f}",
+            )
+        )
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def write_table(folder: Path = FOLDER) -> None:
+    """Write the table of all finished runs."""
+    (folder / "table.md").write_text(table(read(folder)))
+
+
+def _cell(run: Run) -> tuple[str, int, str]:
+    return run["set"], run["labels"], name(run)
+
+
+if __name__ == "__main__":
+    write_table()
