@@ -56,6 +56,18 @@ def test_unlabeled_rows_are_left_out(rows):
     assert audit == half
 
 
+def test_attackers_see_only_the_codes_asked_for(rows):
+    X, truth = rows
+    codes = ("z_h", "z_f")
+    chosen = audit_class_removal(
+        Oracle(1.0), X, truth, against=AGAINST, codes=codes, random_state=0
+    )
+    everything = audit_class_removal(Oracle(1.0), X, truth, against=AGAINST, random_state=0)
+    assert chosen.accuracy == {code: everything.accuracy[code] for code in codes}
+    with pytest.raises(ValueError, match=r"codes are z_f, .*; got 'z_g'"):
+        audit_class_removal(Oracle(1.0), X, truth, codes=("z_g",))
+
+
 def test_each_attacker_finds_what_its_kind_can_find(rows):
     X, truth = rows
     for model in attackers(0).values():

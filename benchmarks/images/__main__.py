@@ -9,14 +9,11 @@ import argparse
 import json
 from contextlib import nullcontext
 
-import numpy as np
 import torch
 from benchmarks.images import methods
 from benchmarks.images.data import FILES, Codes, Images, draw, load
 from benchmarks.images.recorder import Recorder, Weights
 from benchmarks.images.results import append, write_table
-
-from flowssl.preprocessing import bits_per_dimension
 
 FLOWS = ("cons", "flow", "supervised", "paper")
 CHEAP = {"logistic": methods.logistic, "spreading": methods.spreading}
@@ -83,9 +80,7 @@ def _flow(
     run: dict[str, object] = {"max_epochs": epochs, **recorder.minutes()}
     if arguments.save:
         model.save(arguments.save)
-    log_prob = model.score_samples(images.X_test[:1000])
-    bits = bits_per_dimension(log_prob, int(np.prod(images.shape)))
-    run["bits_per_dimension"] = round(float(bits.mean()), 3)
+    run["bits_per_dimension"] = methods.test_bits(model, images)
     run["epochs"] = len(model.history_)
     run["seconds_of_epochs"] = [round(epoch["seconds"], 1) for epoch in model.history_]
     run["accuracy"] = _accuracy(model.predict, images)

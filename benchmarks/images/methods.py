@@ -15,6 +15,8 @@ from benchmarks.images.recorder import Recorder
 from torch import Tensor
 
 from flowssl import FlowGMMClassifier
+from flowssl.estimators.base import FlowClassifier
+from flowssl.preprocessing import bits_per_dimension
 
 Predict = Callable[[npt.NDArray[np.uint8]], Codes]
 
@@ -44,13 +46,29 @@ def flow(
         options = {"objective": "likelihood", "consistency_weight": 1.0, "init": "random"}
     estimator = FlowGMMClassifier(
         image_shape=images.shape,
-        views="translate-flip" if images.shape[0] == 3 else "translate",
+        views=views(images),
         max_epochs=epochs,
         random_state=seed,
         checkpoint=checkpoint,
         **options,
     )
     return estimator.fit(X, y)
+
+
+def views(images: Images) -> str:
+    """Return the views of a set: color images may be mirrored, digits and gray clothes not."""
+    return "translate-flip" if images.shape[0] == 3 else "translate"
+
+
+def test_bits(model: FlowClassifier, images: Images) -> float:
+    """Return the bits per dimension of the first 1,000 test images."""
+    log_prob = model.score_samples(images.X_test[:1000])
+    return round(float(bits_per_dimension(log_prob, int(np.prod(images.shape))).mean()), 3)
+
+
+def flat(X: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Return images as rows of numbers between 0 and 1."""
+    return X.reshape(len(X), -1).astype(np.float32) / 255
 
 
 def network(images: Images, y: Codes, seed: int, recorder: Recorder) -> tuple[Network, Predict]:
@@ -67,8 +85,8 @@ def logistic(images: Images, y: Codes) -> Predict:
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
-    model.fit(_rows(images.X[y >= 0]), y[y >= 0])
-    return lambda X: np.asarray(model.predict(_rows(X)))
+    model.fit(flat(images.X[y >= 0]), y[y >= 0])
+    return lambda X: np.asarray(model.predict(flat(X)))
 
 
 def spreading(images: Images, y: Codes) -> Predict:
@@ -78,16 +96,12 @@ def spreading(images: Images, y: Codes) -> Predict:
 
     others = np.random.default_rng(0).permutation(np.flatnonzero(y < 0))
     chosen = np.concatenate((np.flatnonzero(y >= 0), others))[:10_000]
-    pca = PCA(64, random_state=0).fit(_rows(images.X[chosen]))
+    pca = PCA(64, random_state=0).fit(flat(images.X[chosen]))
     model = LabelSpreading(kernel="knn", n_neighbors=10, alpha=0.9)
-    model.fit(pca.transform(_rows(images.X[chosen])), y[chosen])
-    return lambda X: np.asarray(model.predict(pca.transform(_rows(X))))
+    model.fit(pca.transform(flat(images.X[chosen])), y[chosen])
+    return lambda X: np.asarray(model.predict(pca.transform(flat(X))))
 
 
 def _tensor(X: npt.NDArray[np.uint8]) -> Tensor:
     """Put channels before places."""
     return torch.from_numpy(X[:, None] if X.ndim == 3 else X.transpose(0, 3, 1, 2).copy())
-
-
-def _rows(X: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    return X.reshape(len(X), -1).astype(np.float32) / 255

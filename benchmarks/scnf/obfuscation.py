@@ -20,7 +20,7 @@ from sklearn.model_selection import train_test_split
 
 from flowssl import SemiConditionalFlowClassifier
 from flowssl.datasets import hide_labels
-from flowssl.inspection import audit_class_removal
+from flowssl.inspection import ClassRemovalAudit, audit_class_removal
 
 RESULTS = Path(__file__).parent / "results"
 FIGURES = Path(__file__).parents[2] / "docs" / "figures"
@@ -48,15 +48,21 @@ def run(labels: str, seed: int) -> dict[str, object]:
     if labels == "all" and seed == 0:
         draw(model, held_out, held_out_truth)
     audit = audit_class_removal(model, held_out, held_out_truth, n_folds=N_FOLDS, random_state=seed)
+    row = described(model, audit, labels)
+    return row | {"seed": seed, "fit_cpu_seconds": round(seconds, 1)}
+
+
+def described(
+    model: SemiConditionalFlowClassifier, audit: ClassRemovalAudit, labels: str
+) -> dict[str, object]:
+    """Return what `table` needs of an audit."""
     return {
         "labels": labels,
         "class_features": model.class_features_,
         "architectures": [model.architecture_, model.class_architecture_],
-        "seed": seed,
         "chance": audit.chance,
         "predicted": audit.predicted,
         "accuracy": audit.accuracy,
-        "fit_cpu_seconds": round(seconds, 1),
     }
 
 

@@ -138,7 +138,7 @@ def test_saved_with_its_shape(scnf, blobs, tmp_path):
 
 def test_too_many_class_features_are_named(blobs):
     X, _, y = blobs
-    with pytest.raises(ValueError, match=r"class_features is 9, .* only 6 columns"):
+    with pytest.raises(ValueError, match=r"class_features is 9, .* only 6 latents"):
         SemiConditionalFlowClassifier(class_features=9).fit(X, y)
 
 
@@ -152,14 +152,25 @@ def test_the_unconditional_flow_is_evaluated_once_for_all_classes(scnf):
     assert [len(x) for x in seen] == [11]
 
 
-def test_images_keep_the_class_in_the_deepest_scale(tmp_path, monkeypatch):
-    monkeypatch.setattr("flowssl.estimators._fitting.IMAGE_STEPS", 400)  # 10 in an epoch
+@pytest.fixture(scope="module")
+def small_digits():
+    """The first 120 digits, 8 x 8, between 0 and 1, five labels each."""
     X, truth = load_digits(return_X_y=True)
-    X, truth = X[:120] / 16, truth[:120]
-    y = hide_labels(truth, per_class=5, random_state=0)
-    model = SemiConditionalFlowClassifier(
-        image_shape=(1, 8, 8), max_epochs=1, batch_size=8, random_state=0
-    ).fit(X, y)
+    return X[:120] / 16, truth[:120], hide_labels(truth[:120], per_class=5, random_state=0)
+
+
+def image_model(X, y, **parameters):
+    """Fit images in 10 steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flowssl.estimators._fitting.IMAGE_STEPS", 400)  # 10 in an epoch
+        return SemiConditionalFlowClassifier(
+            image_shape=(1, 8, 8), max_epochs=1, batch_size=8, random_state=0, **parameters
+        ).fit(X, y)
+
+
+def test_images_keep_the_class_in_the_deepest_scale(small_digits, tmp_path):
+    X, truth, y = small_digits
+    model = image_model(X, y)
     assert model.class_features_ == 32  # 1 x 8 x 8 to 4 x 4 x 4, half of it to 8 x 2 x 2
     code = model.transform(X, remove_class=True)
     np.testing.assert_array_equal(code[:, 32:], model.transform(X)[:, 32:])
@@ -167,3 +178,16 @@ def test_images_keep_the_class_in_the_deepest_scale(tmp_path, monkeypatch):
     model.save(tmp_path / "a.flowssl")
     loaded = flowssl.load(tmp_path / "a.flowssl")
     assert np.array_equal(loaded.predict_proba(X[:20]), model.predict_proba(X[:20]))
+
+
+@pytest.mark.parametrize("width", [7, 45, 64])
+def test_any_number_of_an_images_latents_may_know_the_class(small_digits, width):
+    """Less than the deepest scale has, more, and all of them."""
+    X, _, y = small_digits
+    model = image_model(X, y, class_features=width, unlabeled_weight=1.0)
+    z, code = model.transform(X), model.transform(X, remove_class=True)
+    assert model.class_features_ == width
+    np.testing.assert_array_equal(code[:, width:], z[:, width:])
+    assert (code[:, :width] != z[:, :width]).all(axis=0).all()
+    # The class-free code leads back to the levels of the image.
+    np.testing.assert_allclose(model.translate(X, to=model.predict(X)), X, atol=1 / 256)

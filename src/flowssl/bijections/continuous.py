@@ -39,8 +39,10 @@ class ContinuousFlow(Bijection):
         Hidden widths of the velocity's network, which has tanh units.
     context_features : int, default=0
         Width K of the context that the velocity sees.
-    tolerances : tuple of float, default=(1e-3, 1e-5)
-        Error, absolute and relative, that a step may have in training and afterwards.
+    tolerances : tuple of float, default=(3e-3, 1e-5)
+        Error, absolute and relative, that a step may have in training and afterwards. In training
+        1e-3 takes twice the time, and at 1e-2 the flow begins to learn the solver's errors: two
+        circles from ten labels end at .93 nats with 3e-3 and at .98 with 1e-2.
     exact_trace : bool, optional
         By default in up to 16 dimensions.
     generator : torch.Generator, optional
@@ -53,7 +55,7 @@ class ContinuousFlow(Bijection):
         *,
         hidden_features: tuple[int, ...] = (64, 64),
         context_features: int = 0,
-        tolerances: tuple[float, float] = (1e-3, 1e-5),
+        tolerances: tuple[float, float] = (3e-3, 1e-5),
         exact_trace: bool | None = None,
         generator: torch.Generator | None = None,
     ) -> None:

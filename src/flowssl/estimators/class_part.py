@@ -169,8 +169,8 @@ class ClassPartClassifier(FlowClassifier):
             return dim if self.class_features == "all" else min(dim, max(n_classes, 8))
         if self.class_features > dim:
             raise ValueError(
-                f"class_features is {self.class_features}, but the encoded table has only {dim} "
-                "columns; lower it or leave it at 'auto'"
+                f"class_features is {self.class_features}, but rows have only {dim} latents, one "
+                "for each encoded column or pixel; lower it or leave it at 'auto'"
             )
         return int(self.class_features)
 

@@ -6,7 +6,7 @@ density is right. Here attackers of several kinds, trained on codes with the tru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,9 @@ __all__ = ["ClassRemovalAudit", "attackers", "audit_class_removal"]
 
 Floats = NDArray[np.float64]
 
+CODES = ("z_f", "z_aux", "z_h", "z_h and z_aux")
+"""The latents that know the class, the others, the first without the class, and all without it."""
+
 
 @dataclass(frozen=True)
 class ClassRemovalAudit:
@@ -36,7 +39,7 @@ class ClassRemovalAudit:
     predicted : float
         Accuracy of the classes that the flow predicts, with which the class was removed.
     accuracy : dict
-        For each code ("z_f", "z_aux", "z_h", "z_h and z_aux") the accuracy of each attacker.
+        For each code the accuracy of each attacker.
     """
 
     chance: float
@@ -74,6 +77,7 @@ def audit_class_removal(
     y: LabelsLike,
     *,
     against: Mapping[str, BaseEstimator] | None = None,
+    codes: Sequence[str] = CODES,
     n_folds: int = 5,
     random_state: int | None = None,
 ) -> ClassRemovalAudit:
@@ -89,6 +93,8 @@ def audit_class_removal(
         Their true classes, which the attackers learn from; unlabeled rows are left out.
     against : mapping of str to classifier, optional
         The attackers; `attackers` by default.
+    codes : sequence of str, default=("z_f", "z_aux", "z_h", "z_h and z_aux")
+        What they get to see. The most time goes into the widest; of images z_aux is wide.
     n_folds : int, default=5
         Each attacker is trained on all but one part of the rows and judged on that part.
     random_state : int or None, default=None
@@ -97,16 +103,23 @@ def audit_class_removal(
     Returns
     -------
     ClassRemovalAudit
+
+    Raises
+    ------
+    ValueError
+        If there is no code of a given name.
     """
     from sklearn.model_selection import StratifiedKFold, cross_val_score
 
+    unknown = [name for name in codes if name not in CODES]
+    if unknown:
+        raise ValueError(f"codes are {', '.join(CODES)}; got {unknown[0]!r}")
     known = np.flatnonzero(~is_unlabeled(y, estimator.unlabeled_value))
     truth = np.asarray(y)[known]
     z = np.asarray(estimator.transform(X))[known]
     code = np.asarray(estimator.transform(X, remove_class=True))[known]
     width = estimator.class_features_
-    codes = {"z_f": z[:, :width], "z_aux": z[:, width:], "z_h": code[:, :width]}
-    codes["z_h and z_aux"] = code
+    rows = dict(zip(CODES, (z[:, :width], z[:, width:], code[:, :width], code), strict=True))
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
     if against is None:
         against = attackers(random_state)
@@ -115,10 +128,10 @@ def audit_class_removal(
         predicted=float(np.mean(estimator.predict(X)[known] == truth)),
         accuracy={
             name: {
-                attacker: float(cross_val_score(clone(model), rows, truth, cv=folds).mean())
+                attacker: float(cross_val_score(clone(model), rows[name], truth, cv=folds).mean())
                 for attacker, model in against.items()
             }
-            for name, rows in codes.items()
-            if rows.shape[1]
+            for name in codes
+            if rows[name].shape[1]
         },
     )
