@@ -53,14 +53,14 @@ def judge(estimator: FlowClassifier, matrix: Floats) -> tuple[Floats, Floats]:
 
     The same as ``score_samples`` and ``predict_log_proba``, of encoded rows (n, D) and in one pass.
     """
-    log_joint = estimator._log_joint_of(matrix)
+    log_joint = estimator._ensemble.log_joint(matrix)
     log_proba = log_softmax(log_joint / estimator.temperature_, axis=1)
     return np.asarray(logsumexp(log_joint, axis=1)), np.asarray(log_proba)
 
 
 def latents(estimator: FlowClassifier, matrix: Floats) -> Floats:
     """Return ``f(x)`` of encoded rows under the first flow, shape (n, D)."""
-    return estimator._through(estimator.models_[0].latent, estimator.completion_.typical(matrix))
+    return estimator._ensemble.latents(matrix)
 
 
 def baseline_log_proba(estimator: FlowClassifier, matrix: Floats) -> Floats:

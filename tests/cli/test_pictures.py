@@ -30,7 +30,7 @@ def fitted(tmp_path_factory):
         file.writelines(f"{i:02d}.png,{'zero' if y[i] == 0 else 'one'}\n" for i in range(16))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr("flowssl.estimators._fitting.IMAGE_STEPS", 40 * 12)
+        patch.setattr("flowssl.estimators._images.STEPS", 40 * 12)
         patch.setattr("flowssl.initialization.propagation.FOLDS_UP_TO", ())
         code = shell(
             "fit digits --labels labels.csv -o m.flowssl --bad-pictures skip --max-epochs 1 "

@@ -15,7 +15,7 @@ from flowssl.report import write_report
 def _short():
     """Make the start and the training as short as the tests can do with."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flowssl.estimators._fitting.IMAGE_STEPS", 40 * 12)
+        patch.setattr("flowssl.estimators._images.STEPS", 40 * 12)
         patch.setattr("flowssl.initialization.propagation.FOLDS_UP_TO", ())
         yield
 

@@ -162,7 +162,7 @@ def small_digits():
 def image_model(X, y, **parameters):
     """Fit images in 10 steps."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flowssl.estimators._fitting.IMAGE_STEPS", 400)  # 10 in an epoch
+        patch.setattr("flowssl.estimators._images.STEPS", 400)  # 10 in an epoch
         return SemiConditionalFlowClassifier(
             image_shape=(1, 8, 8), max_epochs=1, batch_size=8, random_state=0, **parameters
         ).fit(X, y)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from flowssl.densities import ClassPrior
 from flowssl.estimators._fitting import Preparation
@@ -16,35 +19,58 @@ from flowssl.objectives import (
     Term,
 )
 
-__all__ = ["OBJECTIVES", "class_prior", "likelihood_terms"]
+if TYPE_CHECKING:
+    from flowssl.estimators.base import FlowClassifier
+
+__all__ = ["OBJECTIVES", "class_prior", "given_prior", "likelihood_terms"]
 
 OBJECTIVES = ("soft-labels", "likelihood", "em")
 
 
-def class_prior(
-    prepared: Preparation, given: Floats | None, parameter: ArrayLike | str | None
-) -> ClassPrior:
-    """Return the given class probabilities (C,), or the mean of the soft labels.
+def given_prior(parameter: ArrayLike | str | None, classes: NDArray[np.generic]) -> Floats | None:
+    """Return the class probabilities (C,) that the ``class_prior`` parameter gives, if it does.
 
-    They are learned if the estimator's ``class_prior`` parameter says so.
+    Raises
+    ------
+    ValueError
+        If it is not one positive number for each class.
     """
-    if given is None:
+    if parameter is None or (isinstance(parameter, str) and parameter == "learned"):
+        return None
+    if isinstance(parameter, str):
+        return np.full(len(classes), 1 / len(classes))
+    prior = np.asarray(parameter, dtype=np.float64)
+    if prior.shape != (len(classes),) or not (prior > 0).all():
+        raise ValueError(
+            f"class_prior needs {len(classes)} positive numbers, one for each of the classes "
+            f"{classes.tolist()}; got {parameter!r}"
+        )
+    normalized: Floats = prior / prior.sum()
+    return normalized
+
+
+def class_prior(
+    prepared: Preparation, parameter: ArrayLike | str | None, classes: NDArray[np.generic]
+) -> ClassPrior:
+    """Return the given class probabilities, or the mean of the soft labels; learned if wanted."""
+    prior = given_prior(parameter, classes)
+    if prior is None:
         mass = prepared.rows.weight @ prepared.targets + 1.0
-        given = mass / mass.sum()
+        prior = mass / mass.sum()
     learn = isinstance(parameter, str) and parameter == "learned"
-    return ClassPrior(torch.from_numpy(given), learn=learn)
+    return ClassPrior(torch.from_numpy(prior), learn=learn)
 
 
-def likelihood_terms(objective: str, cross_entropy_weight: float, em_refresh: int) -> list[Term]:
-    """Return the likelihood of the named objective and, unless it weighs nothing, cross-entropy."""
+def likelihood_terms(estimator: FlowClassifier, dim: int) -> list[Term]:
+    """Return the estimator's likelihood and, unless it weighs nothing, cross-entropy."""
     terms: list[Term] = []
-    if objective == "soft-labels":
+    if estimator.objective == "soft-labels":
         terms.append(SoftLabelLikelihood())
-    elif objective == "em":
-        terms.append(ExpectationMaximization(refresh=em_refresh))
+    elif estimator.objective == "em":
+        terms.append(ExpectationMaximization(refresh=estimator.em_refresh))
     else:
         terms.append(Likelihood())
-    if cross_entropy_weight:
-        labeled_only = objective != "soft-labels"
-        terms.append(CrossEntropy(cross_entropy_weight, labeled_only=labeled_only))
+    if estimator.cross_entropy_weight:
+        labeled_only = estimator.objective != "soft-labels"
+        terms.append(CrossEntropy(estimator.cross_entropy_weight * dim, labeled_only=labeled_only))
     return terms

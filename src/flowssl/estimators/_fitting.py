@@ -3,46 +3,68 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 
 from flowssl.estimators._rows import Rows
+from flowssl.exceptions import UnlabeledDataWarning
+from flowssl.initialization import Start
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.training import TrainingConfig, TrainingRows
 
-__all__ = ["Preparation", "component_means", "prepare", "training_config", "training_rows"]
+if TYPE_CHECKING:
+    from flowssl.estimators.base import FlowClassifier
+
+__all__ = [
+    "Automatic",
+    "Preparation",
+    "prepare",
+    "training_config",
+    "training_rows",
+    "unlabeled_weight",
+]
 
 Floats = NDArray[np.float64]
+T = TypeVar("T")
 
 MIN_HELD_OUT = 10
 """Rows below which none is held out: a mean over fewer says nothing."""
 
-MAX_HELD_OUT_IMAGES = 2_000
-"""Images held out at most: convolutions cost more than what further ones would tell."""
-
 COPIES_WITH_HOLES = 4
 """Random completions of each training row when rows have missing numbers or categories."""
 
-STEPS = 1000
-"""Optimizer steps of an automatic training, as far as the bounds on epochs allow."""
-
-LEARNING_RATE = 5e-3
-IMAGE_LEARNING_RATE = 2e-3
-
-IMAGE_STEPS = 6000
-IMAGE_BATCH = 96
-IMAGE_EVALUATION_ROWS = 512
-"""The same for images, whose flows need more, smaller steps."""
-
-MIN_STEPS_PER_EPOCH = 20
 MIN_EPOCHS, MAX_EPOCHS = 10, 40
+"""Bounds of an automatic number of epochs."""
+
 PATIENCE = 10
 
-MAX_NOISE = 0.3
+
+@dataclass(frozen=True)
+class Automatic:
+    """What a training takes where its parameters are "auto".
+
+    Attributes
+    ----------
+    steps : int
+        Optimizer steps, as far as the bounds on epochs allow.
+    min_steps_per_epoch : int
+        Few rows are passed several times in an epoch to make as many.
+    batch_size, labeled_share, learning_rate, noise, evaluation_rows
+        As in `TrainingConfig`.
+    """
+
+    steps: int
+    min_steps_per_epoch: int
+    batch_size: int
+    labeled_share: float | None
+    learning_rate: float
+    noise: float
+    evaluation_rows: int = TrainingConfig.evaluation_rows
 
 
 @dataclass(frozen=True)
@@ -67,9 +89,43 @@ class Preparation:
     rows: Rows
     held_out: NDArray[np.bool_]
 
+    @property
+    def n_trained(self) -> int:
+        """Number of rows that are trained on."""
+        return int((~self.held_out).sum())
+
+    @property
+    def share(self) -> Floats:
+        """How much of the rows' weight belongs to each class, shape (n, C)."""
+        return self.targets * self.rows.weight[:, None]
+
+
+def unlabeled_weight(parameter: float | str, start: Start, rows: Rows) -> float:
+    """Return how much the start counts beside its labels-only baseline; "auto" is all or nothing.
+
+    Warns
+    -----
+    UnlabeledDataWarning
+        If held-out labels say that the unlabeled rows mislead.
+    """
+    if not isinstance(parameter, str):
+        return parameter
+    if not start.misleads or rows.labeled.all():
+        return 1.0
+    warnings.warn(
+        f"held-out labels are predicted worse with the unlabeled rows "
+        f"({start.label_log_likelihood:.3f} nats each) than without them "
+        f"({start.baseline_label_log_likelihood:.3f}, standard error of the "
+        f"difference {start.label_gain_error:.3f}); training on the labels-only "
+        "baseline's soft labels. Set unlabeled_weight=1 to use them all the same.",
+        UnlabeledDataWarning,
+        stacklevel=4,
+    )
+    return 0.0
+
 
 def prepare(
-    completion: Completion | Pixels, rows: Rows, posteriors: Floats, early_stopping: bool, seed: int
+    completion: Completion | Pixels, rows: Rows, posteriors: Floats, max_held_out: int, seed: int
 ) -> Preparation:
     """Put the soft labels on the rows and hold some of the unlabeled ones out."""
     labeled = rows.labeled
@@ -78,9 +134,8 @@ def prepare(
     held_out = np.zeros(len(labeled), dtype=bool)
     # A tenth; of small tables more, as 30 rows are the least that tell one epoch from another.
     n_held_out = max(len(unlabeled) // 10, min(len(unlabeled) // 4, 30))
-    if isinstance(completion, Pixels):
-        n_held_out = min(n_held_out, MAX_HELD_OUT_IMAGES)
-    if early_stopping and n_held_out >= MIN_HELD_OUT:
+    n_held_out = min(n_held_out, max_held_out)
+    if n_held_out >= MIN_HELD_OUT:
         held_out[np.random.default_rng(seed).choice(unlabeled, n_held_out, replace=False)] = True
     return Preparation(completion.typical(rows.matrix), targets, rows, held_out)
 
@@ -119,93 +174,28 @@ def _stack(prepared: Preparation, copies: list[Floats], index: NDArray[np.int64]
     )
 
 
-def automatic_noise(n_rows: int, dim: int) -> float:
-    """Return ``sqrt(1.5 D / n)``, at most 0.3: the fewer rows per column, the more noise.
-
-    Covariances estimated from n rows are wrong by a share of about D / n. Noise of that variance
-    does to a flow what shrinkage of that size does to a covariance.
-    """
-    return min(MAX_NOISE, math.sqrt(1.5 * dim / n_rows))
-
-
 def training_config(
-    prepared: Preparation,
-    *,
-    max_epochs: int | str,
-    batch_size: int | str,
-    labeled_share: float | str | None,
-    learning_rate: float | str,
-    weight_decay: float,
-    noise: float | str,
-    early_stopping: bool,
-    seed: int,
-    device: str,
-    images: bool = False,
+    estimator: FlowClassifier, automatic: Automatic, n_rows: int, seed: int
 ) -> TrainingConfig:
-    """Resolve what is left to "auto" from the number of rows and their kind."""
-    n = int((~prepared.held_out).sum())
-    automatic = IMAGE_BATCH if images else 256 if n < 20_000 else 512
-    size = min(batch_size if isinstance(batch_size, int) else automatic, n)
-    least = IMAGE_STEPS // MAX_EPOCHS if images else MIN_STEPS_PER_EPOCH
-    steps = max(least, math.ceil(n / size))
-    if isinstance(max_epochs, int):
-        epochs = max_epochs
-    else:
-        wanted = math.ceil((IMAGE_STEPS if images else STEPS) / steps)
-        epochs = min(MAX_EPOCHS, max(MIN_EPOCHS, wanted))
-    if isinstance(labeled_share, str):
-        labeled_share = 0.5 if images else None
-    if isinstance(learning_rate, str):
-        learning_rate = IMAGE_LEARNING_RATE if images else LEARNING_RATE
-    if isinstance(noise, str):
-        noise = 0.0 if images else automatic_noise(n, prepared.z.shape[1])
+    """Take the estimator's settings for ``n_rows`` rows, and the automatic ones for "auto"."""
+    size = min(int(_chosen(estimator.batch_size, automatic.batch_size)), n_rows)
+    steps = max(automatic.min_steps_per_epoch, math.ceil(n_rows / size))
+    epochs = min(MAX_EPOCHS, max(MIN_EPOCHS, math.ceil(automatic.steps / steps)))
+    epochs = int(_chosen(estimator.max_epochs, epochs))
     return TrainingConfig(
         max_epochs=epochs,
         steps_per_epoch=steps,
         batch_size=size,
-        labeled_share=labeled_share,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        noise=noise,
-        patience=PATIENCE if early_stopping else epochs,
+        labeled_share=_chosen(estimator.labeled_share, automatic.labeled_share),
+        learning_rate=_chosen(estimator.learning_rate, automatic.learning_rate),
+        weight_decay=estimator.weight_decay,
+        noise=_chosen(estimator.noise, automatic.noise),
+        patience=PATIENCE if estimator.early_stopping else epochs,
         seed=seed,
-        device=device,
-        evaluation_rows=IMAGE_EVALUATION_ROWS if images else TrainingConfig.evaluation_rows,
+        device=estimator.device,
+        evaluation_rows=automatic.evaluation_rows,
     )
 
 
-def component_means(
-    latents: Floats, share: Floats, n_components: int, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """Place the Gaussians of each class by weighted k-means.
-
-    Parameters
-    ----------
-    latents : ndarray of shape (n, D)
-        Latents of all rows.
-    share : ndarray of shape (n, C)
-        How much of each row belongs to each class.
-    n_components : int
-        Gaussians M in a class.
-    rng : Generator
-        Source of randomness.
-
-    Returns
-    -------
-    means : ndarray of shape (C, M, D)
-    weights : ndarray of shape (C, M)
-        Shares of the Gaussians in their class.
-    """
-    means, weights = [], []
-    for of_class in share.T:
-        if n_components == 1:
-            means.append((of_class @ latents / of_class.sum())[None])
-            weights.append(np.ones(1))
-            continue
-        clusters = KMeans(n_components, n_init=1, random_state=int(rng.integers(2**31 - 1)))
-        # Rows that hardly belong to a class still give k-means enough points to start from.
-        clusters.fit(latents, sample_weight=of_class + 1e-9 * of_class.max())
-        mass = np.bincount(clusters.labels_, weights=of_class, minlength=n_components)
-        means.append(clusters.cluster_centers_)
-        weights.append(mass / mass.sum())
-    return np.stack(means), np.stack(weights)
+def _chosen(value: T | str, automatic: T) -> T:
+    return automatic if isinstance(value, str) else value

@@ -1,10 +1,12 @@
-"""What estimators do otherwise with images: the flow's start, the views, and the training plan."""
+"""Images as a kind of rows: multi-scale flows, random views, a start from some of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,7 +16,8 @@ from sklearn.preprocessing import StandardScaler
 from flowssl.bijections import Chain
 from flowssl.bijections.images import Shape
 from flowssl.estimators._building import likelihood_terms
-from flowssl.estimators._fitting import Preparation, component_means
+from flowssl.estimators._domain import Domain, Floats, Integers
+from flowssl.estimators._fitting import MAX_EPOCHS, Automatic, Preparation
 from flowssl.estimators._rows import Rows
 from flowssl.image_architectures import (
     IMAGE_ARCHITECTURES,
@@ -22,22 +25,17 @@ from flowssl.image_architectures import (
     check_image,
     train_in_bfloat16,
 )
-from flowssl.initialization import Start, propagate
+from flowssl.initialization import Start
 from flowssl.initialization.spaces import nearest_neighbors
-from flowssl.objectives import Consistency, CrossEntropy, Likelihood, Objective, PseudoLabels, Term
+from flowssl.models import JointModel
+from flowssl.objectives import Consistency, CrossEntropy, Likelihood, Objective, PseudoLabels
+from flowssl.preprocessing import ImageEncoder, Pixels, TableEncoder
 from flowssl.views import Flipped, ImageView, Translated, Views
 
-__all__ = [
-    "image_flow",
-    "image_latents",
-    "image_means",
-    "image_objective",
-    "image_shape",
-    "image_views",
-    "propagate_images",
-]
+if TYPE_CHECKING:
+    from flowssl.estimators.base import FlowClassifier
 
-Floats = NDArray[np.float64]
+__all__ = ["ImageDomain"]
 
 START_ROWS = 2_000
 """Images from which the linear maps start."""
@@ -57,15 +55,164 @@ FADE = 0.3
 PADDING = 8
 """A translation by up to an eighth of the side: 4 pixels of 28 or 32, as in the paper."""
 
+STEPS = 6000
+"""Optimizer steps of an automatic training: flows of images need more, smaller ones."""
 
-def image_shape(value: object) -> Shape:
-    """Return a user's ``image_shape`` as a tuple (channels, height, width).
+BATCH = 96
+LEARNING_RATE = 2e-3
+EVALUATION_ROWS = 512
+
+
+class ImageDomain(Domain):
+    """Images of 8-bit levels.
+
+    Parameters
+    ----------
+    image_shape : array-like of int
+        Channels, height and width.
+    views : {"translate", "translate-flip"}, callable or None
+        Random views that training looks at.
+    draws : int
+        Fixed draws within the levels at prediction; 0 takes the center.
 
     Raises
     ------
     ValueError
-        If it is not three positive whole numbers.
+        If the shape is not three positive whole numbers.
     """
+
+    max_held_out = 2_000  # convolutions cost more than what further ones would tell
+    gathers_classes = False  # the deepest scale comes first
+
+    def __init__(
+        self, image_shape: object, views: str | Callable[..., object] | None, draws: int
+    ) -> None:
+        self.shape = _checked_shape(image_shape)
+        self.perturb = Views(self.shape, _views(views, self.shape))
+        self.draws = draws
+
+    def encoder(self) -> ImageEncoder:
+        """Return an encoder of images of this shape."""
+        return ImageEncoder(self.shape)
+
+    def completion(self, encoder: TableEncoder | ImageEncoder, matrix: Floats) -> Pixels:
+        """Find the principal axes of the images."""
+        return Pixels.fit(matrix, self.draws)
+
+    def read_completion(self, arrays: Mapping[str, NDArray[np.generic]]) -> Pixels:
+        """Rebuild the principal axes of the images."""
+        return Pixels.from_arrays(arrays, self.draws)
+
+    def propagate(self, filled: Floats, rows: Rows, prior: Floats | None, seed: int) -> Start:
+        """Let some of the images take part; the others follow their neighbors among them.
+
+        Soft labels of images fade out, so a start from more of them would gain little, and its
+        time is better spent on training.
+        """
+        others = np.random.default_rng(seed).permutation(np.flatnonzero(~rows.labeled))
+        chosen = np.sort(np.concatenate((np.flatnonzero(rows.labeled), others[:PROPAGATED_ROWS])))
+        start = super().propagate(filled[chosen], rows.take(chosen), prior, seed)
+        rest = others[PROPAGATED_ROWS:]
+        posteriors = np.empty((len(filled), rows.n_classes))
+        posteriors[chosen] = start.posteriors
+        if len(rest):
+            scaler = StandardScaler().fit(filled[chosen])
+            near, _ = nearest_neighbors(
+                scaler.transform(filled[chosen]), NEIGHBORS, scaler.transform(filled[rest])
+            )
+            posteriors[rest] = start.posteriors[near].mean(1)
+        return replace(start, posteriors=posteriors)
+
+    def automatic(self, n_rows: int, dim: int) -> Automatic:
+        """Take many small steps and no noise but that of the views."""
+        return Automatic(
+            steps=STEPS,
+            min_steps_per_epoch=STEPS // MAX_EPOCHS,
+            batch_size=BATCH,
+            labeled_share=0.5,
+            learning_rate=LEARNING_RATE,
+            noise=0.0,
+            evaluation_rows=EVALUATION_ROWS,
+        )
+
+    def architecture(self, name: str, dim: int, n_rows: int) -> str:
+        """Take the preset for two CPU cores."""
+        name = "small" if name == "auto" else name
+        check_image(name, self.shape)
+        return name
+
+    def start_flow(
+        self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator
+    ) -> tuple[Chain, Floats, Integers]:
+        """Begin with linear maps from views of some images and look at views of others."""
+        seed = generator.initial_seed()
+        chosen = np.random.default_rng(seed).permutation(len(prepared.z))[:START_ROWS]
+        with _seeded(seed):
+            x = self.perturb(torch.from_numpy(prepared.z[chosen]).float())
+        # A stream of its own: the class part does not depend on how much a preset draws.
+        generator = torch.Generator().manual_seed(seed)
+        flow = build_image_flow(IMAGE_ARCHITECTURES[name], self.shape, x=x, generator=generator)
+        train_in_bfloat16(flow)
+        return flow, *self._latents(flow, prepared, seed)
+
+    def blank_flow(self, name: str, dim: int) -> Chain:
+        """Build the flow without images to start from."""
+        return build_image_flow(check_image(name, self.shape), self.shape)
+
+    def n_class_features(self, name: str, dim: int, n_classes: int) -> int:
+        """Take the deepest scale."""
+        return math.prod(IMAGE_ARCHITECTURES[name].deepest(self.shape))
+
+    def component_means(
+        self, name: str, latents: Floats, share: Floats, n_components: int, rng: np.random.Generator
+    ) -> tuple[Floats, Floats]:
+        """Place the Gaussians of each class; they differ in the deepest scale only.
+
+        There a number stands for much of the image. In the others, each tells of one place, and
+        hundreds of them, counted as if they were independent, would make the start sure of errors.
+        """
+        means, weights = super().component_means(name, latents, share, n_components, rng)
+        deep = self.n_class_features(name, latents.shape[1], share.shape[1])
+        means[:, :, deep:] = np.average(latents[:, deep:], axis=0, weights=share.sum(1))
+        return means, weights
+
+    def objective(self, estimator: FlowClassifier, model: JointModel, dim: int) -> Objective:
+        """Look at views in place of the images, and at their consistency.
+
+        With "soft-labels" the soft labels of the start stand in a cross-entropy only and fade out
+        as pseudo-labels, which another view tells, grow. The start knows images by their principal
+        components; views teach the flow more than that. Otherwise these are the paper's terms,
+        with consistency (eq. 7).
+        """
+        consistency = estimator.consistency_weight
+        consistency = 1.0 if isinstance(consistency, str) else consistency
+        if estimator.objective != "soft-labels":
+            terms = likelihood_terms(estimator, dim)
+            if consistency:
+                terms.append(Consistency(model.classes.log_prior, consistency, ramp=FADE))
+        else:
+            terms = [Likelihood()]
+            if weight := estimator.cross_entropy_weight * dim:
+                terms.append(CrossEntropy(weight, fade=FADE if consistency else 0.0))
+                if consistency:
+                    terms.append(PseudoLabels(consistency * weight, ramp=FADE))
+        return Objective(terms, self.perturb, perturb_rows=True)
+
+    def _latents(self, flow: Chain, prepared: Preparation, seed: int) -> tuple[Floats, Integers]:
+        """Return latents of views of the labeled images and some others, and which they are."""
+        labeled = prepared.rows.labeled
+        others = np.random.default_rng(seed).permutation(np.flatnonzero(~labeled))[:MEANS_ROWS]
+        index = np.concatenate((np.flatnonzero(labeled), others))
+        rows = torch.from_numpy(prepared.z[index]).float()
+        flow.eval()
+        with _seeded(seed), torch.no_grad():
+            latents = torch.cat([flow(self.perturb(part))[0] for part in torch.split(rows, 500)])
+        flow.train()
+        return latents.double().numpy(), index
+
+
+def _checked_shape(value: object) -> Shape:
+    """Return a user's ``image_shape`` as a tuple (channels, height, width)."""
     sides = np.asarray(value)
     if sides.shape != (3,) or sides.dtype.kind not in "iu" or (sides < 1).any():
         raise ValueError(
@@ -75,146 +222,14 @@ def image_shape(value: object) -> Shape:
     return channels, height, width
 
 
-def image_views(name: str | Callable[..., object] | None, shape: Shape) -> Views:
-    """Return the random views of images that training looks at.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    """
-    moved: ImageView = Translated(max(1, round(min(shape[1:]) / PADDING)))
+def _views(name: str | Callable[..., object] | None, shape: Shape) -> tuple[ImageView, ...]:
+    """Return the views of that name, or the user's own, one after the other."""
     if name is None:
-        return Views(shape, ())
+        return ()
     if callable(name):
-        return Views(shape, (name,))  # type: ignore[arg-type]  # the user's, by documentation
-    if name == "translate":
-        return Views(shape, (moved,))
-    return Views(shape, (moved, Flipped()))
-
-
-def propagate_images(
-    components: Floats,
-    rows: Rows,
-    *,
-    class_prior: Floats | None,
-    random_state: int,
-) -> Start:
-    """Run :func:`flowssl.initialization.propagate` on some of the images; the others follow.
-
-    Soft labels of images fade out, so a start from more of them would gain little, and its time
-    is better spent on training.
-
-    Parameters
-    ----------
-    components : ndarray of shape (n, K)
-        Principal components of the images.
-    rows : Rows
-        The images.
-    class_prior : ndarray of shape (C,) or None
-        Shares of the classes, where they are given.
-    random_state : int
-        Source of randomness.
-    """
-    others = np.random.default_rng(random_state).permutation(np.flatnonzero(~rows.labeled))
-    chosen = np.sort(np.concatenate((np.flatnonzero(rows.labeled), others[:PROPAGATED_ROWS])))
-    start = propagate(
-        components[chosen],
-        rows.codes[chosen],
-        rows.n_classes,
-        class_prior=class_prior,
-        sample_weight=rows.weight[chosen],
-        random_state=random_state,
-    )
-    rest = others[PROPAGATED_ROWS:]
-    posteriors = np.empty((len(components), rows.n_classes))
-    posteriors[chosen] = start.posteriors
-    if len(rest):
-        scaler = StandardScaler().fit(components[chosen])
-        near, _ = nearest_neighbors(
-            scaler.transform(components[chosen]), NEIGHBORS, scaler.transform(components[rest])
-        )
-        posteriors[rest] = start.posteriors[near].mean(1)
-    return replace(start, posteriors=posteriors)
-
-
-def image_objective(
-    objective: str,
-    cross_entropy_weight: float,
-    em_refresh: int,
-    consistency_weight: float,
-    log_prior: Callable[[], torch.Tensor],
-    views: Views,
-) -> Objective:
-    """Return what training on views of images minimizes.
-
-    With "soft-labels" the soft labels of the start stand in a cross-entropy only and fade out as
-    pseudo-labels, which another view tells, grow. The start knows images by their principal
-    components; views teach the flow more than that. Otherwise these are the paper's terms, with
-    consistency (eq. 7).
-    """
-    terms: list[Term]
-    if objective == "soft-labels":
-        terms = [Likelihood()]
-        if cross_entropy_weight:
-            fade = FADE if consistency_weight else 0.0
-            terms.append(CrossEntropy(cross_entropy_weight, fade=fade))
-            if consistency_weight:
-                terms.append(PseudoLabels(consistency_weight * cross_entropy_weight, ramp=FADE))
-    else:
-        terms = likelihood_terms(objective, cross_entropy_weight, em_refresh)
-        if consistency_weight:
-            terms.append(Consistency(log_prior, consistency_weight, ramp=FADE))
-    return Objective(terms, views, perturb_rows=True)
-
-
-def image_flow(name: str, shape: Shape, prepared: Preparation, views: Views, seed: int) -> Chain:
-    """Build a flow that starts from views of the training images."""
-    check_image(name, shape)
-    chosen = np.random.default_rng(seed).permutation(len(prepared.z))[:START_ROWS]
-    with _seeded(seed):
-        x = views(torch.from_numpy(prepared.z[chosen]).float())
-    generator = torch.Generator().manual_seed(seed)
-    flow = build_image_flow(IMAGE_ARCHITECTURES[name], shape, x=x, generator=generator)
-    train_in_bfloat16(flow)
-    return flow
-
-
-def image_latents(
-    flow: Chain, prepared: Preparation, views: Views, seed: int
-) -> tuple[Floats, NDArray[np.int64]]:
-    """Return latents of views of the labeled images and some others, and which images they are."""
-    labeled = prepared.rows.labeled
-    others = np.random.default_rng(seed).permutation(np.flatnonzero(~labeled))[:MEANS_ROWS]
-    index = np.concatenate((np.flatnonzero(labeled), others))
-    rows = torch.from_numpy(prepared.z[index]).float()
-    flow.eval()
-    with _seeded(seed), torch.no_grad():
-        latents = torch.cat([flow(views(part))[0] for part in torch.split(rows, 500)])
-    flow.train()
-    return latents.double().numpy(), index
-
-
-def image_means(
-    latents: Floats,
-    share: Floats,
-    n_components: int,
-    deep: int,
-    rng: np.random.Generator,
-) -> tuple[Floats, Floats]:
-    """Place the Gaussians of each class; they differ in the deepest scale only.
-
-    There a number stands for much of the image. In the others, each tells of one place, and
-    hundreds of them, counted as if they were independent, would make the start sure of errors.
-
-    Returns
-    -------
-    means : ndarray of shape (C, M, D)
-    weights : ndarray of shape (C, M)
-    """
-    means, weights = component_means(latents, share, n_components, rng)
-    means[:, :, deep:] = np.average(latents[:, deep:], axis=0, weights=share.sum(1))
-    return means, weights
+        return (name,)  # type: ignore[return-value]  # the user's, by documentation
+    moved = Translated(max(1, round(min(shape[1:]) / PADDING)))
+    return (moved,) if name == "translate" else (moved, Flipped())
 
 
 @contextmanager

@@ -7,12 +7,17 @@ same as no row: exactly, not only on average.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import _check_sample_weight
 
-__all__ = ["Rows", "canonical_rows"]
+from flowssl.exceptions import FlowSSLWarning
+from flowssl.labels import EncodedLabels
+
+__all__ = ["Rows", "canonical_rows", "labeled_rows"]
 
 Floats = NDArray[np.float64]
 
@@ -43,9 +48,49 @@ class Rows:
         """Which rows carry a label, shape (n,)."""
         return self.codes >= 0
 
+    def take(self, index: NDArray[np.int64]) -> Rows:
+        """Return some of the rows."""
+        return Rows(self.matrix[index], self.codes[index], self.weight[index], self.n_classes)
+
     def one_hot(self) -> Floats:
         """Return the labels as probabilities, shape (n, C); zeros for unlabeled rows."""
         return np.eye(self.n_classes + 1)[self.codes][:, : self.n_classes]
+
+
+def labeled_rows(matrix: Floats, labels: EncodedLabels, sample_weight: ArrayLike | None) -> Rows:
+    """Join encoded rows (n, D), their labels and weights, if a density can be fitted to them.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of rows differ, rows or columns are too few, a weight is negative, or a
+        class has only rows of weight 0.
+    """
+    if len(labels.codes) != len(matrix):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: "
+            f"{[len(matrix), len(labels.codes)]}"
+        )
+    if len(matrix) < 2:
+        raise ValueError(f"a density needs at least 2 rows, got n_samples = {len(matrix)}")
+    if matrix.shape[1] == 0:
+        raise ValueError("every column of X is constant: there is nothing to learn from")
+    weight = _check_sample_weight(sample_weight, matrix, dtype=np.float64, ensure_non_negative=True)
+    rows = canonical_rows(matrix, labels.codes, weight, len(labels.classes))
+    if len(labels.classes) == 1 and (labels.codes < 0).any():
+        warnings.warn(
+            f"all labeled rows are of class {labels.classes[0]!r}. If -1 is a class of yours "
+            "and not the mark of an unlabeled row, set unlabeled_value=None",
+            FlowSSLWarning,
+            stacklevel=4,
+        )
+    present = np.bincount(rows.codes[rows.labeled], minlength=rows.n_classes) > 0
+    if not present.all():
+        raise ValueError(
+            f"classes {labels.classes[~present].tolist()} have only rows of weight 0; give "
+            "them a weight or leave their rows out"
+        )
+    return rows
 
 
 def canonical_rows(

@@ -7,7 +7,6 @@ labels, training, prediction, scores, samples and files are the same for all and
 from __future__ import annotations
 
 import os
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
@@ -27,15 +26,23 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from flowssl.bijections.images import Shape
 from flowssl.calibration import fit_temperature
-from flowssl.estimators._fitting import Preparation, prepare, training_config, training_rows
-from flowssl.estimators._images import image_shape, propagate_images
-from flowssl.estimators._rows import Rows, canonical_rows
-from flowssl.exceptions import FlowSSLWarning, UnlabeledDataWarning
-from flowssl.initialization import Start, propagate
+from flowssl.estimators._building import OBJECTIVES, given_prior
+from flowssl.estimators._domain import Domain
+from flowssl.estimators._ensemble import Ensemble
+from flowssl.estimators._fitting import (
+    Preparation,
+    prepare,
+    training_config,
+    training_rows,
+    unlabeled_weight,
+)
+from flowssl.estimators._images import ImageDomain
+from flowssl.estimators._rows import Rows, labeled_rows
+from flowssl.estimators._tables import TableDomain
+from flowssl.initialization import Start
 from flowssl.inspection.outliers import OutlierScale
 from flowssl.labels import LabelsLike, encode_labels, is_unlabeled
 from flowssl.models import JointModel
-from flowssl.objectives import Objective
 from flowssl.persistence import JSON
 from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
 from flowssl.preprocessing.containers import TableLike
@@ -44,9 +51,6 @@ from flowssl.training import TrainingResult, train
 __all__ = ["FlowClassifier"]
 
 Floats = NDArray[np.float64]
-
-CHUNK_NUMBERS = 2_000_000
-"""Numbers (rows x draws x columns) that go through a flow at once in prediction."""
 
 
 class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
@@ -58,6 +62,8 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     architecture: str
     init: str
     objective: str
+    cross_entropy_weight: float
+    em_refresh: int
     class_prior: ArrayLike | str | None
     unlabeled_weight: float | str
     labeled_share: float | str | None
@@ -76,7 +82,10 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     random_state: int | np.random.RandomState | None
     verbose: int
     image_shape: Shape | None = None
+    views: str | Callable[..., object] | None = None
     dequantization_draws: int = 0
+    consistency_weight: float | str = "auto"
+    consistency_noise: float | None = None
 
     classes_: NDArray[np.generic]
     n_features_in_: int
@@ -100,6 +109,9 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
 
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         "architecture": [str],
+        "objective": [StrOptions(set(OBJECTIVES))],
+        "cross_entropy_weight": [Interval(Real, 0, None, closed="left")],
+        "em_refresh": [Interval(Integral, 1, None, closed="left")],
         "class_prior": [StrOptions({"uniform", "learned"}), "array-like", None],
         "unlabeled_weight": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
         "labeled_share": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both"), None],
@@ -121,10 +133,6 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     @abstractmethod
     def _build_model(self, prepared: Preparation, seed: int) -> JointModel:
         """Build the untrained model on standardized rows."""
-
-    @abstractmethod
-    def _build_objective(self, model: JointModel, dim: int) -> Objective:
-        """Build what training minimizes."""
 
     @abstractmethod
     def _blank_model(self, dim: int, n_classes: int) -> JointModel:
@@ -159,7 +167,8 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         rows = self._encode_training(X, y, sample_weight, continued)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         posteriors = self._start(rows, seed)
-        prepared = prepare(self.completion_, rows, posteriors, self.early_stopping, seed)
+        max_held_out = self._domain.max_held_out if self.early_stopping else 0
+        prepared = prepare(self.completion_, rows, posteriors, max_held_out, seed)
         previous = self.models_ if continued else []
         self.models_ = []
         results: list[TrainingResult] = []
@@ -267,10 +276,9 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
 
     def inverse_transform(self, Z: ArrayLike) -> TableLike:
         """Map latents back to rows of the kind of table that ``fit`` saw."""
-        check_is_fitted(self)
-        latents = np.asarray(Z, dtype=np.float64)
-        rows = self._through(self.models_[0].flow.inverse, latents)
-        return self._decode(rows)
+        rows = self._ensemble.invert(np.asarray(Z, dtype=np.float64))
+        table: TableLike = self.encoder_.inverse_transform(rows)
+        return table
 
     def sample(
         self,
@@ -317,13 +325,8 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             labels = np.asarray(y)
             labels = np.repeat(labels, n_samples) if labels.ndim == 0 else labels.ravel()
             codes = torch.from_numpy(self._codes_of(labels))
-        z = np.empty((len(codes), self.completion_.dim))
-        member = torch.randint(len(self.models_), (len(codes),), generator=generator)
-        with torch.no_grad():
-            for i, model in enumerate(self.models_):
-                chosen = member == i
-                z[chosen.numpy()] = model.sample(codes[chosen], temperature, generator).numpy()
-        return self._decode(z), self.classes_[codes.numpy()]
+        rows = self._ensemble.sample(codes, temperature, generator)
+        return self.encoder_.inverse_transform(rows), self.classes_[codes.numpy()]
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
         """Return the names of the latents: ``latent0``, ``latent1``, ..."""
@@ -348,6 +351,13 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         """Fitted once the models are there."""
         return bool(getattr(self, "models_", None))
 
+    @property
+    def _domain(self) -> Domain:
+        """The kind of rows that the parameters speak of."""
+        if self.image_shape is None:
+            return TableDomain()
+        return ImageDomain(self.image_shape, self.views, self.dequantization_draws)
+
     # Fitting, step by step.
 
     def _encode_training(
@@ -357,35 +367,9 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
-        encoder = self.encoder_ if continued else self._new_encoder().fit(X)
-        matrix = encoder.transform(X)
+        encoder = self.encoder_ if continued else self._domain.encoder().fit(X)
         labels = encode_labels(y, self.unlabeled_value)
-        if len(labels.codes) != len(matrix):
-            raise ValueError(
-                f"Found input variables with inconsistent numbers of samples: "
-                f"{[len(matrix), len(labels.codes)]}"
-            )
-        if len(matrix) < 2:
-            raise ValueError(f"a density needs at least 2 rows, got n_samples = {len(matrix)}")
-        if matrix.shape[1] == 0:
-            raise ValueError("every column of X is constant: there is nothing to learn from")
-        weight = _check_sample_weight(
-            sample_weight, matrix, dtype=np.float64, ensure_non_negative=True
-        )
-        rows = canonical_rows(matrix, labels.codes, weight, len(labels.classes))
-        if len(labels.classes) == 1 and (labels.codes < 0).any():
-            warnings.warn(
-                f"all labeled rows are of class {labels.classes[0]!r}. If -1 is a class of yours "
-                "and not the mark of an unlabeled row, set unlabeled_value=None",
-                FlowSSLWarning,
-                stacklevel=3,
-            )
-        present = np.bincount(rows.codes[rows.labeled], minlength=rows.n_classes) > 0
-        if not present.all():
-            raise ValueError(
-                f"classes {labels.classes[~present].tolist()} have only rows of weight 0; give "
-                "them a weight or leave their rows out"
-            )
+        rows = labeled_rows(encoder.transform(X), labels, sample_weight)
         if continued and list(labels.classes) != list(self.classes_):
             raise ValueError(
                 f"warm_start needs the classes of the first fit, {self.classes_.tolist()}; "
@@ -393,7 +377,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             )
         self.encoder_ = encoder
         if not continued:
-            self.completion_ = self._new_completion(encoder, rows.matrix)
+            self.completion_ = self._domain.completion(encoder, rows.matrix)
         self.classes_ = labels.classes
         self.n_features_in_ = encoder.n_features_in_
         if hasattr(encoder, "feature_names_in_"):
@@ -402,42 +386,18 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         self.n_unlabeled_ = len(labels.codes) - self.n_labeled_
         return rows
 
-    def _new_encoder(self) -> TableEncoder | ImageEncoder:
-        if self.image_shape is None:
-            return TableEncoder()
-        return ImageEncoder(image_shape(self.image_shape))
-
-    def _new_completion(
-        self, encoder: TableEncoder | ImageEncoder, matrix: Floats
-    ) -> Completion | Pixels:
-        if isinstance(encoder, ImageEncoder):
-            return Pixels.fit(matrix, self.dequantization_draws)
-        return Completion.fit(matrix, encoder.dequantization_width_)
-
     def _train(
         self, model: JointModel, prepared: Preparation, member: int, seed: int
     ) -> TrainingResult:
-        config = training_config(
-            prepared,
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            labeled_share=self.labeled_share,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            noise=self.noise,
-            early_stopping=self.early_stopping,
-            seed=seed,
-            device=self.device,
-            images=self.image_shape is not None,
-        )
+        dim = prepared.z.shape[1]
+        automatic = self._domain.automatic(prepared.n_trained, dim)
         training, held_out = training_rows(self.completion_, prepared, seed)
-        objective = self._build_objective(model, prepared.z.shape[1])
         return train(
             model,
-            objective,
+            self._domain.objective(self, model, dim),
             training,
             held_out,
-            config,
+            training_config(self, automatic, prepared.n_trained, seed),
             checkpoint=self._checkpoint_of(member),
             show_progress=self.verbose > 0,
         )
@@ -445,55 +405,16 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     def _start(self, rows: Rows, seed: int) -> Floats:
         """Return soft labels of all rows; keep the labels-only baseline and how they compare."""
         filled = self.completion_.filled(rows.matrix)
-        prior = self._given_prior(rows.n_classes)
-        if self.image_shape is not None:
-            start = propagate_images(filled, rows, class_prior=prior, random_state=seed)
-        else:
-            start = propagate(
-                filled,
-                rows.codes,
-                rows.n_classes,
-                class_prior=prior,
-                sample_weight=rows.weight,
-                random_state=seed,
-            )
+        prior = given_prior(self.class_prior, self.classes_)
+        start = self._domain.propagate(filled, rows, prior, seed)
         self.baseline_ = start.baseline
         self.start_ = _summary(start)
-        weight = self.unlabeled_weight
-        if isinstance(weight, str):
-            weight = 1.0
-            if start.misleads and not rows.labeled.all():
-                weight = 0.0
-                warnings.warn(
-                    f"held-out labels are predicted worse with the unlabeled rows "
-                    f"({start.label_log_likelihood:.3f} nats each) than without them "
-                    f"({start.baseline_label_log_likelihood:.3f}, standard error of the "
-                    f"difference {start.label_gain_error:.3f}); training on the labels-only "
-                    "baseline's soft labels. Set unlabeled_weight=1 to use them all the same.",
-                    UnlabeledDataWarning,
-                    stacklevel=4,
-                )
+        weight = unlabeled_weight(self.unlabeled_weight, start, rows)
         self.used_unlabeled_ = weight > 0
         if weight == 1.0:
             return start.posteriors
         baseline: Floats = start.baseline.predict_proba(filled)
         return weight * start.posteriors + (1 - weight) * baseline
-
-    def _given_prior(self, n_classes: int) -> Floats | None:
-        if self.class_prior is None or (
-            isinstance(self.class_prior, str) and self.class_prior == "learned"
-        ):
-            return None
-        if isinstance(self.class_prior, str):
-            return np.full(n_classes, 1 / n_classes)
-        prior = np.asarray(self.class_prior, dtype=np.float64)
-        if prior.shape != (n_classes,) or not (prior > 0).all():
-            raise ValueError(
-                f"class_prior needs {n_classes} positive numbers, one for each of the classes "
-                f"{self.classes_.tolist()}; got {self.class_prior!r}"
-            )
-        normalized: Floats = prior / prior.sum()
-        return normalized
 
     def _checkpoint_of(self, member: int) -> Path | None:
         if self.checkpoint is None:
@@ -506,7 +427,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         if not judged.any():
             judged = prepared.rows.labeled
         matrix, weight = prepared.rows.matrix[judged], prepared.rows.weight[judged]
-        log_joint = self._log_joint_of(matrix)
+        log_joint = self._ensemble.log_joint(matrix)
         self.outlier_scale_ = OutlierScale.fit(logsumexp(log_joint, axis=1))
         self.temperature_ = 1.0
         if self.calibrate and not prepared.rows.labeled[judged].any():
@@ -514,46 +435,17 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
 
     # Prediction, step by step.
 
-    def _encode(self, X: TableLike) -> Floats:
+    @property
+    def _ensemble(self) -> Ensemble:
         check_is_fitted(self)
-        matrix: Floats = self.encoder_.transform(X)
-        return matrix
+        return Ensemble(self.models_, self.completion_)
 
     def _latents(self, X: TableLike) -> Floats:
-        z = self.completion_.typical(self._encode(X))
-        return self._through(self.models_[0].latent, z)
+        return self._ensemble.latents(self.encoder_.transform(X))
 
     def _log_joint(self, X: TableLike) -> Floats:
         """Return ``log p(x, y=k)``, shape (n, C), nats per unit of the user's scales."""
-        return self._log_joint_of(self._encode(X))
-
-    def _log_joint_of(self, matrix: Floats) -> Floats:
-        n_draws = self.completion_.n_draws(matrix)
-        size = max(1, CHUNK_NUMBERS // (n_draws * self.completion_.row_numbers))
-        parts = [np.empty((0, len(self.classes_)))]
-        for first in range(0, len(matrix), size):
-            rows = self.completion_.completed(matrix[first : first + size])
-            n, s, dim = rows.z.shape
-            flat = rows.z.reshape(-1, dim)
-            members = [self._through(model.log_joint, flat) for model in self.models_]
-            log_joint = logsumexp(members, axis=0) - np.log(len(members))
-            log_joint = log_joint.reshape(n, s, -1) + rows.log_weight[:, :, None]
-            parts.append(logsumexp(log_joint, axis=1) - np.log(s))
-        return np.concatenate(parts)
-
-    def _through(self, function: Callable[[torch.Tensor], torch.Tensor], rows: Floats) -> Floats:
-        """Run rows through a function of the model in chunks, without gradients, in float64."""
-        parameter = next(self.models_[0].parameters())
-        size = max(1, CHUNK_NUMBERS // self.completion_.row_numbers)
-        whole = torch.from_numpy(np.ascontiguousarray(rows)).to(torch.float64)
-        with torch.no_grad():
-            parts = [function(part.to(parameter.device)).cpu() for part in torch.split(whole, size)]
-        out: Floats = torch.cat(parts).numpy()
-        return out
-
-    def _decode(self, z: Floats) -> TableLike:
-        table: TableLike = self.encoder_.inverse_transform(self.completion_.restore(z))
-        return table
+        return self._ensemble.log_joint(self.encoder_.transform(X))
 
     def _codes_of(self, labels: NDArray[np.generic]) -> NDArray[np.int64]:
         known = {label: code for code, label in enumerate(self.classes_.tolist())}

@@ -7,7 +7,7 @@ the classes differ to the front; the class part begins there (`flowssl.densities
 from __future__ import annotations
 
 import os
-from numbers import Integral, Real
+from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from flowssl.architectures import ARCHITECTURES, build_flow, choose_architecture
+from flowssl.architectures import ARCHITECTURES
 from flowssl.bijections import Chain, LULinear
 from flowssl.densities import (
     CLASS_PARTS,
@@ -24,13 +24,11 @@ from flowssl.densities import (
     ClassStart,
     SemiConditionalClasses,
 )
-from flowssl.estimators._building import OBJECTIVES, class_prior, likelihood_terms
+from flowssl.estimators._building import class_prior
 from flowssl.estimators._fitting import Preparation
 from flowssl.estimators.base import FlowClassifier
-from flowssl.initialization import affine_start
 from flowssl.initialization.spaces import Floats
 from flowssl.models import JointModel
-from flowssl.objectives import Objective
 
 __all__ = ["ClassPartClassifier"]
 
@@ -56,9 +54,6 @@ class ClassPartClassifier(FlowClassifier):
         **FlowClassifier._parameter_constraints,
         "class_features": [StrOptions({"auto", "all"}), Interval(Integral, 1, None, closed="left")],
         "init": [StrOptions({"propagate", "random"})],
-        "objective": [StrOptions(set(OBJECTIVES))],
-        "cross_entropy_weight": [Interval(Real, 0, None, closed="left")],
-        "em_refresh": [Interval(Integral, 1, None, closed="left")],
     }
 
     def __init__(
@@ -113,60 +108,51 @@ class ClassPartClassifier(FlowClassifier):
         self.verbose = verbose
 
     def _build_model(self, prepared: Preparation, seed: int) -> JointModel:
+        n_rows, dim = prepared.z.shape
         n_classes = prepared.rows.n_classes
+        self.architecture_ = self._domain.architecture(self.architecture, dim, n_rows)
+        self.class_features_ = self._choose_features(dim, n_classes)
+        self.class_architecture_ = self._choose_class_architecture(n_rows)
         generator = torch.Generator().manual_seed(seed)
-        flow, latents, share = self._start_flow(prepared, seed, generator)
+        flow, z, index = self._domain.start_flow(
+            self.architecture_, prepared, self._groups(prepared), generator
+        )
+        latents, share = torch.from_numpy(z), torch.from_numpy(prepared.share[index])
         if self.init == "random":
             # One random "row" of each class: the class means become N(0, I), as in the papers.
-            dim = latents.shape[1]
             latents = torch.randn(n_classes, dim, generator=generator, dtype=torch.float64)
             share = torch.eye(n_classes, dtype=torch.float64)
-        prior = class_prior(prepared, self._given_prior(n_classes), self.class_prior)
+        if self._gathers(dim):
+            turn = torch.eye(dim, dtype=torch.float64)
+            if self.init == "propagate":
+                turn = _class_directions(latents, share)
+            flow, latents = Chain(*flow, LULinear(turn)), latents @ turn.T
+        prior = class_prior(prepared, self.class_prior, self.classes_)
         return JointModel(flow, self._classes(latents, share, prior, generator))
 
-    def _start_flow(
-        self, prepared: Preparation, seed: int, generator: torch.Generator
-    ) -> tuple[Chain, torch.Tensor, torch.Tensor]:
-        """Build the flow; return it with latents (n, D) and the classes' shares in them (n, C)."""
-        n, dim = prepared.z.shape
-        self.class_features_ = self._choose_features(dim, prepared.rows.n_classes)
-        self.architecture_ = choose_architecture(self.architecture, dim, n)
-        self.class_architecture_ = self._choose_class_architecture(n)
-        weight, bias = np.eye(dim), np.zeros(dim)
-        if self.init == "propagate":
-            weight, bias = self._whitening(prepared)
-        flow = self._flow(torch.from_numpy(weight), torch.from_numpy(bias), generator).double()
-        share = torch.from_numpy(prepared.targets * prepared.rows.weight[:, None])
-        with torch.no_grad():
-            latents = flow(torch.from_numpy(prepared.z))[0]
-            if self.class_features_ < dim and self.init == "propagate":
-                turn = _class_directions(latents, share)
-                flow = Chain(*flow[:-1], LULinear(turn).double())
-                latents = latents @ turn.T
-        return flow.float(), latents, share
-
-    def _blank_flow(self, dim: int) -> Chain:
-        return self._flow(torch.eye(dim), torch.zeros(dim), torch.Generator().manual_seed(0))
-
     def _blank_model(self, dim: int, n_classes: int) -> JointModel:
-        generator = torch.Generator().manual_seed(0)
-        flow = self._blank_flow(dim)
+        flow = self._domain.blank_flow(self.architecture_, dim)
+        if self._gathers(dim):
+            flow = Chain(*flow, LULinear(torch.eye(dim)))
         latents = torch.zeros(n_classes, dim, dtype=torch.float64)
         share = torch.eye(n_classes, dtype=torch.float64)
+        generator = torch.Generator().manual_seed(0)
         prior = ClassPrior(torch.ones(n_classes))
         return JointModel(flow, self._classes(latents, share, prior, generator))
 
-    def _build_objective(self, model: JointModel, dim: int) -> Objective:
-        weight = self.cross_entropy_weight * dim
-        return Objective(likelihood_terms(self.objective, weight, self.em_refresh))
+    def _gathers(self, dim: int) -> bool:
+        """Whether some latents are auxiliary and a linear map at the end chooses which."""
+        return self._domain.gathers_classes and self.class_features_ < dim
 
     @property
     def _part(self) -> type[ClassPart]:
         return CLASS_PARTS[self.class_part]
 
     def _choose_features(self, dim: int, n_classes: int) -> int:
-        if isinstance(self.class_features, str):
-            return dim if self.class_features == "all" else min(dim, max(n_classes, 8))
+        if self.class_features == "auto":
+            return self._domain.n_class_features(self.architecture_, dim, n_classes)
+        if isinstance(self.class_features, str):  # "all"
+            return dim
         if self.class_features > dim:
             raise ValueError(
                 f"class_features is {self.class_features}, but rows have only {dim} latents, one "
@@ -178,18 +164,12 @@ class ClassPartClassifier(FlowClassifier):
         """Return the preset that the class part gets; without couplings unless it asks for some."""
         return "affine"
 
-    def _whitening(self, prepared: Preparation) -> tuple[Floats, Floats]:
-        of_classes = prepared.targets
-        if not self._part.whitens_classes:
-            of_classes = of_classes.sum(1, keepdims=True)
-        start = affine_start(prepared.z, of_classes, sample_weight=prepared.rows.weight)
-        return start.whitening, -start.whitening @ start.mean
-
-    def _flow(self, weight: torch.Tensor, bias: torch.Tensor, generator: torch.Generator) -> Chain:
-        """Build the flow; where some latents are auxiliary, a linear map chooses which."""
-        flow = build_flow(ARCHITECTURES[self.architecture_], weight, bias, generator=generator)
-        dim = len(bias)
-        return flow if self.class_features_ == dim else Chain(*flow, LULinear(torch.eye(dim)))
+    def _groups(self, prepared: Preparation) -> Floats | None:
+        """Return the groups within which the flow begins as a whitening: the classes, or all."""
+        if self.init == "random":
+            return None
+        classes = prepared.targets
+        return classes if self._part.whitens_classes else classes.sum(1, keepdims=True)
 
     def _classes(
         self,

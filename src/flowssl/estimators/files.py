@@ -19,13 +19,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from flowssl.bijections import MonotonicSpline
 from flowssl.exceptions import ModelFileError
 from flowssl.inspection.outliers import OutlierScale
 from flowssl.labels import is_missing
 from flowssl.models import JointModel
 from flowssl.persistence import JSON, read_model_file, write_model_file
-from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
 
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
@@ -121,9 +119,7 @@ def _rebuild(manifest: Mapping[str, JSON], tensors: Arrays) -> FlowClassifier:
             raise ValueError(f"{name.rstrip('_')} is {value}, but must be 1 to {largest}")
         setattr(estimator, name, value)
     estimator.classes_ = _classes_from_json(cast(Mapping[str, JSON], manifest["classes"]))
-    of_images = estimator.image_shape is not None
-    kind = ImageEncoder if of_images else TableEncoder
-    estimator.encoder_ = kind.from_json(str(manifest["encoder"]))
+    estimator.encoder_ = estimator._domain.encoder().from_json(str(manifest["encoder"]))
     estimator.n_features_in_ = estimator.encoder_.n_features_in_
     if hasattr(estimator.encoder_, "feature_names_in_"):
         estimator.feature_names_in_ = estimator.encoder_.feature_names_in_
@@ -135,9 +131,7 @@ def _rebuild(manifest: Mapping[str, JSON], tensors: Arrays) -> FlowClassifier:
     estimator.interrupted_ = bool(manifest["interrupted"])
     estimator.temperature_ = float(cast(float, manifest["temperature"]))
     estimator.outlier_scale_ = OutlierScale(**cast("dict[str, float]", manifest["outlier_scale"]))
-    estimator.completion_ = _completion_from_arrays(
-        _group(tensors, "completion"), estimator.dequantization_draws if of_images else None
-    )
+    estimator.completion_ = estimator._domain.read_completion(_group(tensors, "completion"))
     dim = estimator.completion_.dim
     models: list[JointModel] = []
     while group := _group(tensors, f"model{len(models)}"):
@@ -151,12 +145,9 @@ def _rebuild(manifest: Mapping[str, JSON], tensors: Arrays) -> FlowClassifier:
     return estimator
 
 
-SPLINE = ("x_knots", "z_knots", "slopes")
-
-
 def _tensors(estimator: FlowClassifier) -> dict[str, NDArray[np.generic]]:
     arrays: dict[str, NDArray[np.generic]] = {}
-    for key, array in _completion_to_arrays(estimator.completion_).items():
+    for key, array in estimator.completion_.to_arrays().items():
         arrays[f"completion.{key}"] = array
     for i, model in enumerate(estimator.models_):
         for key, value in model.state_dict().items():
@@ -164,25 +155,6 @@ def _tensors(estimator: FlowClassifier) -> dict[str, NDArray[np.generic]]:
     for key, array in _baseline_to_arrays(estimator.baseline_).items():
         arrays[f"baseline.{key}"] = array
     return arrays
-
-
-def _completion_to_arrays(completion: Completion | Pixels) -> dict[str, NDArray[np.generic]]:
-    if isinstance(completion, Pixels):
-        return {"mean": completion.mean, "components": completion.components}
-    spline = {key: getattr(completion.spline, key).numpy() for key in SPLINE}
-    return {"widths": completion.widths, "covariance": completion.covariance, **spline}
-
-
-def _completion_from_arrays(arrays: Arrays, draws: int | None) -> Completion | Pixels:
-    """Rebuild the step to a flow's units: of images where a number of draws is given."""
-    if draws is not None:
-        mean, components = (arrays[key].astype(np.float64) for key in ("mean", "components"))
-        return Pixels(mean, components, draws)
-    return Completion(
-        MonotonicSpline(*(torch.from_numpy(arrays[k]) for k in SPLINE)),
-        arrays["widths"].astype(np.float64),
-        arrays["covariance"].astype(np.float64),
-    )
 
 
 def _group(tensors: Arrays, name: str) -> dict[str, NDArray[np.generic]]:

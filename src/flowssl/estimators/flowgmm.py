@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -13,29 +12,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from flowssl.architectures import (
-    ARCHITECTURES,
-    build_flow,
-    choose_architecture,
-    choose_n_components,
-)
-from flowssl.bijections import Chain
 from flowssl.densities import COVARIANCES, ClassPrior, GaussianClasses
-from flowssl.estimators._building import OBJECTIVES, class_prior, likelihood_terms
-from flowssl.estimators._fitting import Preparation, component_means
-from flowssl.estimators._images import (
-    image_flow,
-    image_latents,
-    image_means,
-    image_objective,
-    image_shape,
-    image_views,
-)
+from flowssl.estimators._building import class_prior
+from flowssl.estimators._fitting import Preparation
 from flowssl.estimators.base import FlowClassifier
-from flowssl.image_architectures import IMAGE_ARCHITECTURES, build_image_flow, check_image
-from flowssl.initialization import TABULAR_DISTANCE, affine_start, latent_means, random_means
+from flowssl.initialization import TABULAR_DISTANCE, latent_means, random_means
 from flowssl.models import JointModel
-from flowssl.objectives import Consistency, GaussianNoise, Objective
 
 __all__ = ["FlowGMMClassifier"]
 
@@ -191,17 +173,14 @@ class FlowGMMClassifier(FlowClassifier):
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **FlowClassifier._parameter_constraints,
         "init": [StrOptions({"propagate", "latent", "random"})],
-        "objective": [StrOptions(set(OBJECTIVES))],
         "image_shape": ["array-like", None],
         "views": [StrOptions({"translate", "translate-flip"}), callable, None],
         "dequantization_draws": [Interval(Integral, 0, None, closed="left")],
         "covariance_type": [StrOptions(set(COVARIANCES))],
         "n_components": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learn_means": ["boolean"],
-        "cross_entropy_weight": [Interval(Real, 0, None, closed="left")],
         "consistency_weight": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "consistency_noise": [Interval(Real, 0, None, closed="left")],
-        "em_refresh": [Interval(Integral, 1, None, closed="left")],
     }
 
     def __init__(
@@ -270,15 +249,20 @@ class FlowGMMClassifier(FlowClassifier):
         self.verbose = verbose
 
     def _build_model(self, prepared: Preparation, seed: int) -> JointModel:
-        flow = self._build_flow(prepared, seed)
         n_rows, dim = prepared.z.shape
+        self.architecture_ = self._domain.architecture(self.architecture, dim, n_rows)
+        groups = prepared.targets if self.init == "propagate" else None
+        generator = torch.Generator().manual_seed(seed)
+        flow, latents, index = self._domain.start_flow(
+            self.architecture_, prepared, groups, generator
+        )
         self.n_components_ = self._choose_n_components(dim, n_rows)
-        means, weights = self._place_means(flow, prepared, seed)
+        means, weights = self._place_means(latents, index, prepared, np.random.default_rng(seed))
         return JointModel(
             flow,
             GaussianClasses(
                 torch.from_numpy(means),
-                class_prior(prepared, self._given_prior(prepared.rows.n_classes), self.class_prior),
+                class_prior(prepared, self.class_prior, self.classes_),
                 weights=None if weights is None else torch.from_numpy(weights),
                 covariance=self.covariance_type,
                 learn_means=self.learn_means,
@@ -286,85 +270,40 @@ class FlowGMMClassifier(FlowClassifier):
             ),
         )
 
-    def _build_flow(self, prepared: Preparation, seed: int) -> Chain:
-        if self.image_shape is not None:
-            self.architecture_ = "small" if self.architecture == "auto" else self.architecture
-            shape = image_shape(self.image_shape)
-            views = image_views(self.views, shape)
-            return image_flow(self.architecture_, shape, prepared, views, seed)
-        dim = prepared.z.shape[1]
-        weight, bias = np.eye(dim), np.zeros(dim)
-        if self.init == "propagate":
-            start = affine_start(prepared.z, prepared.targets, sample_weight=prepared.rows.weight)
-            weight, bias = start.whitening, -start.whitening @ start.mean
-        self.architecture_ = choose_architecture(self.architecture, dim, len(prepared.z))
-        return build_flow(
-            ARCHITECTURES[self.architecture_],
-            torch.from_numpy(weight),
-            torch.from_numpy(bias),
-            generator=torch.Generator().manual_seed(seed),
-        )
-
     def _place_means(
-        self, flow: Chain, prepared: Preparation, seed: int
+        self,
+        latents: Floats,
+        index: NDArray[np.int64],
+        prepared: Preparation,
+        rng: np.random.Generator,
     ) -> tuple[Floats, Floats | None]:
         """Return the class means (C, D) or (C, M, D) and the weights within a class, if any."""
-        dim, rng = prepared.z.shape[1], np.random.default_rng(seed)
         rows = prepared.rows
         if self.init == "random":
             distance = TABULAR_DISTANCE if rows.n_classes == 2 else None
-            return random_means(rows.n_classes, dim, rng, distance=distance), None
-        share = prepared.targets * rows.weight[:, None]
-        if self.image_shape is not None:
-            shape = image_shape(self.image_shape)
-            latents, index = image_latents(flow, prepared, image_views(self.views, shape), seed)
-            if self.init == "latent":
-                return latent_means(latents, rows.codes[index], rows.n_classes), None
-            deep = math.prod(IMAGE_ARCHITECTURES[self.architecture_].deepest(shape))
-            return image_means(latents, share[index], self.n_components_, deep, rng)
-        # The couplings start as the identity, so these are the latents of the affine start.
-        with torch.no_grad():
-            latents = flow.double()(torch.from_numpy(prepared.z))[0].numpy()
-        flow.float()
+            return random_means(rows.n_classes, latents.shape[1], rng, distance=distance), None
         if self.init == "latent":
-            return latent_means(latents, rows.codes, rows.n_classes), None
-        return component_means(latents, share, self.n_components_, rng)
-
-    def _build_objective(self, model: JointModel, dim: int) -> Objective:
-        weight, consistency = self.cross_entropy_weight * dim, self.consistency_weight
-        log_prior = model.classes.log_prior
-        if self.image_shape is not None:
-            consistency = 1.0 if isinstance(consistency, str) else consistency
-            views = image_views(self.views, image_shape(self.image_shape))
-            return image_objective(
-                self.objective, weight, self.em_refresh, consistency, log_prior, views
-            )
-        terms = likelihood_terms(self.objective, weight, self.em_refresh)
-        if not isinstance(consistency, str) and consistency:
-            terms.append(Consistency(log_prior, consistency))
-        return Objective(terms, GaussianNoise(self.consistency_noise))
+            return latent_means(latents, rows.codes[index], rows.n_classes), None
+        return self._domain.component_means(
+            self.architecture_, latents, prepared.share[index], self.n_components_, rng
+        )
 
     def _choose_n_components(self, dim: int, n_rows: int) -> int:
-        if not isinstance(self.n_components, str):
-            if self.n_components > 1 and self.init != "propagate":
-                raise ValueError(
-                    f"n_components={self.n_components} needs init='propagate': {self.init!r} "
-                    "places one Gaussian a class"
-                )
-            return self.n_components
-        if self.init != "propagate" or self.image_shape is not None:
-            return 1
-        return choose_n_components(self.architecture_, dim, n_rows)
+        if isinstance(self.n_components, str):
+            if self.init != "propagate":
+                return 1
+            return self._domain.n_components(self.architecture_, dim, n_rows)
+        if self.n_components > 1 and self.init != "propagate":
+            raise ValueError(
+                f"n_components={self.n_components} needs init='propagate': {self.init!r} "
+                "places one Gaussian a class"
+            )
+        return self.n_components
 
     def _blank_model(self, dim: int, n_classes: int) -> JointModel:
-        if self.image_shape is not None:
-            shape = image_shape(self.image_shape)
-            flow = build_image_flow(check_image(self.architecture_, shape), shape)
-        else:
-            flow = build_flow(ARCHITECTURES[self.architecture_], torch.eye(dim), torch.zeros(dim))
         density = GaussianClasses(
             torch.zeros(n_classes, self.n_components_, dim),
             ClassPrior(torch.ones(n_classes)),
             covariance=self.covariance_type,
         )
-        return JointModel(flow, density)
+        return JointModel(self._domain.blank_flow(self.architecture_, dim), density)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -14,21 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from flowssl.architectures import ROWS_PER_COLUMN, choose_architecture
-from flowssl.bijections import Chain
 from flowssl.densities import CLASS_PARTS, ConditionalFlowClasses, SemiConditionalClasses
-from flowssl.estimators._fitting import Preparation
-from flowssl.estimators._images import (
-    image_flow,
-    image_latents,
-    image_objective,
-    image_shape,
-    image_views,
-)
 from flowssl.estimators.class_part import ClassPartClassifier
-from flowssl.image_architectures import IMAGE_ARCHITECTURES, build_image_flow, check_image
 from flowssl.initialization.spaces import Floats
-from flowssl.models import JointModel
-from flowssl.objectives import Objective
 from flowssl.preprocessing.containers import TableLike
 
 __all__ = ["SemiConditionalFlowClassifier"]
@@ -223,46 +210,6 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         self.dequantization_draws = dequantization_draws
         self.consistency_weight = consistency_weight
         self.class_architecture = class_architecture
-
-    def _start_flow(
-        self, prepared: Preparation, seed: int, generator: torch.Generator
-    ) -> tuple[Chain, torch.Tensor, torch.Tensor]:
-        if self.image_shape is None:
-            return super()._start_flow(prepared, seed, generator)
-        shape = image_shape(self.image_shape)
-        self.architecture_ = "small" if self.architecture == "auto" else self.architecture
-        check_image(self.architecture_, shape)
-        self.class_features_ = self._choose_features(prepared.z.shape[1], prepared.rows.n_classes)
-        self.class_architecture_ = self._choose_class_architecture(len(prepared.z))
-        views = image_views(self.views, shape)
-        flow = image_flow(self.architecture_, shape, prepared, views, seed)
-        latents, index = image_latents(flow, prepared, views, seed)
-        share = prepared.targets[index] * prepared.rows.weight[index, None]
-        return flow, torch.from_numpy(latents), torch.from_numpy(share)
-
-    def _blank_flow(self, dim: int) -> Chain:
-        if self.image_shape is None:
-            return super()._blank_flow(dim)
-        shape = image_shape(self.image_shape)
-        return build_image_flow(check_image(self.architecture_, shape), shape)
-
-    def _build_objective(self, model: JointModel, dim: int) -> Objective:
-        if self.image_shape is None:
-            return super()._build_objective(model, dim)
-        return image_objective(
-            self.objective,
-            self.cross_entropy_weight * dim,
-            self.em_refresh,
-            self.consistency_weight,
-            model.classes.log_prior,
-            image_views(self.views, image_shape(self.image_shape)),
-        )
-
-    def _choose_features(self, dim: int, n_classes: int) -> int:
-        if self.image_shape is not None and self.class_features == "auto":
-            deepest = IMAGE_ARCHITECTURES[self.architecture_].deepest(image_shape(self.image_shape))
-            return math.prod(deepest)
-        return super()._choose_features(dim, n_classes)
 
     def _choose_class_architecture(self, n_rows: int) -> str:
         name = self.class_architecture

@@ -8,6 +8,7 @@ for it; both by the same average over a few fixed draws. Rows without holes are 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,7 @@ Floats = NDArray[np.float64]
 N_DRAWS = 16
 SHRINKAGE = 0.1
 PROPOSAL_VARIANCE = 1.5
+_SPLINE = ("x_knots", "z_knots", "slopes")
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,20 @@ class Completion:
             values, vectors = np.linalg.eigh(covariance)
             covariance = (vectors * values.clip(1e-3)) @ vectors.T
         return cls(spline, widths, covariance)
+
+    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return what :meth:`fit` has found."""
+        spline = {key: getattr(self.spline, key).numpy() for key in _SPLINE}
+        return {"widths": self.widths, "covariance": self.covariance, **spline}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Completion:
+        """Rebuild the step from :meth:`to_arrays`."""
+        return cls(
+            MonotonicSpline(*(torch.from_numpy(arrays[key]) for key in _SPLINE)),
+            arrays["widths"].astype(np.float64),
+            arrays["covariance"].astype(np.float64),
+        )
 
     @property
     def dim(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Self, cast
 
 import numpy as np
@@ -60,6 +61,8 @@ class ImageEncoder:
         (n, h, w), "channels first" (n, c, h, w) or "channels last" (n, h, w, c).
     dtype_ : str
         Their dtype; levels are whole numbers 0 to 255, floats shares from 0 to 1.
+    dequantization_width_ : ndarray of shape (D,)
+        Width of the interval that a level stands for: 1.
     """
 
     layout_: str
@@ -69,6 +72,7 @@ class ImageEncoder:
         self.shape = shape
         self.n_features_in_ = math.prod(shape)
         self.output_columns_ = [OutputColumn(i, None) for i in range(self.n_features_in_)]
+        self.dequantization_width_ = np.ones(self.n_features_in_)
         self.constant_: dict[str | int, object] = {}
         self.duplicate_of_: dict[str | int, str | int] = {}
 
@@ -217,6 +221,16 @@ class Pixels:
         pca = PCA(min(N_COMPONENTS, len(rows) - 1, dim), svd_solver="randomized", random_state=0)
         pca.fit(matrix[np.sort(rows)].astype(np.float32))
         return cls(pca.mean_.astype(np.float64), pca.components_.astype(np.float64), draws)
+
+    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return what :meth:`fit` has found."""
+        return {"mean": self.mean, "components": self.components}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]], draws: int = 0) -> Pixels:
+        """Rebuild the step from :meth:`to_arrays`."""
+        mean, components = (arrays[key].astype(np.float64) for key in ("mean", "components"))
+        return cls(mean, components, draws)
 
     @property
     def dim(self) -> int:

@@ -1,0 +1,162 @@
+"""The kind of rows an estimator has: the one place where tables and images part.
+
+An estimator makes its `Domain` from its parameters and asks it for all that goes otherwise for the
+two: encoding, the start, the flow and its first latents, the objective, and what "auto" stands for.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+
+from flowssl.bijections import Chain
+from flowssl.estimators._fitting import Automatic, Preparation
+from flowssl.estimators._rows import Rows
+from flowssl.initialization import Start, propagate
+from flowssl.models import JointModel
+from flowssl.objectives import Objective
+from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
+
+if TYPE_CHECKING:
+    from flowssl.estimators.base import FlowClassifier
+
+__all__ = ["Domain"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+class Domain(ABC):
+    """What estimators do otherwise with one kind of rows than with another.
+
+    Attributes
+    ----------
+    max_held_out : int
+        Rows held out at most.
+    gathers_classes : bool
+        Whether a linear map at the flow's end has to bring the classes to the first latents.
+    """
+
+    max_held_out: ClassVar[int]
+    gathers_classes: ClassVar[bool]
+
+    @abstractmethod
+    def encoder(self) -> TableEncoder | ImageEncoder:
+        """Return a new encoder of the user's rows."""
+
+    @abstractmethod
+    def completion(
+        self, encoder: TableEncoder | ImageEncoder, matrix: Floats
+    ) -> Completion | Pixels:
+        """Fit the step from encoded training rows (n, D) to a flow's units."""
+
+    @abstractmethod
+    def read_completion(self, arrays: Mapping[str, NDArray[np.generic]]) -> Completion | Pixels:
+        """Rebuild that step from its ``to_arrays``."""
+
+    def propagate(self, filled: Floats, rows: Rows, prior: Floats | None, seed: int) -> Start:
+        """Return class probabilities of all rows, given without holes, from the labels of some."""
+        return propagate(
+            filled,
+            rows.codes,
+            rows.n_classes,
+            class_prior=prior,
+            sample_weight=rows.weight,
+            random_state=seed,
+        )
+
+    @abstractmethod
+    def automatic(self, n_rows: int, dim: int) -> Automatic:
+        """Return what "auto" stands for in a training on ``n_rows`` rows of ``dim`` columns."""
+
+    @abstractmethod
+    def architecture(self, name: str, dim: int, n_rows: int) -> str:
+        """Return the name of the flow's preset, chosen if "auto"; refuse one that does not fit."""
+
+    @abstractmethod
+    def start_flow(
+        self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator
+    ) -> tuple[Chain, Floats, Integers]:
+        """Build a flow that starts from the training rows.
+
+        Parameters
+        ----------
+        name : str
+            Of the preset.
+        prepared : Preparation
+            The rows.
+        groups : ndarray of shape (n, K) or None
+            How much of each row belongs to each group within which an affine start whitens; None
+            starts as the identity.
+        generator : torch.Generator
+            Source of initial weights; its seed is that of all other randomness.
+
+        Returns
+        -------
+        flow : Chain
+            Untrained.
+        latents : ndarray of shape (m, D)
+            Its latents of some training rows.
+        index : ndarray of shape (m,)
+            Which rows they are.
+        """
+
+    @abstractmethod
+    def blank_flow(self, name: str, dim: int) -> Chain:
+        """Build a flow whose weights a file then fills."""
+
+    @abstractmethod
+    def n_class_features(self, name: str, dim: int, n_classes: int) -> int:
+        """Return how many of the first latents are to know the class."""
+
+    def n_components(self, name: str, dim: int, n_rows: int) -> int:
+        """Return how many Gaussians a class has under a preset."""
+        return 1
+
+    @abstractmethod
+    def objective(self, estimator: FlowClassifier, model: JointModel, dim: int) -> Objective:
+        """Return what the estimator's training of a model minimizes."""
+
+    def component_means(
+        self, name: str, latents: Floats, share: Floats, n_components: int, rng: np.random.Generator
+    ) -> tuple[Floats, Floats]:
+        """Place the Gaussians of each class by weighted k-means.
+
+        Parameters
+        ----------
+        name : str
+            Of the flow's preset.
+        latents : ndarray of shape (n, D)
+            Of some rows.
+        share : ndarray of shape (n, C)
+            How much of each row belongs to each class.
+        n_components : int
+            Gaussians M in a class.
+        rng : Generator
+            Source of randomness.
+
+        Returns
+        -------
+        means : ndarray of shape (C, M, D)
+        weights : ndarray of shape (C, M)
+            Shares of the Gaussians in their class.
+        """
+        means, weights = [], []
+        for of_class in share.T:
+            if n_components == 1:
+                means.append((of_class @ latents / of_class.sum())[None])
+                weights.append(np.ones(1))
+                continue
+            clusters = KMeans(n_components, n_init=1, random_state=int(rng.integers(2**31 - 1)))
+            # Rows that hardly belong to a class still give k-means enough points to start from.
+            clusters.fit(latents, sample_weight=of_class + 1e-9 * of_class.max())
+            mass = np.bincount(clusters.labels_, weights=of_class, minlength=n_components)
+            means.append(clusters.cluster_centers_)
+            weights.append(mass / mass.sum())
+        return np.stack(means), np.stack(weights)

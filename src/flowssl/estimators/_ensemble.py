@@ -1,0 +1,83 @@
+"""Prediction in chunks: the flows of an estimator as one density of encoded rows.
+
+All of it runs without gradients and in float64, and on as many rows at once as memory likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from flowssl.models import JointModel
+from flowssl.preprocessing import Completion, Pixels
+
+__all__ = ["Ensemble"]
+
+Floats = NDArray[np.float64]
+
+CHUNK_NUMBERS = 2_000_000
+"""Numbers (rows x draws x columns) that go through a flow at once."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The average of the densities of several flows.
+
+    Attributes
+    ----------
+    models : sequence of JointModel
+        Trained, in a flow's units.
+    completion : Completion or Pixels
+        The step from encoded rows to those units.
+    """
+
+    models: Sequence[JointModel]
+    completion: Completion | Pixels
+
+    def log_joint(self, matrix: Floats) -> Floats:
+        """Return ``log p(x, y=k)`` of encoded rows, shape (n, C), nats per unit of their scales."""
+        n_draws = self.completion.n_draws(matrix)
+        size = max(1, CHUNK_NUMBERS // (n_draws * self.completion.row_numbers))
+        parts = [np.empty((0, self.models[0].n_classes))]
+        for first in range(0, len(matrix), size):
+            rows = self.completion.completed(matrix[first : first + size])
+            n, s, dim = rows.z.shape
+            flat = rows.z.reshape(-1, dim)
+            members = [self._through(model.log_joint, flat) for model in self.models]
+            log_joint = logsumexp(members, axis=0) - np.log(len(members))
+            log_joint = log_joint.reshape(n, s, -1) + rows.log_weight[:, :, None]
+            parts.append(logsumexp(log_joint, axis=1) - np.log(s))
+        return np.concatenate(parts)
+
+    def latents(self, matrix: Floats) -> Floats:
+        """Return the first flow's ``z = f(x)`` of encoded rows, holes filled, shape (n, D)."""
+        return self._through(self.models[0].latent, self.completion.typical(matrix))
+
+    def invert(self, latents: Floats) -> Floats:
+        """Return the encoded rows (n, D) of the first flow's latents."""
+        return self.completion.restore(self._through(self.models[0].flow.inverse, latents))
+
+    def sample(self, codes: torch.Tensor, temperature: float, generator: torch.Generator) -> Floats:
+        """Draw an encoded row for each class index, from a flow at random; shape (n, D)."""
+        z = np.empty((len(codes), self.completion.dim))
+        member = torch.randint(len(self.models), (len(codes),), generator=generator)
+        with torch.no_grad():
+            for i, model in enumerate(self.models):
+                chosen = member == i
+                z[chosen.numpy()] = model.sample(codes[chosen], temperature, generator).numpy()
+        return self.completion.restore(z)
+
+    def _through(self, function: Callable[[torch.Tensor], torch.Tensor], rows: Floats) -> Floats:
+        """Run rows through a function of a model, chunk by chunk."""
+        parameter = next(self.models[0].parameters())
+        size = max(1, CHUNK_NUMBERS // self.completion.row_numbers)
+        whole = torch.from_numpy(np.ascontiguousarray(rows)).to(torch.float64)
+        with torch.no_grad():
+            parts = [function(part.to(parameter.device)).cpu() for part in torch.split(whole, size)]
+        out: Floats = torch.cat(parts).numpy()
+        return out

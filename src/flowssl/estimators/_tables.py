@@ -1,0 +1,122 @@
+"""Tables as a kind of rows: affine starts, Gaussian noise for views, small plans of training."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from flowssl.architectures import (
+    ARCHITECTURES,
+    build_flow,
+    choose_architecture,
+    choose_n_components,
+)
+from flowssl.bijections import Chain
+from flowssl.estimators._building import likelihood_terms
+from flowssl.estimators._domain import Domain, Floats, Integers
+from flowssl.estimators._fitting import Automatic, Preparation
+from flowssl.initialization import affine_start
+from flowssl.models import JointModel
+from flowssl.objectives import Consistency, GaussianNoise, Objective
+from flowssl.preprocessing import Completion, ImageEncoder, TableEncoder
+
+if TYPE_CHECKING:
+    from flowssl.estimators.base import FlowClassifier
+
+__all__ = ["TableDomain"]
+
+STEPS = 1000
+"""Optimizer steps of an automatic training."""
+
+MIN_STEPS_PER_EPOCH = 20
+LEARNING_RATE = 5e-3
+MAX_NOISE = 0.3
+
+LEAST_CLASS_FEATURES = 8
+
+
+class TableDomain(Domain):
+    """Rows of numbers and categories, with holes."""
+
+    max_held_out = sys.maxsize
+    gathers_classes = True
+
+    def encoder(self) -> TableEncoder:
+        """Return an encoder of tables."""
+        return TableEncoder()
+
+    def completion(self, encoder: TableEncoder | ImageEncoder, matrix: Floats) -> Completion:
+        """Fit the columns' maps and what fills holes."""
+        return Completion.fit(matrix, encoder.dequantization_width_)
+
+    def read_completion(self, arrays: Mapping[str, NDArray[np.generic]]) -> Completion:
+        """Rebuild the columns' maps and what fills holes."""
+        return Completion.from_arrays(arrays)
+
+    def automatic(self, n_rows: int, dim: int) -> Automatic:
+        """Pass small tables several times in an epoch; the fewer rows per column, the more noise.
+
+        Covariances estimated from n rows are wrong by a share of about D / n. Noise of that
+        variance does to a flow what shrinkage of that size does to a covariance.
+        """
+        return Automatic(
+            steps=STEPS,
+            min_steps_per_epoch=MIN_STEPS_PER_EPOCH,
+            batch_size=256 if n_rows < 20_000 else 512,
+            labeled_share=None,
+            learning_rate=LEARNING_RATE,
+            noise=min(MAX_NOISE, math.sqrt(1.5 * dim / n_rows)),
+        )
+
+    def architecture(self, name: str, dim: int, n_rows: int) -> str:
+        """Choose by the numbers of columns and rows."""
+        return choose_architecture(name, dim, n_rows)
+
+    def start_flow(
+        self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator
+    ) -> tuple[Chain, Floats, Integers]:
+        """Begin with an affine map and look at all rows."""
+        dim = prepared.z.shape[1]
+        weight, bias = np.eye(dim), np.zeros(dim)
+        if groups is not None:
+            start = affine_start(prepared.z, groups, sample_weight=prepared.rows.weight)
+            weight, bias = start.whitening, -start.whitening @ start.mean
+        flow = build_flow(
+            ARCHITECTURES[name],
+            torch.from_numpy(weight),
+            torch.from_numpy(bias),
+            generator=generator,
+        )
+        with torch.no_grad():
+            z: Floats = flow.double()(torch.from_numpy(prepared.z))[0].numpy()
+        return flow.float(), z, np.arange(len(z))
+
+    def blank_flow(self, name: str, dim: int) -> Chain:
+        """Build the flow around the identity."""
+        generator = torch.Generator().manual_seed(0)
+        weight, bias = torch.eye(dim), torch.zeros(dim)
+        return build_flow(ARCHITECTURES[name], weight, bias, generator=generator)
+
+    def n_class_features(self, name: str, dim: int, n_classes: int) -> int:
+        """Take one for each class, but not too few."""
+        return min(dim, max(n_classes, LEAST_CLASS_FEATURES))
+
+    def n_components(self, name: str, dim: int, n_rows: int) -> int:
+        """Take the preset's number where there are rows enough."""
+        return choose_n_components(name, dim, n_rows)
+
+    def objective(self, estimator: FlowClassifier, model: JointModel, dim: int) -> Objective:
+        """Add consistency under noise only where it is asked for."""
+        terms = likelihood_terms(estimator, dim)
+        weight, noise = estimator.consistency_weight, estimator.consistency_noise
+        if noise is None:
+            return Objective(terms)
+        if weight and not isinstance(weight, str):
+            terms.append(Consistency(model.classes.log_prior, weight))
+        return Objective(terms, GaussianNoise(noise))
