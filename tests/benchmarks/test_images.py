@@ -21,7 +21,7 @@ def images():
 
 
 def test_weights_of_every_epoch_are_recorded_as_the_training_tested_them(images, monkeypatch):
-    monkeypatch.setattr("flowssl.estimators._fitting.IMAGE_STEPS", 40 * 12)
+    monkeypatch.setattr("flowssl.estimators._images.STEPS", 40 * 12)
     monkeypatch.setattr("benchmarks.images.recorder.POLL_SECONDS", 0.01)
     recorder = Recorder()
     y = draw(images.y, 100, 0)

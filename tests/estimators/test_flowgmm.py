@@ -185,16 +185,16 @@ def test_unlabeled_rows_that_mislead_are_left_aside(quick_flowgmm):
 def test_falling_back_is_said_aloud(quick_flowgmm, moons, monkeypatch):
     from dataclasses import replace
 
-    from flowssl.estimators import base
+    from flowssl.estimators import _domain
 
     X, _, y = moons
-    honest = base.propagate
+    honest = _domain.propagate
 
     def misled(*args, **kwargs):
         start = honest(*args, **kwargs)
         return replace(start, label_gain=-3 * start.label_gain_error - 1)
 
-    monkeypatch.setattr(base, "propagate", misled)
+    monkeypatch.setattr(_domain, "propagate", misled)
     with pytest.warns(UnlabeledDataWarning, match="unlabeled_weight=1"):
         model = quick_flowgmm().fit(X, y)
     assert not model.used_unlabeled_
