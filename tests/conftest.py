@@ -8,9 +8,13 @@ from pathlib import Path
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from sklearn.datasets import load_digits
+
+from flowssl import FlowGMMClassifier
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -46,3 +50,22 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real data sets (../shared/data) are not on this machine")
     return folder
+
+
+@pytest.fixture(scope="session")
+def image_model() -> tuple[FlowGMMClassifier, np.ndarray, np.ndarray, np.ndarray]:
+    """A model of 8 x 8 zeros, ones and twos, the images, their labels (-1: hidden) and the truth."""
+    X, truth = load_digits(n_class=3, return_X_y=True)
+    X = (X[:150].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    truth = truth[:150]
+    y = np.full(150, -1)
+    for k in range(3):
+        y[np.flatnonzero(truth == k)[:6]] = k
+    model = FlowGMMClassifier(
+        image_shape=(1, 8, 8), max_epochs=1, batch_size=16, learning_rate=5e-4, random_state=0
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flowssl.estimators._fitting.IMAGE_STEPS", 40 * 12)
+        patch.setattr("flowssl.initialization.propagation.FOLDS_UP_TO", ())
+        model.fit(X[:110], y[:110])
+    return model, X, y, truth

@@ -1,6 +1,8 @@
 """The command line on pictures, with the real estimator on small digits."""
 
 import csv
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +68,34 @@ def test_samples_are_written_as_pictures(folder):
         assert picture.size == (8, 8)
 
 
+def test_labeled_pictures_are_evaluated(folder, fitted, capsys):
+    assert shell("evaluate m.flowssl digits --labels labels.csv --bad-pictures skip --json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["rows"], told["labeled"]) == (60, 16)
+    assert {row["name"]: row["labeled"] for row in told["classes"]} == {
+        name: int((fitted[1][:16] == name).sum()) for name in ("one", "zero")
+    }
+
+
+def test_a_report_names_the_pictures(folder, fitted):
+    with Path("all.csv").open("w") as file:
+        file.write("file,label\n")
+        file.writelines(f"{i:02d}.png,{fitted[1][i]}\n" for i in range(60))
+    assert (
+        shell(
+            "report m.flowssl digits --labels labels.csv --test digits --test-labels all.csv "
+            "--bad-pictures skip -o r.html"
+        )
+        == 0
+    )
+    page = Path("r.html").read_text("utf-8")
+    assert "60 images of 8 × 8 pixels, gray, 16 of them labeled" in page
+    assert "On 60 test images the model is right in" in page
+    listed = re.findall(r'<th scope="row">(\d\d)\.png</th>', page)
+    assert len(listed) == 20
+    assert all(int(number) >= 16 for number in listed[:10])  # to label next: not labeled yet
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -74,9 +104,10 @@ def test_samples_are_written_as_pictures(folder):
         ("fit digits --labels wrong.csv -o n.flowssl --bad-pictures skip", "names 99.png"),
         ("fit labels.csv -o n.flowssl", "needs --target"),
         (
-            "fit digits --labels labels.csv -o n.flowssl --bad-pictures skip --report r.html",
-            "--report explains models of tables",
+            "report m.flowssl digits --labels labels.csv --test digits --bad-pictures skip -o r.html",
+            "need --test-labels",
         ),
+        ("evaluate m.flowssl labels.csv", "needs --target"),
         ("sample m.flowssl -n 3", "need -o FOLDER"),
     ],
 )

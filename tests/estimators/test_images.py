@@ -8,7 +8,6 @@ from sklearn.datasets import load_digits
 
 import flowssl
 from flowssl import FlowGMMClassifier
-from flowssl.report import write_report
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -98,11 +97,6 @@ def test_saved_model_predicts_the_same_bits(model, digits, tmp_path):
         drawn, _ = kind.sample(3, random_state=1)
         assert drawn.dtype == np.uint8
     assert (loaded.sample(3, random_state=1)[0] == model.sample(3, random_state=1)[0]).all()
-
-
-def test_reports_are_refused(model, digits, tmp_path):
-    with pytest.raises(ValueError, match="reports explain models of tables"):
-        write_report(model, *digits, tmp_path / "r.html")
 
 
 def test_same_seed_gives_the_same_bits(model, digits, hidden):

@@ -17,13 +17,15 @@ import flowssl
 from flowssl import FlowGMMClassifier
 from flowssl.datasets import hide_labels, make_moons
 from flowssl.report import write_report
-from flowssl.report.facts import gather, pick
+from flowssl.report.facts import gather
 from flowssl.report.markup import number, percent, significant
+from flowssl.report.tables import pick
 
 SECTIONS = [
     *("verdict", "data", "comparison", "confusion", "calibration", "latent", "plane", "rows"),
     *("training", "start", "parameters", "versions"),
 ]
+IMAGE_SECTIONS = ["samples" if name == "plane" else name for name in SECTIONS]
 VOID = {"meta", "img"}
 SCRIPT = "<script>alert(1)</script>"
 BOLD = '"><b onload=x>'
@@ -122,24 +124,38 @@ def test_page(mixed, tmp_path_factory):
     return Page(path.read_text("utf-8"))
 
 
-@pytest.fixture(params=["plain_page", "test_page"])
+@pytest.fixture(scope="module")
+def image_page(image_model, tmp_path_factory):
+    model, X, y, truth = image_model
+    path = tmp_path_factory.mktemp("report") / "page.html"
+    names = [f"scan <{i}>.png" for i in range(110)]
+    write_report(model, X[:110], y[:110], path, X_test=X[110:], y_test=truth[110:], names=names)
+    return Page(path.read_text("utf-8"))
+
+
+@pytest.fixture(params=["plain_page", "test_page", "image_page"])
 def page(request):
     return request.getfixturevalue(request.param)
 
 
-def test_all_sections_are_there_in_order_with_a_heading(page):
-    sections = page.all("section")
-    assert [section["id"] for section in sections] == SECTIONS
+@pytest.fixture
+def sections(page, image_page):
+    return IMAGE_SECTIONS if page is image_page else SECTIONS
+
+
+def test_all_sections_are_there_in_order_with_a_heading(page, sections):
+    found = page.all("section")
+    assert [section["id"] for section in found] == sections
     headings = {heading["id"] for heading in page.all("h2")}
-    assert {section["aria-labelledby"] for section in sections} == headings
+    assert {section["aria-labelledby"] for section in found} == headings
     assert len(page.all("h1")) == 1
-    assert page.text.index("Verdict") < page.text.index("rows, ")
+    assert page.text.index("Verdict") < page.text.index("of them labeled")
 
 
-def test_identifiers_are_unique_and_links_lead_to_them(page):
+def test_identifiers_are_unique_and_links_lead_to_them(page, sections):
     identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))
-    assert [link["href"].removeprefix("#") for link in page.all("a")] == SECTIONS
+    assert [link["href"].removeprefix("#") for link in page.all("a")] == sections
 
 
 def test_nothing_is_loaded_from_elsewhere(page):
@@ -171,7 +187,7 @@ def test_pictures_and_tables_can_be_read_aloud(page):
     assert all(header["scope"] in ("row", "col") for header in page.all("th"))
 
 
-def test_number_of_pictures_and_size(plain_page, test_page):
+def test_number_of_pictures_and_size(plain_page, test_page, image_page):
     assert len(plain_page.pictures("light")) == 5  # latent, boundary, samples, flow, history
     assert len(test_page.pictures("light")) == 3  # reliability, latent, history
     assert max(len(plain_page.source), len(test_page.source)) < 5e6
@@ -310,6 +326,34 @@ def test_unlabeled_test_rows_are_left_out(planar):
     test = gather(model, X, y, X, y).test
     assert len(test.codes) == (y >= 0).sum()
     assert test.model_scores.accuracy == pytest.approx(model.score(X, y))
+
+
+def test_images_are_told_of_as_images(image_model, image_page):
+    model, X, y, truth = image_model
+    right = percent(model.score(X[110:], truth[110:]))
+    assert f"On 40 test images the model is right in {right}" in image_page.text
+    assert f"from {(y[:110] >= 0).sum()} labeled images and" in image_page.text
+    assert "110 images of 8 × 8 pixels, gray, 18 of them labeled" in image_page.text
+    for rows in (X[:110], X[110:]):
+        bits = -model.score_samples(rows).mean() / (64 * np.log(2))
+        assert number(float(bits), 2) in image_page.text
+
+
+def test_single_images_are_named_and_chosen_as_the_scores_say(image_model, image_page):
+    model, X, y, _ = image_model
+    unusual = np.argsort(model.score_samples(X[:110]), kind="stable")
+    extreme = [row[0] for row in image_page.table("Most unusual")[1:]]
+    assert extreme == [f"scan <{i}>.png" for i in unusual[:10]]
+    shown = [int(row[0][6:-5]) for row in image_page.table("Least certain")[1:]]
+    doubt = entropy(model.predict_proba(X[:110]), axis=1)
+    assert (y[:110][shown] == -1).all()
+    assert (np.diff(doubt[shown]) <= 1e-12).all()
+
+
+def test_names_come_one_to_a_row(image_model, tmp_path):
+    model, X, y, _ = image_model
+    with pytest.raises(ValueError, match="X has 110 rows but names has 3"):
+        write_report(model, X[:110], y[:110], tmp_path / "page.html", names=["a", "b", "c"])
 
 
 COLUMNS = {"a": [1.0, 2.0, 3.0], "b": ["x", "y", "z"], "c": [4, 5, 6]}

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import flowssl
 from flowssl.cli.columns import labels, mark_unlabeled, require_column
 from flowssl.cli.inference import model_inputs
+from flowssl.cli.pictures import LABEL, labels_of, pictures_for
 from flowssl.cli.training import check_directory
 from flowssl.exceptions import DataError
 from flowssl.labels import encode_labels, is_unlabeled
+from flowssl.pictures import holds_pictures
 from flowssl.tables import read_table
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from flowssl.cli.console import Console
     from flowssl.estimators import FlowClassifier
+
+    Images = npt.NDArray[np.uint8]
 
 __all__ = ["ClassFigures", "Evaluation", "evaluate", "evaluate_model", "report"]
 
@@ -69,10 +73,10 @@ class Evaluation:
 
 
 def evaluate(arguments: argparse.Namespace, console: Console) -> int:
-    """Compare predictions with the labels of a table, as far as it has labels."""
+    """Compare predictions with the labels of a table or of pictures, as far as there are labels."""
     estimator = flowssl.load(arguments.model)
-    X, y = _with_labels(estimator, arguments.data, arguments.target, arguments.features)
-    result = evaluate_model(estimator, X, y)
+    rows = _with_labels(estimator, arguments.data, arguments, console)
+    result = evaluate_model(estimator, rows.X, rows.y)
     if arguments.json:
         print(json.dumps(asdict(result), indent=2))
         return 0
@@ -97,7 +101,7 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def evaluate_model(
-    estimator: FlowClassifier, X: pa.Table, y: npt.NDArray[np.generic]
+    estimator: FlowClassifier, X: pa.Table | Images, y: npt.NDArray[np.generic]
 ) -> Evaluation:
     """Compare a model's predictions with labels; unlabeled rows are left out.
 
@@ -105,8 +109,8 @@ def evaluate_model(
     ----------
     estimator : FlowClassifier
         Fitted.
-    X : pyarrow.Table of n rows
-        Its columns.
+    X : pyarrow.Table of n rows, or ndarray of n images
+        Rows with the model's columns.
     y : ndarray of shape (n,)
         Labels; at least one row has one.
 
@@ -130,7 +134,7 @@ def evaluate_model(
             raise DataError(f"the label {name!r} is no class of the model, which has {known}.")
     places = np.array([place_of[name] for name in names])
     truth = places[encoded.codes[rows]]
-    log_proba = estimator.predict_log_proba(X.take(rows))
+    log_proba = estimator.predict_log_proba(X[rows] if isinstance(X, np.ndarray) else X.take(rows))
     guess = log_proba.argmax(axis=1)
     confusion = np.zeros((len(place_of), len(place_of)), dtype=int)
     np.add.at(confusion, (truth, guess), 1)
@@ -160,28 +164,60 @@ def report(arguments: argparse.Namespace, console: Console) -> int:
     from flowssl.report import write_report
 
     estimator = flowssl.load(arguments.model)
-    X, y = _with_labels(estimator, arguments.data, arguments.target, arguments.features)
-    X_test, y_test = (
-        _with_labels(estimator, arguments.test, arguments.target, arguments.features)
-        if arguments.test
-        else (None, None)
-    )
+    rows = _with_labels(estimator, arguments.data, arguments, console)
+    test = None
+    if arguments.test:
+        test = _with_labels(estimator, arguments.test, arguments, console, "--test-labels")
     write_report(
-        estimator, X, y, arguments.output, X_test=X_test, y_test=y_test, title=arguments.title
+        estimator,
+        rows.X,
+        rows.y,
+        arguments.output,
+        X_test=None if test is None else test.X,
+        y_test=None if test is None else test.y,
+        names=rows.names,
+        title=arguments.title,
     )
     console.remark(f"report written to {arguments.output}")
     return 0
 
 
+@dataclass(frozen=True)
+class _Labeled:
+    """Rows that a model takes, their labels with its mark of unlabeled rows, and pictures' names."""
+
+    X: pa.Table | Images
+    y: npt.NDArray[np.generic]
+    names: list[str] | None
+
+
 def _with_labels(
-    estimator: FlowClassifier, data: str, target: str, features: str | None
-) -> tuple[pa.Table, npt.NDArray[np.generic]]:
-    table = read_table(data)
-    require_column(table, target, "--target")
-    y = mark_unlabeled(labels(table, target), estimator.unlabeled_value)
+    estimator: FlowClassifier,
+    path: str,
+    arguments: argparse.Namespace,
+    console: Console,
+    option: str = "--labels",
+) -> _Labeled:
+    """Read rows with labels; ``option`` names the table of the labels of pictures."""
+    names: list[str] | None = None
+    X: pa.Table | Images
+    if holds_pictures(path):
+        pictures = pictures_for(estimator, path, arguments, console)
+        table = getattr(arguments, option.removeprefix("--").replace("-", "_"))
+        y = labels_of(pictures, table, arguments.target, option)
+        X, names = pictures.images, pictures.names
+    else:
+        if arguments.target is None:
+            raise DataError("a table needs --target COLUMN, the column of labels.")
+        read = read_table(path)
+        require_column(read, arguments.target, "--target")
+        y = labels(read, arguments.target)
+        X = model_inputs(estimator, read.drop_columns([arguments.target]), arguments.features)
+    y = mark_unlabeled(y, estimator.unlabeled_value)
     if is_unlabeled(y, estimator.unlabeled_value).all():
-        raise DataError(f"{data}: column {target!r} has no labeled row to compare with.")
-    return model_inputs(estimator, table.drop_columns([target]), features), y
+        column = arguments.target or LABEL
+        raise DataError(f"{path}: column {column!r} has no labeled row to compare with.")
+    return _Labeled(X, y, names)
 
 
 def _spelled(label: object) -> str:

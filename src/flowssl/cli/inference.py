@@ -85,7 +85,7 @@ def _inputs(
     import pyarrow as pa
 
     if holds_pictures(arguments.data):
-        pictures = pictures_for(estimator, arguments, console)
+        pictures = pictures_for(estimator, arguments.data, arguments, console)
         arguments.id = arguments.id or "file"
         return pictures.images, pa.table({"file": pictures.names})
     table = read_table(arguments.data)

@@ -10,8 +10,10 @@ from flowssl.cli.options import METHODS, add_options
 
 __all__ = ["build_parser"]
 
-_DATA = "a table: CSV, TSV, Parquet, Feather, Arrow, NPZ or NPY"
-_DATA_OR_PICTURES = f"{_DATA}; or a folder or zip file of PNG, JPEG or WebP pictures"
+_DATA = (
+    "a table: CSV, TSV, Parquet, Feather, Arrow, NPZ or NPY; or a folder or zip file of PNG, JPEG "
+    "or WebP pictures"
+)
 _MODEL = "a model file that fit has written"
 _OUTPUT = "CSV or Parquet file to write; CSV on standard output by default"
 
@@ -109,16 +111,8 @@ def _add_common(parser: argparse.ArgumentParser, default: bool | str) -> None:
 
 def _add_fit(parser: argparse.ArgumentParser, method: str) -> None:
     parser.usage = "%(prog)s DATA --target COLUMN -o MODEL [options]"  # all of them take 14 lines
-    parser.add_argument("data", metavar="DATA", help=_DATA_OR_PICTURES)
-    parser.add_argument(
-        "--target", metavar="COLUMN", help="the column of labels (of pictures: label by default)"
-    )
-    parser.add_argument(
-        "--labels",
-        metavar="TABLE",
-        help="of pictures: a table with the columns file and label; others are unlabeled",
-    )
-    _add_bad_pictures(parser)
+    parser.add_argument("data", metavar="DATA", help=_DATA)
+    _add_labels(parser)
     _add_column_choice(parser, "columns to learn from (default: all but the target)")
     parser.add_argument(
         "-o", "--output", required=True, metavar="MODEL", help="model file to write (.flowssl)"
@@ -141,7 +135,7 @@ def _add_fit(parser: argparse.ArgumentParser, method: str) -> None:
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
-    _add_model_and_data(parser, _DATA_OR_PICTURES)
+    _add_model_and_data(parser)
     _add_bad_pictures(parser)
     parser.add_argument("-o", "--output", metavar="OUT", help=_OUTPUT)
     parser.add_argument("--id", metavar="COLUMN", help="copy this column of DATA in front")
@@ -157,7 +151,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_score(parser: argparse.ArgumentParser) -> None:
-    _add_model_and_data(parser, _DATA_OR_PICTURES)
+    _add_model_and_data(parser)
     _add_bad_pictures(parser)
     parser.add_argument("-o", "--output", metavar="OUT", help=_OUTPUT)
     parser.add_argument("--id", metavar="COLUMN", help="copy this column of DATA in front")
@@ -184,8 +178,7 @@ def _add_sample(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
-    _add_model_and_data(parser)
-    parser.add_argument("--target", required=True, metavar="COLUMN", help="the column of labels")
+    _add_labeled_data(parser)
     parser.add_argument("--json", action="store_true", help="write JSON instead of tables")
 
 
@@ -195,13 +188,34 @@ def _add_info(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
-    _add_model_and_data(parser)
-    parser.add_argument("--target", required=True, metavar="COLUMN", help="the column of labels")
+    _add_labeled_data(parser)
     parser.add_argument(
         "-o", "--output", required=True, metavar="HTML", help="the page to write (.html)"
     )
-    parser.add_argument("--test", metavar="DATA", help="a table of held-out rows with labels")
+    parser.add_argument(
+        "--test", metavar="DATA", help="held-out rows with labels: a table, or pictures"
+    )
+    parser.add_argument(
+        "--test-labels", metavar="TABLE", help="of held-out pictures: a table like that of --labels"
+    )
     parser.add_argument("--title", help="headline of the page")
+
+
+def _add_labeled_data(parser: argparse.ArgumentParser) -> None:
+    _add_model_and_data(parser)
+    _add_labels(parser)
+
+
+def _add_labels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--target", metavar="COLUMN", help="the column of labels (of pictures: label by default)"
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="TABLE",
+        help="of pictures: a table with the columns file and label; others are unlabeled",
+    )
+    _add_bad_pictures(parser)
 
 
 def _add_bad_pictures(parser: argparse.ArgumentParser) -> None:
@@ -213,9 +227,9 @@ def _add_bad_pictures(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_model_and_data(parser: argparse.ArgumentParser, data: str = _DATA) -> None:
+def _add_model_and_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=_MODEL)
-    parser.add_argument("data", metavar="DATA", help=data)
+    parser.add_argument("data", metavar="DATA", help=_DATA)
     parser.add_argument(
         "--features",
         metavar="A,B,...",

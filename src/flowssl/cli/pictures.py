@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flowssl.cli.console import Console
     from flowssl.estimators import FlowClassifier
 
-__all__ = ["labels_of", "pictures_for", "pictures_to_fit"]
+__all__ = ["LABEL", "labels_of", "pictures_for", "pictures_to_fit"]
 
 FILE = "file"
 LABEL = "label"
@@ -45,15 +45,15 @@ def pictures_to_fit(
         if len(sides) != 3:
             raise DataError(f"--image-shape: channels, height and width are wanted, got {sides}.")
         shape = (sides[0], sides[1], sides[2])
-    pictures = _read(arguments, shape, console)
+    pictures = _read(arguments.data, arguments, shape, console)
     _, channels, height, width = pictures.images.shape
     return pictures, (channels, height, width)
 
 
 def pictures_for(
-    estimator: FlowClassifier, arguments: argparse.Namespace, console: Console
+    estimator: FlowClassifier, path: str, arguments: argparse.Namespace, console: Console
 ) -> Pictures:
-    """Read pictures as a fitted model wants them.
+    """Read the pictures at a path as a fitted model wants them.
 
     Raises
     ------
@@ -62,12 +62,14 @@ def pictures_for(
     """
     shape = estimator.image_shape
     if shape is None:
-        raise DataError(f"{arguments.model} was fitted on a table, and {arguments.data} is none.")
+        raise DataError(f"{arguments.model} was fitted on a table, and {path} is none.")
     channels, height, width = shape
-    return _read(arguments, (channels, height, width), console)
+    return _read(path, arguments, (channels, height, width), console)
 
 
-def labels_of(pictures: Pictures, path: str | None, target: str | None) -> npt.NDArray[np.generic]:
+def labels_of(
+    pictures: Pictures, path: str | None, target: str | None, option: str = "--labels"
+) -> npt.NDArray[np.generic]:
     """Return the labels of the pictures; None for those that the table does not name.
 
     Parameters
@@ -78,6 +80,8 @@ def labels_of(pictures: Pictures, path: str | None, target: str | None) -> npt.N
         A table with a column ``file``, paths or names of pictures, and a column of labels.
     target : str or None
         The column of labels, ``label`` by default.
+    option : str
+        What names the table on the command line.
 
     Raises
     ------
@@ -88,10 +92,10 @@ def labels_of(pictures: Pictures, path: str | None, target: str | None) -> npt.N
     import numpy as np
 
     if path is None:
-        raise DataError("pictures need --labels CSV, a table with the columns file and label.")
+        raise DataError(f"pictures need {option} CSV, a table with the columns file and label.")
     table = read_table(path)
     target = target or LABEL
-    require_column(table, FILE, "--labels")
+    require_column(table, FILE, option)
     require_column(table, target, "--target")
     places: dict[str, list[int]] = {}
     for place, name in enumerate(pictures.names):
@@ -109,8 +113,10 @@ def labels_of(pictures: Pictures, path: str | None, target: str | None) -> npt.N
     return y
 
 
-def _read(arguments: argparse.Namespace, shape: Shape | None, console: Console) -> Pictures:
-    pictures = read_pictures(arguments.data, shape, bad=arguments.bad_pictures)
+def _read(
+    path: str, arguments: argparse.Namespace, shape: Shape | None, console: Console
+) -> Pictures:
+    pictures = read_pictures(path, shape, bad=arguments.bad_pictures)
     for name, reason in pictures.left_out.items():
         console.remark(f"note: {name} is left out: {reason}")
     return pictures

@@ -24,7 +24,7 @@ from flowssl.cli.options import METHODS, chosen_options
 from flowssl.cli.pictures import labels_of, pictures_to_fit
 from flowssl.exceptions import DataError
 from flowssl.labels import is_unlabeled
-from flowssl.pictures import holds_pictures
+from flowssl.pictures import Pictures, holds_pictures
 from flowssl.tables import read_table
 
 if TYPE_CHECKING:
@@ -54,8 +54,10 @@ def fit(arguments: argparse.Namespace, console: Console) -> int:
         check_directory(path)
     options: dict[str, object] = {"verbose": 0 if console.quiet else 1, **chosen_options(arguments)}
     X: pa.Table | npt.NDArray[np.uint8]
+    names: list[str] | None = None
     if holds_pictures(arguments.data):
-        X, y, marker, options["image_shape"] = _read_pictures(arguments, console)
+        pictures, y, marker, options["image_shape"] = _read_pictures(arguments, console)
+        X, names = pictures.images, pictures.names
     else:
         X, y, marker = _read(arguments, console)
     if marker != "auto":
@@ -72,7 +74,7 @@ def fit(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.report:
         from flowssl.report import write_report
 
-        write_report(estimator, X, y, arguments.report)
+        write_report(estimator, X, y, arguments.report, names=names)
     console.facts([*summary(estimator, len(y)), *_outcome(arguments, seconds)])
     if estimator.interrupted_:
         can_resume = checkpoint is not None and Path(checkpoint).exists()
@@ -135,16 +137,14 @@ def _read(
 
 def _read_pictures(
     arguments: argparse.Namespace, console: Console
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.generic], object, Shape]:
+) -> tuple[Pictures, npt.NDArray[np.generic], object, Shape]:
     if METHODS[arguments.method].estimator != "FlowGMMClassifier":
         raise DataError(f"--method {arguments.method} learns from tables; leave it out.")
-    if arguments.report:
-        raise DataError("--report explains models of tables; leave it out.")
     pictures, shape = pictures_to_fit(
         arguments, chosen_options(arguments).get("image_shape"), console
     )
     y = labels_of(pictures, arguments.labels, arguments.target)
-    return pictures.images, *_marked(arguments, y, arguments.target or "label", console), shape
+    return pictures, *_marked(arguments, y, arguments.target or "label", console), shape
 
 
 def _marked(

@@ -13,13 +13,16 @@ from flowssl.plotting.figures import (
     plot_reliability,
     plot_samples,
 )
+from flowssl.plotting.images import plot_class_samples, plot_images
 from flowssl.plotting.style import MAX_DOTS
 
 __all__ = [
     "MAX_DOTS",
+    "plot_class_samples",
     "plot_decision_boundary",
     "plot_flow",
     "plot_history",
+    "plot_images",
     "plot_latent_space",
     "plot_reliability",
     "plot_samples",

@@ -28,6 +28,7 @@ __all__ = [
     "draw_reliability",
     "drawn",
     "flat",
+    "in_plane",
     "limit",
     "planar_rows",
     "projection",
@@ -86,11 +87,9 @@ def check_planar(estimator: FlowClassifier, name: str) -> None:
         )
 
 
-def drawn(matrix: Floats, codes: Integers) -> tuple[Floats, Integers]:
-    """Keep at most `MAX_DOTS` labeled and as many unlabeled rows, chosen at random."""
-    kept = np.concatenate(
-        [draw(np.flatnonzero(kind), MAX_DOTS) for kind in (codes >= 0, codes < 0)]
-    )
+def drawn(matrix: Floats, codes: Integers, limit: int = MAX_DOTS) -> tuple[Floats, Integers]:
+    """Keep at most `limit` labeled and as many unlabeled rows, chosen at random."""
+    kept = np.concatenate([draw(np.flatnonzero(kind), limit) for kind in (codes >= 0, codes < 0)])
     return matrix[kept], codes[kept]
 
 
@@ -167,12 +166,15 @@ def scatter_rows(
         )
 
 
-def limit(ax: Axes, points: Floats, *, equal: bool = False) -> None:
+def limit(ax: Axes, points: Floats, *, centers: Floats | None = None, equal: bool = False) -> None:
     """Show the range of all but the outermost thousandth of the points, and a margin.
 
-    With `equal`, a unit is as long on both axes and the picture is square.
+    With `centers`, these are shown too, all of them. With `equal`, a unit is as long on both axes
+    and the picture is square.
     """
     low, high = np.quantile(points, (0.001, 0.999), axis=0)
+    if centers is not None:
+        low, high = np.minimum(low, centers.min(0)), np.maximum(high, centers.max(0))
     size = np.where(high > low, high - low, 1.0)
     if equal:
         size = np.full(2, size.max())
@@ -266,7 +268,7 @@ def draw_gaussians(ax: Axes, estimator: FlowClassifier, axes: Floats, style: The
     if len(estimator.classes_) > MAX_NAMES:
         return
     halo = [withStroke(linewidth=3, foreground=style.background)]
-    means = _in_plane(class_means(estimator) @ axes)
+    means = in_plane(class_means(estimator) @ axes)
     for code, label in enumerate(estimator.classes_.tolist()):
         centers = np.stack([center for of_code, center, _ in rings if of_code == code])
         nearest = ((centers - means[code]) ** 2).sum(axis=1).argmin()
@@ -300,7 +302,7 @@ def _sampled_rings(density: ClassDensity, axes: Floats) -> list[Ring]:
     for code in range(density.n_classes):
         with torch.no_grad():
             z = density.sample(torch.full((N_DRAWN,), code), generator=generator).double().numpy()
-        projected = _in_plane(z @ axes)
+        projected = in_plane(z @ axes)
         covariance = np.cov(projected.T)
         if axes.shape[1] < 2:
             covariance[1, 1] = 0.25
@@ -323,11 +325,11 @@ def _rings(density: GaussianClasses, axes: Floats) -> list[Ring]:
             projected = (root.T @ root).numpy()
             if len(projected) < 2:
                 projected = np.diag([projected[0, 0], 0.25])
-            rings.append((j // density.n_components, _in_plane(center.numpy()), projected))
+            rings.append((j // density.n_components, in_plane(center.numpy()), projected))
     return rings
 
 
-def _in_plane(points: Floats) -> Floats:
+def in_plane(points: Floats) -> Floats:
     """Put means of one dimension on the horizontal axis."""
     if points.shape[-1] > 1:
         return points

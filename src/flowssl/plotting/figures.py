@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flowssl._fitted import class_codes, judge, latents
 from flowssl.plotting.artists import (
@@ -15,6 +17,7 @@ from flowssl.plotting.artists import (
     draw_reliability,
     drawn,
     flat,
+    in_plane,
     limit,
     planar_rows,
     projection,
@@ -34,13 +37,19 @@ if TYPE_CHECKING:
     from flowssl.preprocessing.containers import TableLike
 
 __all__ = [
+    "LatentRows",
+    "latent_figure",
     "plot_decision_boundary",
     "plot_flow",
     "plot_history",
     "plot_latent_space",
     "plot_reliability",
     "plot_samples",
+    "reliability_figure",
 ]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 def plot_decision_boundary(
@@ -161,20 +170,48 @@ def plot_latent_space(
         If a label is unknown to the estimator.
     """
     matrix, codes = rows_and_codes(estimator, X, y)
-    matrix, shown = drawn(matrix, codes)
-    z = latents(estimator, matrix)
-    predicted = judge(estimator, matrix)[1].argmax(1)
-    axes = projection(z, class_means(estimator))
+    return latent_figure(estimator, LatentRows.of(estimator, matrix, codes), theme=theme)
+
+
+@dataclass(frozen=True)
+class LatentRows:
+    """Latents (n, D) of some rows, their classes (n,) or -1, and the classes predicted (n,).
+
+    ``all_codes`` are the classes of all rows, of which ``max_dots`` of each kind are drawn at most.
+    """
+
+    z: Floats
+    codes: Integers
+    predicted: Integers
+    all_codes: Integers
+    max_dots: int
+
+    @classmethod
+    def of(
+        cls, estimator: FlowClassifier, matrix: Floats, codes: Integers, max_dots: int = MAX_DOTS
+    ) -> Self:
+        """Choose some of the encoded rows (n, D) and ask the model about them."""
+        matrix, shown = drawn(matrix, codes, max_dots)
+        predicted = judge(estimator, matrix)[1].argmax(1)
+        return cls(latents(estimator, matrix), shown, predicted, codes, max_dots)
+
+
+def latent_figure(estimator: FlowClassifier, rows: LatentRows, *, theme: ThemeName) -> Figure:
+    """Draw what :func:`plot_latent_space` does, of latents that are known already."""
+    means = class_means(estimator)
+    axes = projection(rows.z, means)
+    points, centers = flat(rows.z @ axes), in_plane(means @ axes)
     with styled(theme) as style:
         figure = new_figure(6.4, 5.8)
         ax = figure.add_subplot()
-        scatter_rows(ax, flat(z @ axes), shown, style, predicted)
+        scatter_rows(ax, points, rows.codes, style, rows.predicted)
         draw_gaussians(ax, estimator, axes, style)
-        limit(ax, flat(z @ axes), equal=True)
-        kind = "latent" if z.shape[1] <= 2 else "discriminant"
-        ax.set(xlabel=f"{kind} 1", ylabel=f"{kind} 2" if z.shape[1] > 1 else "drawn at random")
-        add_legend(figure, estimator, codes, style)
-        add_note(figure, codes, style)
+        limit(ax, points, centers=centers, equal=True)
+        dim = rows.z.shape[1]
+        kind = "latent" if dim <= 2 else "discriminant"
+        ax.set(xlabel=f"{kind} 1", ylabel=f"{kind} 2" if dim > 1 else "drawn at random")
+        add_legend(figure, estimator, rows.all_codes, style)
+        add_note(figure, rows.all_codes, style, rows.max_dots)
     return figure
 
 
@@ -218,10 +255,17 @@ def plot_reliability(
     if not known.any():
         raise ValueError("plot_reliability needs labeled rows, and y has none")
     proba = np.exp(judge(estimator, matrix[known])[1])
+    return reliability_figure(proba, codes[known], n_bins=n_bins, theme=theme)
+
+
+def reliability_figure(
+    proba: Floats, codes: Integers, *, n_bins: int = 15, theme: ThemeName
+) -> Figure:
+    """Draw what :func:`plot_reliability` does, of probabilities (n, C) and classes (n,)."""
     with styled(theme) as style:
         figure = new_figure(6.4, 5.8)
         curve, bars = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-        draw_reliability(curve, bars, proba, codes[known], n_bins, style)
+        draw_reliability(curve, bars, proba, codes, n_bins, style)
     return figure
 
 

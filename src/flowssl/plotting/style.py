@@ -204,15 +204,15 @@ def add_legend(
     )
 
 
-def add_note(figure: Figure, codes: Integers, style: Theme) -> None:
+def add_note(figure: Figure, codes: Integers, style: Theme, limit: int = MAX_DOTS) -> None:
     """Say so where not all rows are drawn."""
     notes = [
-        f"{MAX_DOTS:,} of {count:,} {kind} rows drawn"
+        f"{limit:,} of {count:,} {kind} rows drawn"
         for kind, count in (
             ("labeled", int((codes >= 0).sum())),
             ("unlabeled", int((codes < 0).sum())),
         )
-        if count > MAX_DOTS
+        if count > limit
     ]
     if notes:
         figure.suptitle(", ".join(notes), x=0.99, ha="right", size=8, color=style.muted)

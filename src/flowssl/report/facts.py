@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
@@ -16,19 +15,20 @@ from scipy.special import entr
 from flowssl._fitted import baseline_log_proba, class_codes, draw, judge
 from flowssl.calibration import expected_calibration_error
 from flowssl.labels import LabelsLike
-from flowssl.report.markup import significant
+from flowssl.preprocessing import ImageEncoder
+from flowssl.report.images import ImageRows
+from flowssl.report.markup import shortened
+from flowssl.report.tables import TableRows
 
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
     from flowssl.preprocessing.containers import TableLike
+    from flowssl.report.kinds import RowKind
 
-__all__ = ["Column", "Facts", "Scores", "TestRows", "gather", "pick"]
+__all__ = ["Facts", "Scores", "TestRows", "gather"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-MAX_ROWS = 50_000
-"""Rows of the training table that are judged at most; a random choice of larger ones."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,13 @@ class Scores:
 class TestRows:
     """Labeled rows that were not trained on.
 
-    ``log_proba`` and ``baseline`` (n, C) are log p(y=k | x) of the model and of the baseline.
+    ``matrix`` (n, D) are the encoded rows, ``log_density`` (n,) is log p(x); ``log_proba`` and
+    ``baseline`` (n, C) are log p(y=k | x) of the model and of the baseline.
     """
 
-    X: TableLike
-    y: LabelsLike
+    matrix: Floats
     codes: Integers
+    log_density: Floats
     log_proba: Floats
     baseline: Floats
 
@@ -81,34 +82,29 @@ class TestRows:
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column of the user's table, as the model takes it."""
-
-    name: str | int
-    kind: str
-    missing: float
-    values: str
-    is_dropped: bool
-
-
-@dataclass(frozen=True)
 class Facts:
     """All that a report says about a model on its table.
 
-    ``index`` are the judged rows' places in the table; ``matrix`` (n, D), ``codes``, ``log_density``
-    and ``proba`` belong to them.
+    ``encoded`` (n, D) and ``all_codes`` are all rows; ``index`` are the judged rows' places among
+    them, to which ``log_density`` and ``proba`` belong. ``names`` are what the user calls the rows.
     """
 
     estimator: FlowClassifier
+    kind: RowKind
     X: TableLike
     y: LabelsLike
+    names: Sequence[str] | None
+    encoded: Floats
     all_codes: Integers
     index: Integers
-    matrix: Floats
     log_density: Floats
     proba: Floats
-    columns: tuple[Column, ...]
     test: TestRows | None
+
+    @cached_property
+    def matrix(self) -> Floats:
+        """The judged rows, encoded."""
+        return self.encoded[self.index]
 
     @property
     def codes(self) -> Integers:
@@ -122,6 +118,25 @@ class Facts:
         values = (start.get("label_log_likelihood"), start.get("baseline_label_log_likelihood"))
         ours, baseline = (float(v) if isinstance(v, int | float) else math.nan for v in values)
         return ours, baseline
+
+    def name(self, row: int) -> str:
+        """Return what a judged row is called: by its number, if by nothing else."""
+        place = int(self.index[row])
+        return f"{place:,}" if self.names is None else shortened(self.names[place])
+
+    def judged_note(self) -> str:
+        """Say how many rows were judged, where these are not all."""
+        shown, all_rows = len(self.index), len(self.all_codes)
+        if shown == all_rows:
+            return ""
+        return f" {shown:,} of {all_rows:,} {self.kind.noun}, chosen at random, were looked at."
+
+    def dots_note(self) -> str:
+        """Say how many rows pictures show at most."""
+        return (
+            f"At most {self.kind.max_dots:,} labeled and as many unlabeled {self.kind.noun} are "
+            "drawn."
+        )
 
     def rows_by_density(self, count: int, *, least: bool) -> Integers:
         """Return the judged rows of lowest or highest density, the most extreme first."""
@@ -142,25 +157,46 @@ def gather(
     y: LabelsLike,
     X_test: TableLike | None,
     y_test: LabelsLike | None,
+    names: Sequence[str] | None = None,
 ) -> Facts:
     """Compute the facts of a report; the arguments are those of ``write_report``.
 
     Raises
     ------
     ValueError
-        If only one of `X_test` and `y_test` is given, rows and labels differ in number, a label is
-        unknown to the estimator, or no test row is labeled.
+        If only one of `X_test` and `y_test` is given, rows, labels and names differ in number, a
+        label is unknown to the estimator, or no test row is labeled.
     """
-    matrix = estimator.encoder_.transform(X)
+    encoded = estimator.encoder_.transform(X)
     codes = class_codes(estimator, y)
-    _check_lengths(matrix, codes, "X", "y")
-    index = draw(np.arange(len(matrix)), MAX_ROWS)
-    columns = _columns(estimator, matrix)
-    log_density, log_proba = judge(estimator, matrix[index])
+    _check_lengths(encoded, codes, "X", "y")
+    if names is not None:
+        _check_lengths(encoded, names, "X", "names")
+    kind = kind_of(estimator, encoded)
+    index = draw(np.arange(len(encoded)), kind.max_judged)
+    log_density, log_proba = judge(estimator, encoded[index])
     test = _test_rows(estimator, X_test, y_test)
     return Facts(
-        estimator, X, y, codes, index, matrix[index], log_density, np.exp(log_proba), columns, test
+        estimator,
+        kind,
+        X,
+        y,
+        names,
+        encoded,
+        codes,
+        index,
+        log_density,
+        np.exp(log_proba),
+        test,
     )
+
+
+def kind_of(estimator: FlowClassifier, encoded: Floats) -> RowKind:
+    """Return the kind of an estimator's rows, (n, D) of which are given."""
+    encoder = estimator.encoder_
+    if isinstance(encoder, ImageEncoder):
+        return ImageRows(*encoder.shape)
+    return TableRows.of(encoder, encoded)
 
 
 def _test_rows(
@@ -177,71 +213,10 @@ def _test_rows(
     if not known.any():
         raise ValueError("y_test holds no labeled row: there is nothing to compare with")
     matrix = matrix[known]
-    return TestRows(
-        X_test,
-        y_test,
-        codes[known],
-        judge(estimator, matrix)[1],
-        baseline_log_proba(estimator, matrix),
-    )
+    baseline = baseline_log_proba(estimator, matrix)
+    return TestRows(matrix, codes[known], *judge(estimator, matrix), baseline)
 
 
-def _check_lengths(matrix: Floats, codes: Integers, rows: str, labels: str) -> None:
-    if len(matrix) != len(codes):
-        raise ValueError(f"{rows} has {len(matrix)} rows but {labels} has {len(codes)}")
-
-
-def _columns(estimator: FlowClassifier, matrix: Floats) -> tuple[Column, ...]:
-    """Describe the table's columns by the encoder's own record of them."""
-    encoder = estimator.encoder_
-    records = json.loads(encoder.to_json())["columns"]
-    first: dict[str | int, int] = {}
-    for position, column in enumerate(encoder.output_columns_):
-        first.setdefault(column.column, position)
-    described = []
-    for record in records:
-        name, kind = record["name"], record["type"]["kind"]
-        place = first.get(name)
-        if place is None:
-            if name in encoder.constant_:
-                why = f"left out: constant, {encoder.constant_[name]}"
-            else:
-                why = f"left out: repeats {encoder.duplicate_of_[name]}"
-            described.append(Column(name, kind, math.nan, why, True))
-            continue
-        values = matrix[:, place]
-        levels = [*record["levels"], *record["infrequent"]]
-        text = (
-            _levels(levels)
-            if levels
-            else _range(values, is_time=record["type"]["dtype"] in ("Date", "Datetime"))
-        )
-        described.append(Column(name, kind, float(np.isnan(values).mean()), text, False))
-    return tuple(described)
-
-
-def _levels(levels: list[object]) -> str:
-    more = f" and {len(levels) - 3:,} more" if len(levels) > 3 else ""
-    return ", ".join(str(level) for level in levels[:3]) + more
-
-
-def _range(values: Floats, *, is_time: bool) -> str:
-    known = values[~np.isnan(values)]
-    if not len(known):
-        return ""
-    low, middle, high = np.quantile(known, (0, 0.5, 1)).tolist()
-    if is_time:
-        low, middle, high = (str(np.datetime64(int(v), "s"))[:16] for v in (low, middle, high))
-        return f"{low} … {middle} … {high}"
-    return f"{significant(low)} … {significant(middle)} … {significant(high)}"
-
-
-def pick(X: TableLike, rows: Integers, columns: list[int]) -> list[list[object]]:
-    """Return some cells of the user's table as Python values, row by row."""
-    frame = nw.from_native(X, pass_through=True)
-    if isinstance(frame, nw.DataFrame):
-        part = frame[rows.tolist(), columns]
-        return [list(row) for row in part.iter_rows()]
-    array = np.asarray(X, dtype=None if isinstance(X, np.ndarray) else object)
-    cells: list[list[object]] = array[rows][:, columns].tolist()
-    return cells
+def _check_lengths(matrix: Floats, others: Sized, rows: str, name: str) -> None:
+    if len(matrix) != len(others):
+        raise ValueError(f"{rows} has {len(matrix)} rows but {name} has {len(others)}")

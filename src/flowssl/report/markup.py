@@ -28,6 +28,7 @@ __all__ = [
     "paragraph",
     "percent",
     "picture",
+    "plain_value",
     "shortened",
     "significant",
     "table",
@@ -156,3 +157,12 @@ def significant(value: float) -> str:
 def shortened(value: object) -> str:
     """Give a user's value as one line of bounded length."""
     return plain(value, MAX_TEXT)
+
+
+def plain_value(value: object) -> str:
+    """Give a value of the user's table as text; a dash where it is missing."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return shortened(value)
+    return significant(float(value))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flowssl.report.facts import Column, Facts, TestRows
 from flowssl.report.markup import (
     Cell,
     Html,
@@ -18,10 +18,10 @@ from flowssl.report.markup import (
     table,
 )
 
-__all__ = ["comparison", "confusion", "data", "verdict"]
+if TYPE_CHECKING:
+    from flowssl.report.facts import Facts, TestRows
 
-MAX_COLUMNS = 20
-"""Columns of the user's table that are described one by one."""
+__all__ = ["classes", "comparison", "confusion", "names_of", "verdict"]
 
 MAX_MATRIX = 20
 """Classes up to which the confusion matrix is shown whole."""
@@ -47,29 +47,31 @@ def verdict(facts: Facts) -> Html:
 
 def _how_good(facts: Facts) -> str:
     if facts.test is not None:
-        return _how_good_on(facts.test)
+        return _how_good_on(facts.test, facts.kind.noun)
     ours, baseline = facts.likelihoods
+    noun = facts.kind.noun
     if not (math.isfinite(ours) and math.isfinite(baseline)):
         return (
-            "There are no test rows and too few labels to hold some of them out, so how often the "
-            "model is right is not known."
+            f"There are no test {noun} and too few labels to hold some of them out, so how often "
+            "the model is right is not known."
         )
     return (
         f"The model's start gives labels that it has not seen a probability of "
         f"{percent(math.exp(ours))} (geometric mean; {number(ours)} nats), the labels-only "
         f"baseline {percent(math.exp(baseline))} ({number(baseline)} nats); there are no test "
-        "rows to say how often the finished model is right."
+        f"{noun} to say how often the finished model is right."
     )
 
 
-def _how_good_on(test: TestRows) -> str:
+def _how_good_on(test: TestRows, noun: str) -> str:
     model, baseline = test.model_scores.accuracy, test.baseline_scores.accuracy
     right = test.log_proba.argmax(1) == test.codes
     right_before = test.baseline.argmax(1) == test.codes
     gained, lost = int((right & ~right_before).sum()), int((right_before & ~right).sum())
     return (
-        f"On {len(test.codes):,} test rows the model is right in {percent(model)}, the labels-only "
-        f"baseline in {percent(baseline)}: {gained:,} rows are right only with the model, "
+        f"On {len(test.codes):,} test {noun} the model is right in {percent(model)}, the "
+        f"labels-only baseline in {percent(baseline)}: {gained:,} {noun} are right only with the "
+        f"model, "
         f"{lost:,} only with the baseline."
     )
 
@@ -77,58 +79,23 @@ def _how_good_on(test: TestRows) -> str:
 def _unlabeled_rows(facts: Facts) -> str:
     estimator = facts.estimator
     labeled, unlabeled = estimator.n_labeled_, estimator.n_unlabeled_
+    noun = facts.kind.noun
     if not unlabeled:
-        return f"It has learned from {labeled:,} labeled rows; there were no unlabeled ones."
+        return f"It has learned from {labeled:,} labeled {noun}; there were no unlabeled ones."
     if not estimator.used_unlabeled_:
         return (
-            f"The {unlabeled:,} unlabeled rows shaped the density but not the classes: labels that "
-            f"were held out were predicted worse with them than from the {labeled:,} labeled rows "
-            "alone."
+            f"The {unlabeled:,} unlabeled {noun} shaped the density but not the classes: labels "
+            f"that were held out were predicted worse with them than from the {labeled:,} labeled "
+            f"{noun} alone."
         )
-    return f"It has learned its classes from {labeled:,} labeled rows and {unlabeled:,} unlabeled ones."
-
-
-def data(facts: Facts) -> Html:
-    """Describe the table: rows, labels by class, columns, missing values, dropped columns."""
-    labeled = facts.all_codes >= 0
-    n_rows, kept = len(labeled), [column for column in facts.columns if not column.is_dropped]
-    parts = [
-        paragraph(
-            f"{n_rows:,} rows, {int(labeled.sum()):,} of them labeled; {len(facts.columns):,} "
-            f"columns: {_kinds(kept)}{_dropped(facts)}. {_missing(kept)}"
-        ),
-        _classes(facts),
-        _columns(facts),
-    ]
-    return join(*parts)
-
-
-def _kinds(columns: list[Column]) -> str:
-    kinds = [column.kind for column in columns]
-    words = {"numeric": "numeric", "categorical": "categorical", "datetime": "of dates or times"}
-    return ", ".join(
-        f"{kinds.count(kind):,} {word}" for kind, word in words.items() if kind in kinds
-    )
-
-
-def _dropped(facts: Facts) -> str:
-    encoder = facts.estimator.encoder_
-    counts = ((len(encoder.constant_), "constant"), (len(encoder.duplicate_of_), "repeated"))
-    return "".join(f", {count:,} {word} and left out" for count, word in counts if count)
-
-
-def _missing(columns: list[Column]) -> str:
-    holes = [column for column in columns if column.missing > 0]
-    if not holes:
-        return "No value is missing."
-    worst = max(holes, key=lambda column: column.missing)
     return (
-        f"{len(holes):,} columns have missing values, {shortened(worst.name)} the most: "
-        f"{percent(worst.missing)}."
+        f"It has learned its classes from {labeled:,} labeled {noun} and {unlabeled:,} unlabeled "
+        "ones."
     )
 
 
-def _classes(facts: Facts) -> Html:
+def classes(facts: Facts) -> Html:
+    """Count labels and predictions of each class."""
     names = names_of(facts)
     given = np.bincount(facts.all_codes[facts.all_codes >= 0], minlength=len(names))
     share = np.bincount(facts.proba.argmax(1), minlength=len(names)) / max(len(facts.proba), 1)
@@ -137,28 +104,9 @@ def _classes(facts: Facts) -> Html:
         (name, f"{given[k]:,}", percent(float(prior[k])), percent(float(share[k])))
         for k, name in enumerate(names)
     ]
-    return table(
-        "Classes", ("class", "labeled rows", "model's class probability", "rows predicted"), rows
-    )
-
-
-def _columns(facts: Facts) -> Html:
-    shown = facts.columns[:MAX_COLUMNS]
-    rows = [
-        (
-            shortened(column.name),
-            column.kind,
-            percent(column.missing) if column.missing == column.missing else "–",
-            shortened(column.values),
-        )
-        for column in shown
-    ]
-    more = len(facts.columns) - len(shown)
-    caption = "Columns" + (
-        f", the first {len(shown)}; {more:,} more are not listed" if more else ""
-    )
-    header = ("column", "kind", "missing", "least … median … most, or categories")
-    return table(caption, header, rows, text_columns=(0, 1, 3))
+    noun = facts.kind.noun
+    header = ("class", f"labeled {noun}", "model's class probability", f"{noun} predicted")
+    return table("Classes", header, rows)
 
 
 def comparison(facts: Facts) -> Html:
@@ -182,23 +130,23 @@ def comparison(facts: Facts) -> Html:
     ]
     return join(
         table(
-            f"On {n:,} labeled test rows",
+            f"On {n:,} labeled test {facts.kind.noun}",
             ("", "accuracy ± standard error", "−log p(y | x), nats", "calibration error"),
             rows,
         ),
         paragraph(
-            "The baseline is logistic regression on the standardized labeled rows. Accuracy should "
+            f"The baseline is logistic regression on {facts.kind.features}. Accuracy should "
             "be high, the other two low: −log p(y | x) is 0 for a model that is certain and right, "
             "and the expected calibration error is the mean distance between confidence and "
             "accuracy.",
             "note",
         ),
-        _surprises(test),
+        _surprises(test, facts.kind.noun),
         _likelihood_note(facts),
     )
 
 
-def _surprises(test: TestRows) -> Html:
+def _surprises(test: TestRows, noun: str) -> Html:
     """Say so where a few rows make up the model's mean -log p(y | x)."""
     of_truth = -test.log_proba[np.arange(len(test.codes)), test.codes]
     extreme = of_truth > SURPRISE
@@ -206,8 +154,8 @@ def _surprises(test: TestRows) -> Html:
         return Html("")
     rest = number(float(of_truth[~extreme].mean())) if (~extreme).any() else "–"
     return paragraph(
-        f"{int(extreme.sum()):,} of the {len(of_truth):,} test rows have a true class to which the "
-        f"model gave almost no probability (above {SURPRISE:.0f} nats); without them its "
+        f"{int(extreme.sum()):,} of the {len(of_truth):,} test {noun} have a true class to which "
+        f"the model gave almost no probability (above {SURPRISE:.0f} nats); without them its "
         f"−log p(y | x) is {rest}.",
         "note",
     )
@@ -226,10 +174,10 @@ def _comparison_without_test(facts: Facts) -> Html:
             rows,
         ),
         paragraph(
-            "No test rows were given. The figures are those of the soft labels that training starts "
-            "from, not of the trained flow: each label was predicted without it, and the last "
-            "column is the geometric mean. Accuracy on the training rows is not shown, because it "
-            "says nothing about new rows.",
+            f"No test {facts.kind.noun} were given. The figures are those of the soft labels that "
+            "training starts from, not of the trained flow: each label was predicted without it, and the last "
+            "column is the geometric mean. Accuracy in training is not shown, because it says "
+            f"nothing about new {facts.kind.noun}.",
             "note",
         ),
     )
@@ -240,8 +188,9 @@ def _likelihood_note(facts: Facts) -> Html:
     if not (math.isfinite(ours) and math.isfinite(baseline)):
         return Html("")
     return paragraph(
-        f"Before training, without test rows: labels predicted from the others have {number(ours)} "
-        f"nats each with the unlabeled rows and {number(baseline)} without them (cross-fitted).",
+        f"Before training, without test {facts.kind.noun}: labels predicted from the others have "
+        f"{number(ours)} nats each with the unlabeled {facts.kind.noun} and {number(baseline)} "
+        "without them (cross-fitted).",
         "note",
     )
 
@@ -249,7 +198,9 @@ def _likelihood_note(facts: Facts) -> Html:
 def confusion(facts: Facts) -> Html:
     """Show which classes are taken for which."""
     if facts.test is None:
-        return paragraph("No test rows were given, so there is nothing to count.", "note")
+        return paragraph(
+            f"No test {facts.kind.noun} were given, so there is nothing to count.", "note"
+        )
     counts, names = facts.test.confusion, names_of(facts)
     if len(names) > MAX_MATRIX:
         return _confusions(facts)
@@ -286,7 +237,7 @@ def _confusions(facts: Facts) -> Html:
     rows = [(names[t], names[p], f"{counts[t, p]:,}") for t, p in pairs]
     return table(
         f"The most frequent confusions of {len(names):,} classes",
-        ("true", "predicted", "rows"),
+        ("true", "predicted", facts.kind.noun),
         rows,
         text_columns=(0, 1),
     )
