@@ -18,6 +18,7 @@ from flowssl.initialization.spaces import Floats, Integers
 __all__ = [
     "Pool",
     "blind_pool",
+    "doubted",
     "fit_pool",
     "floored_log",
     "label_log_likelihood",
@@ -33,7 +34,7 @@ BLIND_CUT_POWER = 4.0  # the same where no label likelihood can be had
 STIFFNESS = 3.0  # pull of the weights toward that ranking, in nats per unit squared and candidate
 _TEMPERATURE_PENALTY = 2.0
 _CUT_FLOOR = 0.003
-_BLIND_CONFIDENCE = 0.75  # mean confidence given to all candidates there, 0 = uniform, 1 = certain
+_BLIND_CONFIDENCE = 0.9  # mean confidence given to all candidates there, 0 = uniform, 1 = certain
 _PRIOR_STEPS = 3
 _PRIOR_SCALE = 0.15  # relative divergence of class shares at which half of it is believed
 _INVERSE_TEMPERATURES = np.exp(np.linspace(-1.5, 2.5, 41))
@@ -129,6 +130,17 @@ def _match_confidence(P: Floats) -> float:
         else:
             high = middle
     return float(np.exp(low))
+
+
+def doubted(P: Floats, n_judged: int) -> Floats:
+    """Mix posteriors (n, C) with uniform ones by the doubt that so few judging labels leave.
+
+    A prior that expects a quarter of errors and is worth two labels, Beta(1/2, 3/2), still expects
+    1 / (2 m + 4) after m labels that were all told right. Temperatures cannot say this: a wrong
+    cluster is wrong as a whole, and sure of it.
+    """
+    doubt = 0.5 / (n_judged + 2)
+    return np.asarray((1 - doubt) * P + doubt / P.shape[1])
 
 
 def neighbor_cut(P: Floats, graph: sp.csr_array) -> float:

@@ -23,6 +23,7 @@ from flowssl.initialization.candidates import DIFFUSION, SOURCES, Labels, diffus
 from flowssl.initialization.pooling import (
     Pool,
     blind_pool,
+    doubted,
     fit_pool,
     floored_log,
     label_log_likelihood,
@@ -274,8 +275,9 @@ def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Ge
     else:
         last = blind_pool(stages, equal)
         final = last(stages)
-    if labels.class_prior is None:
+    if labels.class_prior is None and scored.any():
         final = shift_prior(final, np.bincount(given, minlength=labels.n_classes) / len(given))
+    final = doubted(final, int(scored.sum()))
 
     each = [_mean_likelihood(P[scored], given[scored]) for P in crossed]
     baseline_crossed = crossed[names.index("standard: logistic")]
