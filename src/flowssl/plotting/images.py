@@ -32,8 +32,9 @@ GAP = 0.08
 CAPTION = 0.115
 """Inches that a line under an image takes."""
 
-CAPTION_SIZE = 7
+CAPTION_SIZE = 6.5
 MAX_CAPTION = 12
+"""Characters of a line, of that size in points."""
 
 
 def plot_images(
@@ -53,7 +54,7 @@ def plot_images(
     X : array-like of shape (n, ...)
         Images, in any form that ``fit`` takes; at least one.
     captions : sequence of str, optional
-        Text under each; lines are separated by a line feed and shortened to 12 characters.
+        Text under each; lines are shortened to 12 characters.
     columns : int, default=10
         Images in a row. A last row that is not full leaves room.
     theme : {"light", "dark"}, default="light"

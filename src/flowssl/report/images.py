@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowssl import plotting
+from flowssl.plotting.images import MAX_CAPTION
 from flowssl.preprocessing import bits_per_dimension
 from flowssl.report.kinds import RowKind, Section, row_table
 from flowssl.report.markup import Html, heading, join, number, paragraph, percent, picture
@@ -121,7 +122,7 @@ class ImageRows(RowKind):
         names = names_of(facts)
         order = np.argsort(-facts.proba[chosen], axis=1, kind="stable")[:, :2]
         captions = [
-            f"{facts.name(row)}\n{' or '.join(names[k] for k in best)}"
+            f"{_end(facts.name(row))}\n" + "\nor ".join(names[k] for k in best)
             for row, best in zip(chosen.tolist(), order.tolist(), strict=True)
         ]
         return join(
@@ -139,7 +140,7 @@ class ImageRows(RowKind):
         chosen = facts.rows_by_density(SHOWN_EXTREME, least=least)
         below = facts.estimator.outlier_scale_.unlikely(facts.log_density[chosen])
         captions = [
-            f"{facts.name(row)}\n{abs(deviations):.1f} {'below' if deviations > 0 else 'above'}"
+            f"{_end(facts.name(row))}\n{abs(deviations):.1f} {'below' if deviations > 0 else 'above'}"
             for row, deviations in zip(chosen.tolist(), below.tolist(), strict=True)
         ]
         images = facts.matrix[chosen]
@@ -163,7 +164,7 @@ def _errors(facts: Facts, test: TestRows) -> Html:
     shown = wrong[np.argsort(-confidence[wrong], kind="stable")][:SHOWN_ERRORS]
     names = names_of(facts)
     captions = [
-        f"{names[test.codes[i]]} → {names[guess[i]]}\n{percent(float(confidence[i]))}"
+        f"{names[test.codes[i]]}\n→ {names[guess[i]]}\n{percent(float(confidence[i]))}"
         for i in shown
     ]
     return _grid(
@@ -196,6 +197,12 @@ def _grid(facts: Facts, title: str, images: Floats, captions: Sequence[str], tol
         told,
     )
     return join(heading(title), drawn)
+
+
+def _end(name: str) -> str:
+    """Return as much of the end of a path as a caption has room for."""
+    file = name.rpartition("/")[2]
+    return file if len(file) <= MAX_CAPTION else f"…{file[1 - MAX_CAPTION :]}"
 
 
 def _turn(codes: Integers) -> Integers:
