@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits, make_blobs
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import train_test_split
 
+import flowssl
 from flowssl import FlowGMMClassifier
 from flowssl.datasets import hide_labels
 from flowssl.exceptions import UnlabeledDataWarning
@@ -180,6 +181,15 @@ def test_unlabeled_rows_that_mislead_are_left_aside(quick_flowgmm):
     )
     assert not forced.used_unlabeled_
     assert forced.score(X, truth) > 0.85
+
+
+def test_whole_numbers_of_numpy_are_settings_too(quick_flowgmm, moons, tmp_path):
+    X, _, y = moons
+    two, size = np.array([2, 50])
+    model = quick_flowgmm(max_epochs=two, batch_size=size, n_components=two).fit(X, y)
+    assert len(model.history_) == 2
+    model.save(tmp_path / "m.flowssl")
+    assert flowssl.load(tmp_path / "m.flowssl").n_components_ == 2
 
 
 def test_falling_back_is_said_aloud(quick_flowgmm, moons, monkeypatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -26,10 +27,44 @@ from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
 
-__all__ = ["Domain"]
+__all__ = ["Domain", "FlowStart"]
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class FlowStart:
+    """An untrained flow and where it puts some training rows, at which the classes start.
+
+    Attributes
+    ----------
+    architecture : str
+        Name of its preset.
+    flow : Chain
+        In the default dtype.
+    latents : ndarray of shape (m, D)
+        Of the rows.
+    share : ndarray of shape (m, C)
+        How much of each row's weight belongs to each class.
+    codes : ndarray of shape (m,), int64
+        Class of each row, -1 for unlabeled.
+    """
+
+    architecture: str
+    flow: Chain
+    latents: Floats
+    share: Floats
+    codes: NDArray[np.int64]
+
+    @property
+    def dim(self) -> int:
+        """Number D of latents."""
+        return int(self.latents.shape[1])
+
+    @property
+    def n_classes(self) -> int:
+        """Number C of classes."""
+        return int(self.share.shape[1])
 
 
 class Domain(ABC):
@@ -76,19 +111,15 @@ class Domain(ABC):
         """Return what "auto" stands for in a training on ``n_rows`` rows of ``dim`` columns."""
 
     @abstractmethod
-    def architecture(self, name: str, dim: int, n_rows: int) -> str:
-        """Return the name of the flow's preset, chosen if "auto"; refuse one that does not fit."""
-
-    @abstractmethod
     def start_flow(
         self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator
-    ) -> tuple[Chain, Floats, Integers]:
+    ) -> FlowStart:
         """Build a flow that starts from the training rows.
 
         Parameters
         ----------
         name : str
-            Of the preset.
+            Of a preset; "auto" chooses one.
         prepared : Preparation
             The rows.
         groups : ndarray of shape (n, K) or None
@@ -97,14 +128,10 @@ class Domain(ABC):
         generator : torch.Generator
             Source of initial weights; its seed is that of all other randomness.
 
-        Returns
-        -------
-        flow : Chain
-            Untrained.
-        latents : ndarray of shape (m, D)
-            Its latents of some training rows.
-        index : ndarray of shape (m,)
-            Which rows they are.
+        Raises
+        ------
+        ValueError
+            If there is no such preset, or it does not fit the rows.
         """
 
     @abstractmethod
@@ -112,11 +139,11 @@ class Domain(ABC):
         """Build a flow whose weights a file then fills."""
 
     @abstractmethod
-    def n_class_features(self, name: str, dim: int, n_classes: int) -> int:
+    def n_class_features(self, start: FlowStart) -> int:
         """Return how many of the first latents are to know the class."""
 
-    def n_components(self, name: str, dim: int, n_rows: int) -> int:
-        """Return how many Gaussians a class has under a preset."""
+    def n_components(self, start: FlowStart, n_rows: int) -> int:
+        """Return how many Gaussians a class has where ``n_rows`` rows train a flow."""
         return 1
 
     @abstractmethod
@@ -124,22 +151,9 @@ class Domain(ABC):
         """Return what the estimator's training of a model minimizes."""
 
     def component_means(
-        self, name: str, latents: Floats, share: Floats, n_components: int, rng: np.random.Generator
+        self, start: FlowStart, n_components: int, rng: np.random.Generator
     ) -> tuple[Floats, Floats]:
         """Place the Gaussians of each class by weighted k-means.
-
-        Parameters
-        ----------
-        name : str
-            Of the flow's preset.
-        latents : ndarray of shape (n, D)
-            Of some rows.
-        share : ndarray of shape (n, C)
-            How much of each row belongs to each class.
-        n_components : int
-            Gaussians M in a class.
-        rng : Generator
-            Source of randomness.
 
         Returns
         -------
@@ -148,14 +162,14 @@ class Domain(ABC):
             Shares of the Gaussians in their class.
         """
         means, weights = [], []
-        for of_class in share.T:
+        for of_class in start.share.T:
             if n_components == 1:
-                means.append((of_class @ latents / of_class.sum())[None])
+                means.append((of_class @ start.latents / of_class.sum())[None])
                 weights.append(np.ones(1))
                 continue
             clusters = KMeans(n_components, n_init=1, random_state=int(rng.integers(2**31 - 1)))
             # Rows that hardly belong to a class still give k-means enough points to start from.
-            clusters.fit(latents, sample_weight=of_class + 1e-9 * of_class.max())
+            clusters.fit(start.latents, sample_weight=of_class + 1e-9 * of_class.max())
             mass = np.bincount(clusters.labels_, weights=of_class, minlength=n_components)
             means.append(clusters.cluster_centers_)
             weights.append(mass / mass.sum())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from flowssl.estimators._rows import Rows
 from flowssl.exceptions import UnlabeledDataWarning
 from flowssl.initialization import Start
+from flowssl.persistence import JSON
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.training import TrainingConfig, TrainingRows
 
@@ -24,6 +25,7 @@ __all__ = [
     "Automatic",
     "Preparation",
     "prepare",
+    "summary",
     "training_config",
     "training_rows",
     "unlabeled_weight",
@@ -98,6 +100,23 @@ class Preparation:
     def share(self) -> Floats:
         """How much of the rows' weight belongs to each class, shape (n, C)."""
         return self.targets * self.rows.weight[:, None]
+
+
+def summary(start: Start) -> dict[str, JSON]:
+    """Return how the start's candidates fared, without the posteriors; NaN becomes None."""
+
+    def number(value: float) -> float | None:
+        return float(value) if np.isfinite(value) else None
+
+    candidates = zip(start.candidates, start.weights, start.label_log_likelihoods, strict=True)
+    return {
+        "candidates": [
+            {"name": name, "weight": float(weight), "label_log_likelihood": number(value)}
+            for name, weight, value in candidates
+        ],
+        "label_log_likelihood": number(start.label_log_likelihood),
+        "baseline_label_log_likelihood": number(start.baseline_label_log_likelihood),
+    }
 
 
 def unlabeled_weight(parameter: float | str, start: Start, rows: Rows) -> float:

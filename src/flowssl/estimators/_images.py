@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from flowssl.bijections import Chain
 from flowssl.bijections.images import Shape
 from flowssl.estimators._building import likelihood_terms
-from flowssl.estimators._domain import Domain, Floats, Integers
+from flowssl.estimators._domain import Domain, Floats, FlowStart
 from flowssl.estimators._fitting import MAX_EPOCHS, Automatic, Preparation
 from flowssl.estimators._rows import Rows
 from flowssl.image_architectures import (
@@ -135,45 +135,42 @@ class ImageDomain(Domain):
             evaluation_rows=EVALUATION_ROWS,
         )
 
-    def architecture(self, name: str, dim: int, n_rows: int) -> str:
-        """Take the preset for two CPU cores."""
-        name = "small" if name == "auto" else name
-        check_image(name, self.shape)
-        return name
-
     def start_flow(
         self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator
-    ) -> tuple[Chain, Floats, Integers]:
-        """Begin with linear maps from views of some images and look at views of others."""
+    ) -> FlowStart:
+        """Begin with linear maps from views of some images; views of others start the classes."""
+        name = "small" if name == "auto" else name
+        architecture = check_image(name, self.shape)
         seed = generator.initial_seed()
         chosen = np.random.default_rng(seed).permutation(len(prepared.z))[:START_ROWS]
         with _seeded(seed):
             x = self.perturb(torch.from_numpy(prepared.z[chosen]).float())
         # A stream of its own: the class part does not depend on how much a preset draws.
         generator = torch.Generator().manual_seed(seed)
-        flow = build_image_flow(IMAGE_ARCHITECTURES[name], self.shape, x=x, generator=generator)
+        flow = build_image_flow(architecture, self.shape, x=x, generator=generator)
         train_in_bfloat16(flow)
-        return flow, *self._latents(flow, prepared, seed)
+        latents, index = self._latents(flow, prepared, seed)
+        return FlowStart(name, flow, latents, prepared.share[index], prepared.rows.codes[index])
 
     def blank_flow(self, name: str, dim: int) -> Chain:
         """Build the flow without images to start from."""
         return build_image_flow(check_image(name, self.shape), self.shape)
 
-    def n_class_features(self, name: str, dim: int, n_classes: int) -> int:
+    def n_class_features(self, start: FlowStart) -> int:
         """Take the deepest scale."""
-        return math.prod(IMAGE_ARCHITECTURES[name].deepest(self.shape))
+        return math.prod(IMAGE_ARCHITECTURES[start.architecture].deepest(self.shape))
 
     def component_means(
-        self, name: str, latents: Floats, share: Floats, n_components: int, rng: np.random.Generator
+        self, start: FlowStart, n_components: int, rng: np.random.Generator
     ) -> tuple[Floats, Floats]:
         """Place the Gaussians of each class; they differ in the deepest scale only.
 
         There a number stands for much of the image. In the others, each tells of one place, and
         hundreds of them, counted as if they were independent, would make the start sure of errors.
         """
-        means, weights = super().component_means(name, latents, share, n_components, rng)
-        deep = self.n_class_features(name, latents.shape[1], share.shape[1])
-        means[:, :, deep:] = np.average(latents[:, deep:], axis=0, weights=share.sum(1))
+        means, weights = super().component_means(start, n_components, rng)
+        rest = slice(self.n_class_features(start), None)
+        means[:, :, rest] = np.average(start.latents[:, rest], axis=0, weights=start.share.sum(1))
         return means, weights
 
     def objective(self, estimator: FlowClassifier, model: JointModel, dim: int) -> Objective:
@@ -198,7 +195,9 @@ class ImageDomain(Domain):
                     terms.append(PseudoLabels(consistency * weight, ramp=FADE))
         return Objective(terms, self.perturb, perturb_rows=True)
 
-    def _latents(self, flow: Chain, prepared: Preparation, seed: int) -> tuple[Floats, Integers]:
+    def _latents(
+        self, flow: Chain, prepared: Preparation, seed: int
+    ) -> tuple[Floats, NDArray[np.int64]]:
         """Return latents of views of the labeled images and some others, and which they are."""
         labeled = prepared.rows.labeled
         others = np.random.default_rng(seed).permutation(np.flatnonzero(~labeled))[:MEANS_ROWS]

@@ -19,7 +19,7 @@ from flowssl.architectures import (
 )
 from flowssl.bijections import Chain
 from flowssl.estimators._building import likelihood_terms
-from flowssl.estimators._domain import Domain, Floats, Integers
+from flowssl.estimators._domain import Domain, Floats, FlowStart
 from flowssl.estimators._fitting import Automatic, Preparation
 from flowssl.initialization import affine_start
 from flowssl.models import JointModel
@@ -74,15 +74,12 @@ class TableDomain(Domain):
             noise=min(MAX_NOISE, math.sqrt(1.5 * dim / n_rows)),
         )
 
-    def architecture(self, name: str, dim: int, n_rows: int) -> str:
-        """Choose by the numbers of columns and rows."""
-        return choose_architecture(name, dim, n_rows)
-
     def start_flow(
         self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator
-    ) -> tuple[Chain, Floats, Integers]:
-        """Begin with an affine map and look at all rows."""
-        dim = prepared.z.shape[1]
+    ) -> FlowStart:
+        """Begin with an affine map; all rows start the classes."""
+        n_rows, dim = prepared.z.shape
+        name = choose_architecture(name, dim, n_rows)
         weight, bias = np.eye(dim), np.zeros(dim)
         if groups is not None:
             start = affine_start(prepared.z, groups, sample_weight=prepared.rows.weight)
@@ -94,8 +91,8 @@ class TableDomain(Domain):
             generator=generator,
         )
         with torch.no_grad():
-            z: Floats = flow.double()(torch.from_numpy(prepared.z))[0].numpy()
-        return flow.float(), z, np.arange(len(z))
+            latents = flow.double()(torch.from_numpy(prepared.z))[0].numpy()
+        return FlowStart(name, flow.float(), latents, prepared.share, prepared.rows.codes)
 
     def blank_flow(self, name: str, dim: int) -> Chain:
         """Build the flow around the identity."""
@@ -103,13 +100,13 @@ class TableDomain(Domain):
         weight, bias = torch.eye(dim), torch.zeros(dim)
         return build_flow(ARCHITECTURES[name], weight, bias, generator=generator)
 
-    def n_class_features(self, name: str, dim: int, n_classes: int) -> int:
+    def n_class_features(self, start: FlowStart) -> int:
         """Take one for each class, but not too few."""
-        return min(dim, max(n_classes, LEAST_CLASS_FEATURES))
+        return min(start.dim, max(start.n_classes, LEAST_CLASS_FEATURES))
 
-    def n_components(self, name: str, dim: int, n_rows: int) -> int:
+    def n_components(self, start: FlowStart, n_rows: int) -> int:
         """Take the preset's number where there are rows enough."""
-        return choose_n_components(name, dim, n_rows)
+        return choose_n_components(start.architecture, start.dim, n_rows)
 
     def objective(self, estimator: FlowClassifier, model: JointModel, dim: int) -> Objective:
         """Add consistency under noise only where it is asked for."""

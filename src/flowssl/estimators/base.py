@@ -32,6 +32,7 @@ from flowssl.estimators._ensemble import Ensemble
 from flowssl.estimators._fitting import (
     Preparation,
     prepare,
+    summary,
     training_config,
     training_rows,
     unlabeled_weight,
@@ -39,7 +40,6 @@ from flowssl.estimators._fitting import (
 from flowssl.estimators._images import ImageDomain
 from flowssl.estimators._rows import Rows, labeled_rows
 from flowssl.estimators._tables import TableDomain
-from flowssl.initialization import Start
 from flowssl.inspection.outliers import OutlierScale
 from flowssl.labels import LabelsLike, encode_labels, is_unlabeled
 from flowssl.models import JointModel
@@ -109,6 +109,9 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
 
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         "architecture": [str],
+        "image_shape": ["array-like", None],
+        "views": [StrOptions({"translate", "translate-flip"}), callable, None],
+        "dequantization_draws": [Interval(Integral, 0, None, closed="left")],
         "objective": [StrOptions(set(OBJECTIVES))],
         "cross_entropy_weight": [Interval(Real, 0, None, closed="left")],
         "em_refresh": [Interval(Integral, 1, None, closed="left")],
@@ -408,7 +411,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         prior = given_prior(self.class_prior, self.classes_)
         start = self._domain.propagate(filled, rows, prior, seed)
         self.baseline_ = start.baseline
-        self.start_ = _summary(start)
+        self.start_ = summary(start)
         weight = unlabeled_weight(self.unlabeled_weight, start, rows)
         self.used_unlabeled_ = weight > 0
         if weight == 1.0:
@@ -453,20 +456,3 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         if unknown:
             raise ValueError(f"{unknown[0]!r} is not one of the classes {self.classes_.tolist()}")
         return np.asarray([known[label] for label in labels.tolist()], dtype=np.int64)
-
-
-def _summary(start: Start) -> dict[str, JSON]:
-    """Return how the start's candidates fared, without the posteriors; NaN becomes None."""
-
-    def number(value: float) -> float | None:
-        return float(value) if np.isfinite(value) else None
-
-    candidates = zip(start.candidates, start.weights, start.label_log_likelihoods, strict=True)
-    return {
-        "candidates": [
-            {"name": name, "weight": float(weight), "label_log_likelihood": number(value)}
-            for name, weight, value in candidates
-        ],
-        "label_log_likelihood": number(start.label_log_likelihood),
-        "baseline_label_log_likelihood": number(start.baseline_label_log_likelihood),
-    }

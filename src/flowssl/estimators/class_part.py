@@ -25,6 +25,7 @@ from flowssl.densities import (
     SemiConditionalClasses,
 )
 from flowssl.estimators._building import class_prior
+from flowssl.estimators._domain import FlowStart
 from flowssl.estimators._fitting import Preparation
 from flowssl.estimators.base import FlowClassifier
 from flowssl.initialization.spaces import Floats
@@ -108,20 +109,18 @@ class ClassPartClassifier(FlowClassifier):
         self.verbose = verbose
 
     def _build_model(self, prepared: Preparation, seed: int) -> JointModel:
-        n_rows, dim = prepared.z.shape
-        n_classes = prepared.rows.n_classes
-        self.architecture_ = self._domain.architecture(self.architecture, dim, n_rows)
-        self.class_features_ = self._choose_features(dim, n_classes)
-        self.class_architecture_ = self._choose_class_architecture(n_rows)
         generator = torch.Generator().manual_seed(seed)
-        flow, z, index = self._domain.start_flow(
-            self.architecture_, prepared, self._groups(prepared), generator
-        )
-        latents, share = torch.from_numpy(z), torch.from_numpy(prepared.share[index])
+        groups = self._groups(prepared)
+        start = self._domain.start_flow(self.architecture, prepared, groups, generator)
+        self.architecture_ = start.architecture
+        self.class_features_ = self._choose_features(start)
+        self.class_architecture_ = self._choose_class_architecture(len(prepared.z))
+        flow, dim = start.flow, start.dim
+        latents, share = torch.from_numpy(start.latents), torch.from_numpy(start.share)
         if self.init == "random":
             # One random "row" of each class: the class means become N(0, I), as in the papers.
-            latents = torch.randn(n_classes, dim, generator=generator, dtype=torch.float64)
-            share = torch.eye(n_classes, dtype=torch.float64)
+            latents = torch.randn(start.n_classes, dim, generator=generator, dtype=torch.float64)
+            share = torch.eye(start.n_classes, dtype=torch.float64)
         if self._gathers(dim):
             turn = torch.eye(dim, dtype=torch.float64)
             if self.init == "propagate":
@@ -148,15 +147,15 @@ class ClassPartClassifier(FlowClassifier):
     def _part(self) -> type[ClassPart]:
         return CLASS_PARTS[self.class_part]
 
-    def _choose_features(self, dim: int, n_classes: int) -> int:
+    def _choose_features(self, start: FlowStart) -> int:
         if self.class_features == "auto":
-            return self._domain.n_class_features(self.architecture_, dim, n_classes)
+            return self._domain.n_class_features(start)
         if isinstance(self.class_features, str):  # "all"
-            return dim
-        if self.class_features > dim:
+            return start.dim
+        if self.class_features > start.dim:
             raise ValueError(
-                f"class_features is {self.class_features}, but rows have only {dim} latents, one "
-                "for each encoded column or pixel; lower it or leave it at 'auto'"
+                f"class_features is {self.class_features}, but rows have only {start.dim} latents, "
+                "one for each encoded column or pixel; lower it or leave it at 'auto'"
             )
         return int(self.class_features)
 

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from flowssl.densities import COVARIANCES, ClassPrior, GaussianClasses
 from flowssl.estimators._building import class_prior
+from flowssl.estimators._domain import FlowStart
 from flowssl.estimators._fitting import Preparation
 from flowssl.estimators.base import FlowClassifier
 from flowssl.initialization import TABULAR_DISTANCE, latent_means, random_means
@@ -173,9 +174,6 @@ class FlowGMMClassifier(FlowClassifier):
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **FlowClassifier._parameter_constraints,
         "init": [StrOptions({"propagate", "latent", "random"})],
-        "image_shape": ["array-like", None],
-        "views": [StrOptions({"translate", "translate-flip"}), callable, None],
-        "dequantization_draws": [Interval(Integral, 0, None, closed="left")],
         "covariance_type": [StrOptions(set(COVARIANCES))],
         "n_components": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learn_means": ["boolean"],
@@ -249,17 +247,14 @@ class FlowGMMClassifier(FlowClassifier):
         self.verbose = verbose
 
     def _build_model(self, prepared: Preparation, seed: int) -> JointModel:
-        n_rows, dim = prepared.z.shape
-        self.architecture_ = self._domain.architecture(self.architecture, dim, n_rows)
         groups = prepared.targets if self.init == "propagate" else None
         generator = torch.Generator().manual_seed(seed)
-        flow, latents, index = self._domain.start_flow(
-            self.architecture_, prepared, groups, generator
-        )
-        self.n_components_ = self._choose_n_components(dim, n_rows)
-        means, weights = self._place_means(latents, index, prepared, np.random.default_rng(seed))
+        start = self._domain.start_flow(self.architecture, prepared, groups, generator)
+        self.architecture_ = start.architecture
+        self.n_components_ = self._choose_n_components(start, len(prepared.z))
+        means, weights = self._place_means(start, np.random.default_rng(seed))
         return JointModel(
-            flow,
+            start.flow,
             GaussianClasses(
                 torch.from_numpy(means),
                 class_prior(prepared, self.class_prior, self.classes_),
@@ -271,34 +266,27 @@ class FlowGMMClassifier(FlowClassifier):
         )
 
     def _place_means(
-        self,
-        latents: Floats,
-        index: NDArray[np.int64],
-        prepared: Preparation,
-        rng: np.random.Generator,
+        self, start: FlowStart, rng: np.random.Generator
     ) -> tuple[Floats, Floats | None]:
         """Return the class means (C, D) or (C, M, D) and the weights within a class, if any."""
-        rows = prepared.rows
         if self.init == "random":
-            distance = TABULAR_DISTANCE if rows.n_classes == 2 else None
-            return random_means(rows.n_classes, latents.shape[1], rng, distance=distance), None
+            distance = TABULAR_DISTANCE if start.n_classes == 2 else None
+            return random_means(start.n_classes, start.dim, rng, distance=distance), None
         if self.init == "latent":
-            return latent_means(latents, rows.codes[index], rows.n_classes), None
-        return self._domain.component_means(
-            self.architecture_, latents, prepared.share[index], self.n_components_, rng
-        )
+            return latent_means(start.latents, start.codes, start.n_classes), None
+        return self._domain.component_means(start, self.n_components_, rng)
 
-    def _choose_n_components(self, dim: int, n_rows: int) -> int:
+    def _choose_n_components(self, start: FlowStart, n_rows: int) -> int:
         if isinstance(self.n_components, str):
             if self.init != "propagate":
                 return 1
-            return self._domain.n_components(self.architecture_, dim, n_rows)
+            return self._domain.n_components(start, n_rows)
         if self.n_components > 1 and self.init != "propagate":
             raise ValueError(
                 f"n_components={self.n_components} needs init='propagate': {self.init!r} "
                 "places one Gaussian a class"
             )
-        return self.n_components
+        return int(self.n_components)
 
     def _blank_model(self, dim: int, n_classes: int) -> JointModel:
         density = GaussianClasses(

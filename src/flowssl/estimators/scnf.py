@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Real
 from typing import ClassVar, cast
 
 import numpy as np
@@ -140,9 +140,6 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         **ClassPartClassifier._parameter_constraints,
         "class_part": [StrOptions(set(CLASS_PARTS))],
         "class_architecture": [str],
-        "image_shape": ["array-like", None],
-        "views": [StrOptions({"translate", "translate-flip"}), callable, None],
-        "dequantization_draws": [Interval(Integral, 0, None, closed="left")],
         "consistency_weight": [Interval(Real, 0, None, closed="left")],
     }
 
