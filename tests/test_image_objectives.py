@@ -1,4 +1,4 @@
-"""The terms by which images are trained: pseudo-labels, ramps, fading, and views without gradient."""
+"""The terms by which images are trained: pseudo-labels, ramps, fading, and views."""
 
 from dataclasses import replace
 
@@ -13,14 +13,13 @@ from flowssl.objectives import (
     Batch,
     Consistency,
     CrossEntropy,
-    GaussianNoise,
     Likelihood,
     Objective,
     PseudoLabels,
 )
 
-LOG_JOINT = torch.tensor([[0.0, 1.0], [2.0, -1.0], [0.5, 0.5], [-3.0, 4.0]])
-SECOND = torch.tensor([[9.0, 0.0], [0.0, 9.0], [1.0, 0.0], [0.0, 5.0]])
+VIEW = torch.tensor([[0.0, 1.0], [2.0, -1.0], [0.5, 0.5], [-3.0, 4.0]])
+ROWS = torch.tensor([[9.0, 0.0], [0.0, 9.0], [1.0, 0.0], [0.0, 5.0]])
 TARGETS = torch.tensor([[1.0, 0.0], [0.4, 0.6], [0.5, 0.5], [0.9, 0.1]])
 
 
@@ -32,14 +31,14 @@ def batch():
 
 
 def surprise(row, label):
-    """Return -log p(y | x) by NumPy."""
-    values = LOG_JOINT[row].numpy().astype(float)
+    """Return -log p(y | x) of a view by NumPy."""
+    values = VIEW[row].numpy().astype(float)
     return np.log(np.exp(values).sum()) - values[label]
 
 
-def test_pseudo_labels_are_the_other_views_where_it_is_sure(batch):
-    losses = PseudoLabels(threshold=0.95).losses(batch, LOG_JOINT, (LOG_JOINT, SECOND))
-    # The first row has a label, and the third one's view is .73 sure only.
+def test_pseudo_labels_are_the_rows_own_where_these_are_sure(batch):
+    losses = PseudoLabels(threshold=0.95).losses(batch, ROWS, VIEW)
+    # The first row has a label, and the third one is .73 sure only.
     expected = [0.0, surprise(1, 1), 0.0, surprise(3, 1)]
     assert losses.tolist() == pytest.approx(expected, abs=1e-6)
 
@@ -48,10 +47,9 @@ def test_consistency_is_likelihood_and_pseudo_labels_put_together(batch):
     """-log p(x' | y'') = -log p(x') - log p(y'' | x') + log p(y'')."""
     prior = torch.tensor([0.3, 0.7]).log()
     batch = replace(batch, labeled=torch.zeros(4, dtype=torch.bool))
-    views = (LOG_JOINT, SECOND)
-    whole = Consistency(lambda: prior).losses(batch, LOG_JOINT, views)
-    parts = PseudoLabels(threshold=0.0).losses(batch, LOG_JOINT, views)
-    parts += Likelihood().losses(batch, LOG_JOINT, views) + prior[SECOND.argmax(1)]
+    whole = Consistency(lambda: prior).losses(batch, ROWS, VIEW)
+    parts = PseudoLabels(threshold=0.0).losses(batch, ROWS, VIEW)
+    parts += Likelihood().losses(batch, VIEW, VIEW) + prior[ROWS.argmax(1)]
     torch.testing.assert_close(whole, parts)
 
 
@@ -59,24 +57,23 @@ def test_consistency_is_likelihood_and_pseudo_labels_put_together(batch):
     "term", [Consistency(lambda: torch.zeros(2), ramp=0.5), PseudoLabels(ramp=0.5)]
 )
 def test_ramps_grow_linearly_to_the_whole_term(term, batch):
-    views = (LOG_JOINT, SECOND)
-    whole = term.losses(batch, LOG_JOINT, views)
+    whole = term.losses(batch, ROWS, VIEW)
     for progress, part in ((0.0, 0.0), (0.125, 0.25), (0.5, 1.0), (0.9, 1.0)):
-        found = term.losses(replace(batch, progress=progress), LOG_JOINT, views)
+        found = term.losses(replace(batch, progress=progress), ROWS, VIEW)
         torch.testing.assert_close(found, part * whole)
 
 
 def test_soft_labels_fade_and_labels_stay(batch):
     term = CrossEntropy(fade=0.4)
-    whole = CrossEntropy().losses(batch, LOG_JOINT, ())
+    whole = CrossEntropy().losses(batch, ROWS, VIEW)
     for progress, part in ((0.0, 1.0), (0.1, 0.75), (0.4, 0.0), (1.0, 0.0)):
-        found = term.losses(replace(batch, progress=progress), LOG_JOINT, ())
+        found = term.losses(replace(batch, progress=progress), ROWS, VIEW)
         assert found[0] == whole[0]
         torch.testing.assert_close(found[1:], part * whole[1:])
 
 
 def test_held_out_rows_are_judged_without_views(batch):
-    assert PseudoLabels().held_out_losses(batch, LOG_JOINT).tolist() == [0.0] * 4
+    assert PseudoLabels().held_out_losses(batch, ROWS).tolist() == [0.0] * 4
 
 
 @pytest.fixture
@@ -85,31 +82,49 @@ def model():
     return JointModel(Chain(LULinear(torch.eye(1))), classes)
 
 
-def test_rows_are_perturbed_and_the_second_view_teaches_without_gradient(model, batch):
-    seen = []
+def test_cross_entropy_of_a_view_is_that_of_rows_which_are_the_view(batch):
+    found = CrossEntropy(of_view=True).losses(batch, ROWS, VIEW)
+    torch.testing.assert_close(found, CrossEntropy().losses(batch, VIEW, VIEW))
+    assert not torch.allclose(found, CrossEntropy().losses(batch, ROWS, VIEW))
+
+
+def test_likelihood_is_of_the_rows_and_class_terms_are_of_the_view(model, batch):
+    """Gradients of the two parts add up to that of the whole, which is one pass."""
+
+    def gradient(terms, x=None, **perturbations):
+        model.zero_grad()
+        rows = batch if x is None else replace(batch, x=x)
+        Objective(terms, **perturbations)(model, rows).backward()
+        return model.classes.means.grad.clone()
 
     def moved(x):
-        seen.append(x)
-        return x + len(seen)
+        return x + 0.5
 
-    objective = Objective([Likelihood(), PseudoLabels(threshold=0.0)], moved, perturb_rows=True)
-    calls = []
-    model.register_forward_hook(lambda _, inputs, out: calls.append((inputs[0], out.requires_grad)))
-    objective(model, batch).backward()
-    assert [(x[0].item(), gradient) for x, gradient in calls] == [(1.0, True), (2.0, False)]
+    def noisy(x):
+        return x - 0.25
+
+    whole = gradient([Likelihood(), CrossEntropy(of_view=True)], perturb=moved, noise=noisy)
+    likelihood = gradient([Likelihood()], noisy(batch.x))
+    cross_entropy = gradient([CrossEntropy()], moved(batch.x))
+    torch.testing.assert_close(whole, likelihood + cross_entropy)
 
 
-def test_rows_are_perturbed_once_where_no_term_looks_at_views(model, batch):
-    objective = Objective([Likelihood()], GaussianNoise(1.0), perturb_rows=True)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        noisy = batch.x + torch.randn_like(batch.x)
-        torch.manual_seed(0)
-        found = objective(model, batch)
-    plain = Objective([Likelihood()])(model, replace(batch, x=noisy))
-    torch.testing.assert_close(found, plain)
+def test_pseudo_labels_teach_without_gradient_through_the_rows(batch):
+    rows = ROWS.clone().requires_grad_()
+    view = VIEW.clone().requires_grad_()
+    PseudoLabels(threshold=0.0).losses(batch, rows, view).sum().backward()
+    assert rows.grad is None
+    assert view.grad.abs().sum() > 0
+
+
+def test_no_view_is_made_where_no_term_looks_at_one(model, batch):
+    def perturb(x):
+        raise AssertionError("a view was made")
+
+    loss = Objective([Likelihood()], perturb)(model, batch)
+    torch.testing.assert_close(loss, Objective([Likelihood()])(model, batch))
 
 
 def test_views_need_something_that_makes_them():
     with pytest.raises(ValueError, match="needs a perturbation"):
-        Objective([Likelihood()], perturb_rows=True)
+        Objective([PseudoLabels()])

@@ -53,7 +53,7 @@ def measure(case: Case, repeats: int) -> dict[str, object]:
     model = JointModel(flow, GaussianClasses(means, ClassPrior(torch.ones(CLASSES)))).train()
     terms = [Likelihood(), CrossEntropy(dim, labeled_only=True)]
     terms.append(Consistency(model.classes.log_prior))
-    objective = Objective(terms, Views(shape, (Translated(4),)), perturb_rows=True)
+    objective = Objective(terms, Views(shape, (Translated(4),)), noise=Views(shape, ()))
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     index = torch.arange(case.batch)
     labeled = index < case.batch // 2

@@ -69,14 +69,14 @@ class Term(ABC):
         Factor of the term.
     """
 
-    n_views = 0
-    """How many perturbed copies of the rows the term looks at besides the rows themselves."""
+    looks_at_view = False
+    """Whether the term looks at a perturbed copy of the rows besides the rows themselves."""
 
     def __init__(self, weight: float = 1.0) -> None:
         self.weight = weight
 
     @abstractmethod
-    def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
+    def losses(self, batch: Batch, log_joint: Tensor, view: Tensor) -> Tensor:
         """Return the loss of each row, shape (n,), nats.
 
         Parameters
@@ -84,13 +84,13 @@ class Term(ABC):
         batch : Batch
         log_joint : Tensor of shape (n, C)
             Of the rows.
-        views : sequence of Tensor of shape (n, C)
-            Of the term's perturbed copies.
+        view : Tensor of shape (n, C)
+            Log-joint of a perturbed copy of the rows, where a term looks at it.
         """
 
     def held_out_losses(self, batch: Batch, log_joint: Tensor) -> Tensor:
         """Return the loss of rows that are not trained on, shape (n,), by which to stop early."""
-        return self.losses(batch, log_joint, ())
+        return self.losses(batch, log_joint, log_joint)
 
     def before_step(  # noqa: B027  # a hook, not a duty
         self, model: JointModel, x: Tensor, step: int
@@ -112,7 +112,7 @@ class Likelihood(Term):
     ``-log p(x, y)`` for a labeled row, ``-log p(x)`` for an unlabeled one.
     """
 
-    def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
+    def losses(self, batch: Batch, log_joint: Tensor, view: Tensor) -> Tensor:
         """Return the loss of each row, shape (n,)."""
         known = (batch.targets * log_joint).sum(1)
         return -torch.where(batch.labeled, known, log_joint.logsumexp(1))
@@ -125,7 +125,7 @@ class SoftLabelLikelihood(Term):
     start that plain likelihood, which hardly notices 1 % of labeled rows, cannot drift away from.
     """
 
-    def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
+    def losses(self, batch: Batch, log_joint: Tensor, view: Tensor) -> Tensor:
         """Return the loss of each row, shape (n,)."""
         return -(batch.targets * log_joint).sum(1)
 
@@ -141,16 +141,25 @@ class CrossEntropy(Term):
         True leaves out unlabeled rows, whose targets are then not looked at.
     fade : float in [0, 1], default=0.0
         Share of the training in which unlabeled rows lose their part linearly; 0 keeps it.
+    of_view : bool, default=False
+        True looks at the posterior of a perturbed copy of each row instead: what a view does not
+        change of a class is learned so, and the likelihood may stay that of the rows.
     """
 
     def __init__(
-        self, weight: float = 1.0, *, labeled_only: bool = False, fade: float = 0.0
+        self,
+        weight: float = 1.0,
+        *,
+        labeled_only: bool = False,
+        fade: float = 0.0,
+        of_view: bool = False,
     ) -> None:
         super().__init__(weight)
         self.labeled_only = labeled_only
         self.fade = fade
+        self.looks_at_view = of_view
 
-    def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
+    def losses(self, batch: Batch, log_joint: Tensor, view: Tensor) -> Tensor:
         """Return the loss of each row, shape (n,)."""
         targets = batch.targets
         others = 0.0 if self.labeled_only else 1.0
@@ -159,7 +168,8 @@ class CrossEntropy(Term):
         if others < 1:  # at 0 the targets are not looked at, even where they are not numbers
             faded = others * targets if others else torch.zeros_like(targets)
             targets = torch.where(batch.labeled[:, None], targets, faded)
-        return -(targets * log_joint.log_softmax(1)).sum(1)
+        seen = view if self.looks_at_view else log_joint
+        return -(targets * seen.log_softmax(1)).sum(1)
 
 
 class ExpectationMaximization(Term):
@@ -195,7 +205,7 @@ class ExpectationMaximization(Term):
             )
             model.train(training)
 
-    def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
+    def losses(self, batch: Batch, log_joint: Tensor, view: Tensor) -> Tensor:
         """Return the expected complete-data loss of each row, shape (n,)."""
         if self._responsibilities is None:
             q = log_joint.detach().softmax(1)
@@ -206,13 +216,14 @@ class ExpectationMaximization(Term):
 
     def held_out_losses(self, batch: Batch, log_joint: Tensor) -> Tensor:
         """Return the likelihood's losses: held-out rows have no stored responsibilities."""
-        return Likelihood().losses(batch, log_joint, ())
+        return Likelihood().losses(batch, log_joint, log_joint)
 
 
 class Consistency(Term):
-    """``-log p(x' | y'')`` with ``y''`` predicted on another view x'' (eq. 7).
+    """``-log p(x' | y'')`` of a view x', with the label ``y''`` that the row itself tells (eq. 7).
 
-    A labeled row keeps its own label (the authors' code lets the prediction override it).
+    A labeled row keeps its own label (the authors' code lets the prediction override it). No
+    gradient goes through the prediction.
 
     Parameters
     ----------
@@ -224,7 +235,7 @@ class Consistency(Term):
         Share of the training in which the term grows linearly to its weight.
     """
 
-    n_views = 2
+    looks_at_view = True
 
     def __init__(
         self, log_prior: Callable[[], Tensor], weight: float = 1.0, *, ramp: float = 0.0
@@ -233,13 +244,13 @@ class Consistency(Term):
         self.log_prior = log_prior
         self.ramp = ramp
 
-    def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
+    def losses(self, batch: Batch, log_joint: Tensor, view: Tensor) -> Tensor:
         """Return the loss of each row, shape (n,)."""
-        first, second = views
-        predicted = second.detach().argmax(1)
-        label = torch.where(batch.labeled, batch.targets.argmax(1), predicted)
-        conditional = first - self.log_prior()
-        return -_ramped(batch, self.ramp) * conditional.gather(1, label[:, None]).squeeze(1)
+        told = torch.where(batch.labeled[:, None], batch.targets, log_joint.detach())
+        conditional = view - self.log_prior()
+        return -_ramped(batch, self.ramp) * conditional.gather(
+            1, told.argmax(1, keepdim=True)
+        ).squeeze(1)
 
     def held_out_losses(self, batch: Batch, log_joint: Tensor) -> Tensor:
         """Return zeros: held-out rows are looked at as they are, without perturbed views."""
@@ -247,11 +258,11 @@ class Consistency(Term):
 
 
 class PseudoLabels(Term):
-    """``-log p(y'' | x')`` of unlabeled rows whose label y'' another view x'' tells clearly.
+    """``-log p(y'' | x')`` of a view x' of unlabeled rows that tell their label y'' clearly.
 
     As ``-log p(x' | y'') = -log p(x') - log p(y'' | x') + log p(y'')``, this is the part of
     :class:`Consistency` that says something about classes; here it has a weight of its own and
-    leaves out rows whose view is in doubt (Sohn et al. 2020, FixMatch, eq. 4).
+    leaves out rows that are in doubt (Sohn et al. 2020, FixMatch, eq. 4).
 
     Parameters
     ----------
@@ -263,19 +274,18 @@ class PseudoLabels(Term):
         Share of the training in which the term grows linearly to its weight.
     """
 
-    n_views = 2
+    looks_at_view = True
 
     def __init__(self, weight: float = 1.0, *, threshold: float = 0.95, ramp: float = 0.0) -> None:
         super().__init__(weight)
         self.threshold = threshold
         self.ramp = ramp
 
-    def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
+    def losses(self, batch: Batch, log_joint: Tensor, view: Tensor) -> Tensor:
         """Return the loss of each row, shape (n,)."""
-        first, second = views
-        confidence, label = second.detach().softmax(1).max(1)
+        confidence, label = log_joint.detach().softmax(1).max(1)
         counts = (confidence >= self.threshold) & ~batch.labeled
-        surprise = -first.log_softmax(1).gather(1, label[:, None]).squeeze(1)
+        surprise = -view.log_softmax(1).gather(1, label[:, None]).squeeze(1)
         return _ramped(batch, self.ramp) * torch.where(counts, surprise, 0.0)
 
     def held_out_losses(self, batch: Batch, log_joint: Tensor) -> Tensor:
@@ -318,18 +328,16 @@ class FeatureDropout:
 class Objective:
     """The sum of terms over a batch, per dimension.
 
-    All rows and all perturbed copies go through the flow in one forward pass.
+    The rows and their perturbed copy go through the flow in one forward pass.
 
     Parameters
     ----------
     terms : sequence of Term
         What to add up.
     perturb : callable, optional
-        Makes the copies that :class:`Consistency` looks at; required by it.
-    perturb_rows : bool, default=False
-        Whether rows are never trained on as they are but in a perturbed copy, as images are. That
-        copy is then the first view of every term too, and the others, which only tell labels, are
-        looked at without gradient.
+        Makes the copy that some terms look at; required by them.
+    noise : callable, optional
+        Makes what is trained on instead of the rows: images with noise within their levels.
 
     Raises
     ------
@@ -342,38 +350,35 @@ class Objective:
         terms: Sequence[Term],
         perturb: Perturbation | None = None,
         *,
-        perturb_rows: bool = False,
+        noise: Perturbation | None = None,
     ) -> None:
         self.terms = tuple(terms)
         self.perturb = perturb
-        self.perturb_rows = perturb_rows
+        self.noise = noise
         if not self.terms:
             raise ValueError("an objective needs at least 1 term, got 0")
-        self.n_views = max(term.n_views for term in self.terms)
-        if (self.n_views or perturb_rows) and perturb is None:
+        self.looks_at_view = any(term.looks_at_view for term in self.terms)
+        if self.looks_at_view and perturb is None:
             raise ValueError("a term that looks at copies of rows needs a perturbation")
 
     def __call__(self, model: JointModel, batch: Batch) -> Tensor:
         """Return the loss, a scalar: weighted nats divided by the number of columns."""
-        log_joint, *views = self._seen(model, batch.x)
+        log_joint, view = self._seen(model, batch.x)
         total = batch.x.new_zeros(())
         for term in self.terms:
-            losses = term.losses(batch, log_joint, views[: term.n_views])
+            losses = term.losses(batch, log_joint, view)
             total = total + term.weight * (batch.weight * losses).sum()
         return total / batch.x.shape[1]
 
-    def _seen(self, model: JointModel, x: Tensor) -> Sequence[Tensor]:
-        """Return the log-joint (n, C) of the rows and of each view."""
-        if self.perturb is None:
-            return [model(x)]
-        if self.perturb_rows:
-            rows: Tensor = model(self.perturb(x))
-            with torch.no_grad():
-                others = [model(self.perturb(x)) for _ in range(self.n_views - 1)]
-            return [rows, rows, *others]
-        copies = [self.perturb(x) for _ in range(self.n_views)]
-        log_joint: Tensor = model(torch.cat([x, *copies]))
-        return log_joint.chunk(1 + self.n_views)
+    def _seen(self, model: JointModel, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the log-joint (n, C) of the rows and of the view, if any term looks at one."""
+        rows = x if self.noise is None else self.noise(x)
+        if self.perturb is None or not self.looks_at_view:
+            log_joint: Tensor = model(rows)
+            return log_joint, log_joint
+        both: Tensor = model(torch.cat([rows, self.perturb(x)]))
+        log_joint, view = both.chunk(2)
+        return log_joint, view
 
     def held_out(self, batch: Batch, log_joint: Tensor) -> Tensor:
         """Return the loss of rows that are not trained on, a scalar, nats."""
@@ -385,8 +390,7 @@ class Objective:
 
     def __repr__(self) -> str:
         """Show the terms; equal objectives give equal text in every process."""
-        rows = ", perturb_rows=True" if self.perturb_rows else ""
-        return f"Objective({list(self.terms)}, perturb={self.perturb}{rows})"
+        return f"Objective({list(self.terms)}, perturb={self.perturb}, noise={self.noise})"
 
     def before_step(self, model: JointModel, x: Tensor, step: int) -> None:
         """Let every term prepare for a step, the ``step``-th of its epoch."""

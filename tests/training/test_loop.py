@@ -72,13 +72,13 @@ class Saboteur(Likelihood):
         self.pending = set(calls)
         self.count = 0
 
-    def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
-        losses = super().losses(batch, log_joint, views)
+    def losses(self, batch: Batch, log_joint: Tensor, view: Tensor) -> Tensor:
+        losses = super().losses(batch, log_joint, view)
         self.count += 1
         return self.happen(losses) if self.count - 1 in self.pending else losses
 
     def held_out_losses(self, batch: Batch, log_joint: Tensor) -> Tensor:
-        return super().losses(batch, log_joint, ())
+        return super().losses(batch, log_joint, log_joint)
 
     def happen(self, losses: Tensor) -> Tensor:
         return losses * math.nan
@@ -124,7 +124,7 @@ def test_history_tells_what_happened_and_the_model_is_that_of_the_best_epoch():
     with torch.no_grad():
         log_joint = model(held_out.x)
         batch = held_out.batch(torch.arange(len(held_out)), CONFIG.labeled_share)
-        loss = (Likelihood().losses(batch, log_joint, ()) * batch.weight).sum() / 2
+        loss = (Likelihood().losses(batch, log_joint, log_joint) * batch.weight).sum() / 2
         unlabeled = log_joint.logsumexp(1)[~held_out.labeled].mean() / 2
     assert best["loss"] == pytest.approx(loss.item(), rel=1e-6)
     assert best["nats_per_dim"] == pytest.approx(unlabeled.item(), rel=1e-6)
@@ -185,8 +185,8 @@ def test_recovery_forgets_responsibilities_of_the_broken_epoch():
     class OnceBroken(ExpectationMaximization):
         broken = False
 
-        def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
-            losses = super().losses(batch, log_joint, views)
+        def losses(self, batch: Batch, log_joint: Tensor, view: Tensor) -> Tensor:
+            losses = super().losses(batch, log_joint, view)
             if not self.broken:
                 self.broken = True
                 return losses * math.nan
@@ -295,7 +295,7 @@ class Recorder(Term):
         self.trained: list[Batch] = []
         self.held_out: list[Batch] = []
 
-    def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
+    def losses(self, batch: Batch, log_joint: Tensor, view: Tensor) -> Tensor:
         self.trained.append(batch)
         return -log_joint.logsumexp(1)
 
@@ -321,8 +321,8 @@ def test_weight_decay_pulls_on_conditioner_matrices_only():
     class Silent(Likelihood):
         evaluations = 0
 
-        def losses(self, batch: Batch, log_joint: Tensor, views: Sequence[Tensor]) -> Tensor:
-            return 0.0 * super().losses(batch, log_joint, views)
+        def losses(self, batch: Batch, log_joint: Tensor, view: Tensor) -> Tensor:
+            return 0.0 * super().losses(batch, log_joint, view)
 
         def held_out_losses(self, batch: Batch, log_joint: Tensor) -> Tensor:
             type(self).evaluations += 1

@@ -61,7 +61,9 @@ def class_prior(
     return ClassPrior(torch.from_numpy(prior), learn=learn)
 
 
-def likelihood_terms(estimator: FlowClassifier, dim: int) -> list[Term]:
+def likelihood_terms(
+    estimator: FlowClassifier, class_weight: float, *, of_view: bool = False
+) -> list[Term]:
     """Return the estimator's likelihood and, unless it weighs nothing, cross-entropy."""
     terms: list[Term] = []
     if estimator.objective == "soft-labels":
@@ -70,7 +72,7 @@ def likelihood_terms(estimator: FlowClassifier, dim: int) -> list[Term]:
         terms.append(ExpectationMaximization(refresh=estimator.em_refresh))
     else:
         terms.append(Likelihood())
-    if estimator.cross_entropy_weight:
+    if class_weight:
         labeled_only = estimator.objective != "soft-labels"
-        terms.append(CrossEntropy(estimator.cross_entropy_weight * dim, labeled_only=labeled_only))
+        terms.append(CrossEntropy(class_weight, labeled_only=labeled_only, of_view=of_view))
     return terms

@@ -74,11 +74,14 @@ class Domain(ABC):
     ----------
     max_held_out : int
         Rows held out at most.
+    cross_entropy_weight : float
+        Automatic weight of a column in the cross-entropy.
     gathers_classes : bool
         Whether a linear map at the flow's end has to bring the classes to the first latents.
     """
 
     max_held_out: ClassVar[int]
+    cross_entropy_weight: ClassVar[float]
     gathers_classes: ClassVar[bool]
 
     @abstractmethod
@@ -145,6 +148,11 @@ class Domain(ABC):
     def n_components(self, start: FlowStart, n_rows: int) -> int:
         """Return how many Gaussians a class has where ``n_rows`` rows train a flow."""
         return 1
+
+    def class_weight(self, estimator: FlowClassifier, dim: int) -> float:
+        """Return what the cross-entropy of a row weighs beside its likelihood."""
+        weight = estimator.cross_entropy_weight
+        return dim * (self.cross_entropy_weight if isinstance(weight, str) else weight)
 
     @abstractmethod
     def objective(self, estimator: FlowClassifier, model: JointModel, dim: int) -> Objective:

@@ -82,6 +82,7 @@ class ImageDomain(Domain):
     """
 
     max_held_out = 2_000  # convolutions cost more than what further ones would tell
+    cross_entropy_weight = 1.0  # with 3, samples are no longer recognized
     gathers_classes = False  # the deepest scale comes first
 
     def __init__(
@@ -89,6 +90,7 @@ class ImageDomain(Domain):
     ) -> None:
         self.shape = _checked_shape(image_shape)
         self.perturb = Views(self.shape, _views(views, self.shape))
+        self.dequantize = Views(self.shape, ())
         self.draws = draws
 
     def encoder(self) -> ImageEncoder:
@@ -138,13 +140,13 @@ class ImageDomain(Domain):
     def start_flow(
         self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator
     ) -> FlowStart:
-        """Begin with linear maps from views of some images; views of others start the classes."""
+        """Begin with linear maps from some images; others start the classes."""
         name = "small" if name == "auto" else name
         architecture = check_image(name, self.shape)
         seed = generator.initial_seed()
         chosen = np.random.default_rng(seed).permutation(len(prepared.z))[:START_ROWS]
         with _seeded(seed):
-            x = self.perturb(torch.from_numpy(prepared.z[chosen]).float())
+            x = self.dequantize(torch.from_numpy(prepared.z[chosen]).float())
         # A stream of its own: the class part does not depend on how much a preset draws.
         generator = torch.Generator().manual_seed(seed)
         flow = build_image_flow(architecture, self.shape, x=x, generator=generator)
@@ -174,38 +176,40 @@ class ImageDomain(Domain):
         return means, weights
 
     def objective(self, estimator: FlowClassifier, model: JointModel, dim: int) -> Objective:
-        """Look at views in place of the images, and at their consistency.
+        """Fit the density of the images; views teach what does not change a class.
 
-        With "soft-labels" the soft labels of the start stand in a cross-entropy only and fade out
-        as pseudo-labels, which another view tells, grow. The start knows images by their principal
-        components; views teach the flow more than that. Otherwise these are the paper's terms,
-        with consistency (eq. 7).
+        A density of moved images would be blurred, and its samples are. With "soft-labels" the
+        soft labels of the start stand in a cross-entropy only and fade out as pseudo-labels grow:
+        the start knows images by their principal components, views teach the flow more than that.
+        Otherwise these are the paper's terms, with consistency (eq. 7).
         """
         consistency = estimator.consistency_weight
         consistency = 1.0 if isinstance(consistency, str) else consistency
+        weight = self.class_weight(estimator, dim)
         if estimator.objective != "soft-labels":
-            terms = likelihood_terms(estimator, dim)
+            terms = likelihood_terms(estimator, weight, of_view=True)
             if consistency:
                 terms.append(Consistency(model.classes.log_prior, consistency, ramp=FADE))
         else:
             terms = [Likelihood()]
-            if weight := estimator.cross_entropy_weight * dim:
-                terms.append(CrossEntropy(weight, fade=FADE if consistency else 0.0))
+            if weight:
+                fade = FADE if consistency else 0.0
+                terms.append(CrossEntropy(weight, fade=fade, of_view=True))
                 if consistency:
                     terms.append(PseudoLabels(consistency * weight, ramp=FADE))
-        return Objective(terms, self.perturb, perturb_rows=True)
+        return Objective(terms, self.perturb, noise=self.dequantize)
 
     def _latents(
         self, flow: Chain, prepared: Preparation, seed: int
     ) -> tuple[Floats, NDArray[np.int64]]:
-        """Return latents of views of the labeled images and some others, and which they are."""
+        """Return latents of the labeled images and some others, and which they are."""
         labeled = prepared.rows.labeled
         others = np.random.default_rng(seed).permutation(np.flatnonzero(~labeled))[:MEANS_ROWS]
         index = np.concatenate((np.flatnonzero(labeled), others))
         rows = torch.from_numpy(prepared.z[index]).float()
         flow.eval()
         with _seeded(seed), torch.no_grad():
-            latents = torch.cat([flow(self.perturb(part))[0] for part in torch.split(rows, 500)])
+            latents = torch.cat([flow(self.dequantize(part))[0] for part in torch.split(rows, 500)])
         flow.train()
         return latents.double().numpy(), index
 

@@ -45,6 +45,7 @@ class TableDomain(Domain):
     """Rows of numbers and categories, with holes."""
 
     max_held_out = sys.maxsize
+    cross_entropy_weight = 3.0
     gathers_classes = True
 
     def encoder(self) -> TableEncoder:
@@ -110,7 +111,7 @@ class TableDomain(Domain):
 
     def objective(self, estimator: FlowClassifier, model: JointModel, dim: int) -> Objective:
         """Add consistency under noise only where it is asked for."""
-        terms = likelihood_terms(estimator, dim)
+        terms = likelihood_terms(estimator, self.class_weight(estimator, dim))
         weight, noise = estimator.consistency_weight, estimator.consistency_noise
         if noise is None:
             return Objective(terms)

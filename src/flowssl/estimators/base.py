@@ -62,7 +62,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     architecture: str
     init: str
     objective: str
-    cross_entropy_weight: float
+    cross_entropy_weight: float | str
     em_refresh: int
     class_prior: ArrayLike | str | None
     unlabeled_weight: float | str
@@ -113,7 +113,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         "views": [StrOptions({"translate", "translate-flip"}), callable, None],
         "dequantization_draws": [Interval(Integral, 0, None, closed="left")],
         "objective": [StrOptions(set(OBJECTIVES))],
-        "cross_entropy_weight": [Interval(Real, 0, None, closed="left")],
+        "cross_entropy_weight": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "em_refresh": [Interval(Integral, 1, None, closed="left")],
         "class_prior": [StrOptions({"uniform", "learned"}), "array-like", None],
         "unlabeled_weight": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],

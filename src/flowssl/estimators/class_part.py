@@ -67,7 +67,7 @@ class ClassPartClassifier(FlowClassifier):
         class_prior: ArrayLike | str | None = None,
         unlabeled_weight: float | str = "auto",
         labeled_share: float | str | None = "auto",
-        cross_entropy_weight: float = 3.0,
+        cross_entropy_weight: float | str = "auto",
         em_refresh: int = 1,
         noise: float | str = "auto",
         max_epochs: int | str = "auto",

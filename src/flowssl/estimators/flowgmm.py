@@ -78,7 +78,7 @@ class FlowGMMClassifier(FlowClassifier):
     labeled_share : "auto", float in [0, 1] or None, default="auto"
         Weight of the labeled rows together in the objective; None counts every row once. "auto"
         is one half for images and None for tables.
-    cross_entropy_weight : float, default=3.0
+    cross_entropy_weight : float or "auto", default="auto"
         Weight of the posterior's cross-entropy to the targets, for each nat per column of
         likelihood; with "likelihood" and "em" it looks at labeled rows only. Of images,
         unlabeled rows' soft labels fade out in the first part of the training, as consistency
@@ -196,7 +196,7 @@ class FlowGMMClassifier(FlowClassifier):
         class_prior: ArrayLike | str | None = None,
         unlabeled_weight: float | str = "auto",
         labeled_share: float | str | None = "auto",
-        cross_entropy_weight: float = 3.0,
+        cross_entropy_weight: float | str = "auto",
         consistency_weight: float | str = "auto",
         consistency_noise: float = 0.3,
         em_refresh: int = 1,

@@ -74,7 +74,7 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         Weight of the labeled rows together in the objective; None counts every row once. "auto" is
         one half for images and None for tables. The paper's published code draws a third of its
         rows from the labeled ones.
-    cross_entropy_weight : float, default=3.0
+    cross_entropy_weight : float or "auto", default="auto"
         Weight of the posterior's cross-entropy to the targets, for each nat per column of
         likelihood; with "likelihood" and "em" it looks at labeled rows only.
     consistency_weight : float, default=1.0
@@ -158,7 +158,7 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         class_prior: ArrayLike | str | None = None,
         unlabeled_weight: float | str = "auto",
         labeled_share: float | str | None = "auto",
-        cross_entropy_weight: float = 3.0,
+        cross_entropy_weight: float | str = "auto",
         consistency_weight: float = 1.0,
         em_refresh: int = 1,
         noise: float | str = "auto",
