@@ -80,14 +80,14 @@ class FlowGMMClassifier(FlowClassifier):
         is one half for images and None for tables.
     cross_entropy_weight : float or "auto", default="auto"
         Weight of the posterior's cross-entropy to the targets, for each nat per column of
-        likelihood; with "likelihood" and "em" it looks at labeled rows only. Of images,
-        unlabeled rows' soft labels fade out in the first part of the training, as consistency
-        takes over.
+        likelihood; with "likelihood" and "em" it looks at labeled rows only. Of images it looks
+        at views, and unlabeled rows' soft labels fade out in the first part of the training, as
+        consistency takes over. "auto" is 3 for tables and 1 for images.
     consistency_weight : "auto" or float, default="auto"
-        Weight of the consistency term: eq. 7, for tables under Gaussian noise, for images between
-        two views. For images with "soft-labels" it is that of the cross-entropy to the label that
-        another view clearly tells, relative to ``cross_entropy_weight``. "auto" is 1 for images
-        and 0 for tables.
+        Weight of the consistency term, eq. 7, between a row and a copy of it: for tables under
+        Gaussian noise, for images in another view. For images with "soft-labels" it is that of
+        the view's cross-entropy to the label that the image itself clearly tells, relative to
+        ``cross_entropy_weight``. "auto" is 1 for images and 0 for tables.
     consistency_noise : float, default=0.3
         Standard deviation of that noise, in standardized units.
     em_refresh : int, default=1

@@ -76,9 +76,10 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         rows from the labeled ones.
     cross_entropy_weight : float or "auto", default="auto"
         Weight of the posterior's cross-entropy to the targets, for each nat per column of
-        likelihood; with "likelihood" and "em" it looks at labeled rows only.
+        likelihood; with "likelihood" and "em" it looks at labeled rows only. "auto" is 3 for
+        tables and 1 for images.
     consistency_weight : float, default=1.0
-        Of images alone: weight of the consistency between two views, as of
+        Of images alone: weight of the consistency of an image and a view, as of
         :class:`~flowssl.FlowGMMClassifier`.
     em_refresh : int, default=1
         Steps between two E-steps of the "em" objective.
