@@ -16,7 +16,14 @@ import numpy as np
 from narwhals.typing import IntoSeries
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["EncodedLabels", "LabelsLike", "encode_labels", "is_missing", "is_unlabeled"]
+__all__ = [
+    "EncodedLabels",
+    "LabelsLike",
+    "codes_of",
+    "encode_labels",
+    "is_missing",
+    "is_unlabeled",
+]
 
 LabelsLike: TypeAlias = ArrayLike | Sequence[object] | IntoSeries
 """A list, NumPy array, pandas or polars Series, or pyarrow array of labels."""
@@ -113,6 +120,36 @@ def encode_labels(y: LabelsLike, unlabeled_value: object = "auto") -> EncodedLab
     codes = np.full(len(missing), -1, dtype=np.int64)
     codes[np.flatnonzero(~missing)[~marked]] = codes_of_labeled
     return EncodedLabels(codes=codes, classes=classes)
+
+
+def codes_of(labels: ArrayLike | object, classes: NDArray[np.generic], n: int) -> NDArray[np.int64]:
+    """Place of each label among the classes.
+
+    Parameters
+    ----------
+    labels : label or array-like
+        One label for each row, or one that stands for all of them.
+    classes : ndarray of shape (n_classes,)
+        The labels there are.
+    n : int
+        How many rows one label stands for; ignored when `labels` is an array.
+
+    Returns
+    -------
+    ndarray of shape (n,) or (len(labels),), int64
+
+    Raises
+    ------
+    ValueError
+        If a label is not one of the classes.
+    """
+    given = np.asarray(labels)
+    given = np.repeat(given, n) if given.ndim == 0 else given.ravel()
+    place = {label: code for code, label in enumerate(classes.tolist())}
+    unknown = [label for label in given.tolist() if label not in place]
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is not one of the classes {classes.tolist()}")
+    return np.asarray([place[label] for label in given.tolist()], dtype=np.int64)
 
 
 def is_unlabeled(y: LabelsLike, unlabeled_value: object = "auto") -> NDArray[np.bool_]:

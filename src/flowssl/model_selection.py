@@ -10,12 +10,13 @@ from typing import Protocol, Self, TypeAlias
 from warnings import warn
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.metrics import check_scoring, log_loss
+from sklearn.metrics import accuracy_score, check_scoring, log_loss
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import MetadataRequest
+from sklearn.utils.validation import _check_sample_weight
 
 from flowssl.exceptions import FlowSSLWarning
 from flowssl.labels import LabelsLike, encode_labels, is_unlabeled
@@ -23,6 +24,7 @@ from flowssl.labels import LabelsLike, encode_labels, is_unlabeled
 __all__ = [
     "LabeledScorer",
     "LabeledStratifiedKFold",
+    "labeled_accuracy",
     "labeled_scorers",
     "make_labeled_scorer",
     "unlabeled_log_likelihood_scorer",
@@ -37,6 +39,40 @@ class Scorer(Protocol):
     def __call__(
         self, estimator: BaseEstimator, X: object, y: object, **metadata: object
     ) -> float: ...
+
+
+def labeled_accuracy(
+    y: LabelsLike,
+    predicted: NDArray[np.generic],
+    unlabeled_value: object = "auto",
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """Return the accuracy on the labeled rows; unlabeled rows are never counted as errors.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,)
+        Labels, with unlabeled rows marked.
+    predicted : ndarray of shape (n,)
+        Predicted classes.
+    unlabeled_value : object, default="auto"
+        What marks an unlabeled row; see `flowssl.labels.encode_labels`.
+    sample_weight : array-like of shape (n,), optional
+        Weights of the rows.
+
+    Raises
+    ------
+    ValueError
+        If no row is labeled.
+    """
+    truth = encode_labels(y, unlabeled_value)
+    weight = _check_sample_weight(sample_weight, predicted, dtype=np.float64)
+    known = truth.codes >= 0
+    return float(
+        accuracy_score(
+            truth.decode(truth.codes[known]), predicted[known], sample_weight=weight[known]
+        )
+    )
 
 
 class LabeledStratifiedKFold(BaseCrossValidator):

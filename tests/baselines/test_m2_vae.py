@@ -8,7 +8,7 @@ from sklearn.datasets import make_blobs
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from flowssl.baselines import M2VAEClassifier
-from flowssl.baselines.m2_vae import _AutoEncoder, _Model
+from flowssl.baselines.m2_vae import M2VAENetwork, _AutoEncoder
 from flowssl.datasets import hide_labels
 
 SMALL = {
@@ -95,7 +95,7 @@ def test_the_bound_of_an_exact_posterior_is_the_density():
 def test_the_unlabeled_bound_is_least_at_the_posterior_of_the_classes():
     """With q(y | x) in proportion to exp(-L(x, y)), eq. 7 is -log sum_y exp(-L(x, y))."""
     generator = torch.Generator().manual_seed(0)
-    model = _Model("m2", 3, 2, (4,), 3, generator).double()
+    model = M2VAENetwork("m2", 3, 2, (4,), 3, generator).double()
     x = torch.randn(2, 3, generator=generator, dtype=torch.float64)
     with torch.no_grad():
         pairs, y = x.repeat_interleave(3, 0), torch.arange(3).repeat(2)

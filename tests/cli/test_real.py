@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 import flowssl
+from flowssl.baselines import M2VAEClassifier
 from flowssl.cli import main
 from flowssl.persistence import read_manifest, read_model_file
 
@@ -88,6 +89,48 @@ def test_another_method_is_fitted_saved_and_described(run: Callable[..., str]) -
     result = json.loads(run("evaluate", "scnf.flowssl", "new.csv", "--target", "truth", "--json"))
     assert result["accuracy"] > 0.8
     assert "class_part='gaussian'" in run("info", "scnf.flowssl")
+
+
+M2_VAE = ("--method", "m2-vae", "--kind", "m2", "--n-latents", "2", "--hidden-layer-sizes", "16,8")
+
+
+def test_an_auto_encoder_does_all_but_what_needs_a_density(
+    run: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    steps = ("--n-steps", "150", "--learning-rate", "0.01", "--random-state", "0")
+    told = run(*FIT, *M2_VAE, *steps, "-o", "vae.flowssl")
+    assert "200: 20 labeled, 180 not" in told
+    estimator = M2VAEClassifier(
+        kind="m2",
+        n_latents=2,
+        hidden_layer_sizes=[16, 8],
+        n_steps=150,
+        learning_rate=0.01,
+        random_state=0,
+    ).fit(_table(200, seed=0)[COLUMNS], _table(200, seed=0)["kind"])
+    frame = pd.read_csv(io.StringIO(run("predict", "vae.flowssl", "new.csv", "--proba")))
+    expected = estimator.predict_proba(_table(50, seed=1)[COLUMNS])
+    np.testing.assert_allclose(frame["proba_dog"], expected[:, 1], rtol=1e-9)
+    result = json.loads(run("evaluate", "vae.flowssl", "new.csv", "--target", "truth", "--json"))
+    assert result["accuracy"] > 0.8
+    assert "hidden_layer_sizes=[16, 8]" in run("info", "vae.flowssl")
+    drawn = run("sample", "vae.flowssl", "-n", "200", "--label", "dog", "--random-state", "1")
+    samples = pd.read_csv(io.StringIO(drawn))
+    assert list(samples) == [*COLUMNS, "label"]
+    assert abs(samples["height"].mean() - 3) < 0.7
+
+    for refused in (
+        ("score", "vae.flowssl", "new.csv"),
+        ("predict", "vae.flowssl", "new.csv", "--log-density"),
+        ("predict", "vae.flowssl", "new.csv", "--ood-score"),
+        ("report", "vae.flowssl", "new.csv", "--target", "truth", "-o", "r.html"),
+    ):
+        assert main(refused) == 2
+        assert "is for flows, which have an exact density" in capfd.readouterr().err
+    for option in (["--report", "r.html"], ["--resume"]):
+        assert main([*FIT, *M2_VAE, *option, "-o", "other.flowssl"]) == 2
+        assert "leave it out with --method m2-vae" in capfd.readouterr().err
+    assert not Path("other.flowssl").exists()
 
 
 def test_text_that_looks_like_numbers_in_new_rows_is_still_text(run: Callable[..., str]) -> None:

@@ -17,9 +17,12 @@ from torch import Tensor, nn
 from flowssl.baselines.network import DropoutNetwork
 from flowssl.exceptions import TrainingDivergedError
 from flowssl.labels import LabelsLike, encode_labels
+from flowssl.model_selection import labeled_accuracy
+from flowssl.preprocessing.containers import TableLike
 
 __all__ = ["DropoutNetworkClassifier"]
 
+Floats = npt.NDArray[np.float64]
 RandomState = int | np.random.RandomState | None
 
 
@@ -33,7 +36,7 @@ class DropoutNetworkClassifier(ClassifierMixin, BaseEstimator):
     unlabeled_value: object
     random_state: RandomState
 
-    def fit(self, X: npt.ArrayLike, y: LabelsLike) -> Self:
+    def fit(self, X: TableLike, y: LabelsLike) -> Self:
         """Train the network.
 
         Parameters
@@ -54,11 +57,13 @@ class DropoutNetworkClassifier(ClassifierMixin, BaseEstimator):
         flowssl.exceptions.TrainingDivergedError
             If the loss becomes infinite or NaN.
         """
-        matrix: npt.NDArray[np.float64] = validate_data(self, X, dtype=np.float64)
+        matrix = self._learn_columns(X)
         labels = encode_labels(y, self.unlabeled_value)
         check_consistent_length(matrix, labels.codes)
         self._check_parameters()
         self.classes_ = labels.classes
+        self.n_labeled_ = int((labels.codes >= 0).sum())
+        self.n_unlabeled_ = len(labels.codes) - self.n_labeled_
 
         seed = int(check_random_state(self.random_state).randint(2**31))
         generator = torch.Generator().manual_seed(seed)
@@ -70,8 +75,8 @@ class DropoutNetworkClassifier(ClassifierMixin, BaseEstimator):
         self.network_ = network.double().requires_grad_(False)
         return self
 
-    def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Class probabilities without dropout.
+    def predict_log_proba(self, X: TableLike) -> Floats:
+        """Logarithms of the class probabilities without dropout.
 
         Parameters
         ----------
@@ -80,15 +85,18 @@ class DropoutNetworkClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n, C)
-            Columns in the order of `classes_`; rows add up to 1.
+            Columns in the order of `classes_`.
         """
         check_is_fitted(self)
-        matrix: npt.NDArray[np.float64] = validate_data(self, X, dtype=np.float64, reset=False)
-        logits = self.network_(torch.tensor(matrix))
-        proba: npt.NDArray[np.float64] = torch.softmax(logits, dim=1).numpy()
-        return proba
+        logits = self.network_(torch.tensor(self._columns(X)))
+        log_proba: Floats = torch.log_softmax(logits, dim=1).numpy()
+        return log_proba
 
-    def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.generic]:
+    def predict_proba(self, X: TableLike) -> Floats:
+        """Class probabilities without dropout; see `predict_log_proba`. Rows add up to 1."""
+        return np.exp(self.predict_log_proba(X))
+
+    def predict(self, X: TableLike) -> npt.NDArray[np.generic]:
         """Most probable classes.
 
         Parameters
@@ -100,9 +108,31 @@ class DropoutNetworkClassifier(ClassifierMixin, BaseEstimator):
         ndarray of shape (n,)
             Labels, of the type seen in `fit`.
         """
-        best = self.predict_proba(X).argmax(axis=1)
+        best = self.predict_log_proba(X).argmax(axis=1)
         labels: npt.NDArray[np.generic] = self.classes_[best]
         return labels
+
+    def score(
+        self, X: TableLike, y: LabelsLike, sample_weight: npt.ArrayLike | None = None
+    ) -> float:
+        """Accuracy on the labeled rows; unlabeled rows are never counted as errors.
+
+        Raises
+        ------
+        ValueError
+            If no row is labeled.
+        """
+        return labeled_accuracy(y, self.predict(X), self.unlabeled_value, sample_weight)
+
+    def _learn_columns(self, X: TableLike) -> Floats:
+        """Return the training rows as the matrix (n, D) that the network sees."""
+        matrix: Floats = validate_data(self, X, dtype=np.float64)
+        return matrix
+
+    def _columns(self, X: TableLike) -> Floats:
+        """Return further rows in the same way."""
+        matrix: Floats = validate_data(self, X, dtype=np.float64, reset=False)
+        return matrix
 
     def _network(self, dim: int, n_classes: int, generator: torch.Generator) -> nn.Module:
         """Build the untrained network that gives logits."""

@@ -22,19 +22,26 @@ class DropoutNetwork(nn.Module):
         Widths from input to output: (D, hidden..., C).
     dropout : float
         Share of hidden units that is switched off in training.
-    generator : torch.Generator
+    generator : torch.Generator or None
         Draws the weights and biases, uniform within 1 / sqrt(inputs), PyTorch's default for linear
-        layers.
+        layers. With None they take no memory and have no values: ``load_state_dict`` of a file's
+        tensors is to assign them, which bounds them by the file.
     """
 
-    def __init__(self, sizes: Sequence[int], dropout: float, generator: torch.Generator) -> None:
+    def __init__(
+        self, sizes: Sequence[int], dropout: float, generator: torch.Generator | None
+    ) -> None:
         super().__init__()
         self.dropout = dropout
         self.layers = nn.ModuleList(
             # Not filled by PyTorch, which would draw from the global stream.
-            nn.utils.skip_init(nn.Linear, n_in, n_out)  # type: ignore[no-untyped-call]
+            nn.utils.skip_init(  # type: ignore[no-untyped-call]
+                nn.Linear, n_in, n_out, device="meta" if generator is None else "cpu"
+            )
             for n_in, n_out in pairwise(sizes)
         )
+        if generator is None:
+            return
         with torch.no_grad():
             for layer, n_in in zip(self.layers, sizes, strict=False):
                 for parameter in layer.parameters():

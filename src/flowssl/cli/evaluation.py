@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import flowssl
 from flowssl.cli.columns import labels, mark_unlabeled, require_column
-from flowssl.cli.inference import model_inputs
+from flowssl.cli.inference import flow_in, model_inputs
 from flowssl.cli.pictures import LABEL, labels_of, pictures_for
 from flowssl.cli.training import check_directory
 from flowssl.exceptions import DataError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from flowssl.cli.console import Console
-    from flowssl.estimators import FlowClassifier
+    from flowssl.estimators import Classifier
 
     Images = npt.NDArray[np.uint8]
 
@@ -74,7 +74,7 @@ class Evaluation:
 
 def evaluate(arguments: argparse.Namespace, console: Console) -> int:
     """Compare predictions with the labels of a table or of pictures, as far as there are labels."""
-    estimator = flowssl.load(arguments.model)
+    estimator = flow_in(flowssl.load(arguments.model), "report")
     rows = _with_labels(estimator, arguments.data, arguments, console)
     result = evaluate_model(estimator, rows.X, rows.y)
     if arguments.json:
@@ -101,13 +101,13 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def evaluate_model(
-    estimator: FlowClassifier, X: pa.Table | Images, y: npt.NDArray[np.generic]
+    estimator: Classifier, X: pa.Table | Images, y: npt.NDArray[np.generic]
 ) -> Evaluation:
     """Compare a model's predictions with labels; unlabeled rows are left out.
 
     Parameters
     ----------
-    estimator : FlowClassifier
+    estimator : Classifier
         Fitted.
     X : pyarrow.Table of n rows, or ndarray of n images
         Rows with the model's columns.
@@ -192,7 +192,7 @@ class _Labeled:
 
 
 def _with_labels(
-    estimator: FlowClassifier,
+    estimator: Classifier,
     path: str,
     arguments: argparse.Namespace,
     console: Console,

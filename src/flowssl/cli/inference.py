@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import flowssl
 from flowssl.cli.columns import matching_features, require_column, split_names
@@ -21,9 +21,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from flowssl.cli.console import Console
-    from flowssl.estimators import FlowClassifier
+    from flowssl.estimators import Classifier, FlowClassifier
 
-__all__ = ["model_inputs", "named_label", "predict", "prediction_table", "sample", "score"]
+__all__ = [
+    "flow_in",
+    "model_inputs",
+    "named_label",
+    "predict",
+    "prediction_table",
+    "sample",
+    "score",
+]
 
 
 def predict(arguments: argparse.Namespace, console: Console) -> int:
@@ -49,7 +57,7 @@ def score(arguments: argparse.Namespace, console: Console) -> int:
 
     if arguments.output:
         check_writable(arguments.output)
-    estimator = flowssl.load(arguments.model)
+    estimator = flow_in(flowssl.load(arguments.model), "score")
     X, table = _inputs(estimator, arguments, console)
     scores = pa.table({"log_density": estimator.score_samples(X)})
     _write(_with_id(scores, table, arguments.id), arguments.output, console)
@@ -78,8 +86,24 @@ def sample(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def flow_in(estimator: Classifier, wanted: str) -> FlowClassifier:
+    """Return a loaded model if it has an exact density, as all flows do.
+
+    Raises
+    ------
+    DataError
+        If it has none, which the wanted command or option asks for.
+    """
+    if not hasattr(estimator, "score_samples"):
+        raise DataError(
+            f"{wanted} is for flows, which have an exact density; the model is of "
+            f"{type(estimator).__name__}, which has none."
+        )
+    return cast("FlowClassifier", estimator)
+
+
 def _inputs(
-    estimator: FlowClassifier, arguments: argparse.Namespace, console: Console
+    estimator: Classifier, arguments: argparse.Namespace, console: Console
 ) -> tuple[pa.Table | npt.NDArray[np.uint8], pa.Table]:
     """Return what the model takes, and the table from which ``--id`` copies a column."""
     import pyarrow as pa
@@ -92,7 +116,7 @@ def _inputs(
     return model_inputs(estimator, table, arguments.features), table
 
 
-def model_inputs(estimator: FlowClassifier, table: pa.Table, features: str | None) -> pa.Table:
+def model_inputs(estimator: Classifier, table: pa.Table, features: str | None) -> pa.Table:
     """Select a model's columns; see `columns.matching_features`.
 
     A column that was text in fit is text again, even if this file has only digits in it.
@@ -117,7 +141,7 @@ def model_inputs(estimator: FlowClassifier, table: pa.Table, features: str | Non
 
 
 def prediction_table(
-    estimator: FlowClassifier,
+    estimator: Classifier,
     X: pa.Table | npt.NDArray[np.uint8],
     *,
     proba: bool = False,
@@ -143,13 +167,13 @@ def prediction_table(
     else:
         columns["prediction"] = estimator.predict(X)
     if log_density:
-        columns["log_density"] = estimator.score_samples(X)
+        columns["log_density"] = flow_in(estimator, "--log-density").score_samples(X)
     if ood_score:
-        columns["ood_score"] = estimator.ood_score(X)
+        columns["ood_score"] = flow_in(estimator, "--ood-score").ood_score(X)
     return pa.table(columns)
 
 
-def named_label(estimator: FlowClassifier, text: str) -> object:
+def named_label(estimator: Classifier, text: str) -> object:
     """Give the class of a model whose text is `text`.
 
     Raises
@@ -163,7 +187,7 @@ def named_label(estimator: FlowClassifier, text: str) -> object:
     return named[text]
 
 
-def _sample_table(estimator: FlowClassifier, X: object, y: npt.NDArray[np.generic]) -> pa.Table:
+def _sample_table(estimator: Classifier, X: object, y: npt.NDArray[np.generic]) -> pa.Table:
     import narwhals as nw
     import numpy as np
     import pyarrow as pa

@@ -43,7 +43,7 @@ _METAVARS = {
     "list": "A,B,...",
 }
 _PREFIX = "parameter_"
-_Value = bool | int | float | str | list[float] | None
+_Value = bool | int | float | str | list[int | float] | None
 
 
 @dataclass(frozen=True)
@@ -53,23 +53,32 @@ class Method:
     Attributes
     ----------
     estimator : str
-        Name of the estimator in `flowssl`.
+        Name of the estimator.
     described_by : tuple of str
         Module and class whose signature and documentation list the parameters.
     fixed : mapping
         Parameters that make the estimator this method; they are no options.
     left_out : tuple of str
         Parameters of the described class that this estimator does not have.
+    home : str
+        The package that has the estimator.
     """
 
     estimator: str
     described_by: tuple[str, str]
     fixed: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    home: str = "flowssl"
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether its models have an exact density; baselines have none."""
+        return self.home == "flowssl"
 
 
 _FLOWGMM = ("flowssl.estimators.flowgmm", "FlowGMMClassifier")
 _SCNF = ("flowssl.estimators.scnf", "SemiConditionalFlowClassifier")
+_M2_VAE = ("flowssl.baselines.m2_vae", "M2VAEClassifier")
 
 _NOT_DIGLM = (
     "class_part",
@@ -90,6 +99,7 @@ METHODS: dict[str, Method] = {
         _SCNF,
         {"class_part": "flow", "architecture": "affine", "class_features": "all"},
     ),
+    "m2-vae": Method("M2VAEClassifier", _M2_VAE, home="flowssl.baselines"),
 }
 """The methods by name; the first is the default."""
 
@@ -205,7 +215,7 @@ def add_options(parser: argparse.ArgumentParser, name: str) -> None:
     method = METHODS[name]
     group = parser.add_argument_group(
         "model and training",
-        f"Parameters of flowssl.{method.estimator}; its documentation has more.",
+        f"Parameters of {method.home}.{method.estimator}; its documentation has more.",
     )
     for parameter in read_parameters(*method.described_by):
         if parameter.name in (*method.fixed, *method.left_out):
@@ -318,8 +328,9 @@ def _boolean(text: str) -> bool:
         raise ValueError(text) from None
 
 
-def _numbers(text: str) -> list[float]:
-    return [float(part) for part in text.split(",")]
+def _numbers(text: str) -> list[int | float]:
+    parts = [part.strip() for part in text.split(",")]
+    return [int(part) if part.isdecimal() else float(part) for part in parts]
 
 
 _READERS: dict[str, Callable[[str], _Value]] = {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from flowssl.bijections.images import Shape
     from flowssl.cli.console import Console
-    from flowssl.estimators import FlowClassifier
+    from flowssl.estimators import Classifier
 
 __all__ = ["LABEL", "labels_of", "pictures_for", "pictures_to_fit"]
 
@@ -51,7 +51,7 @@ def pictures_to_fit(
 
 
 def pictures_for(
-    estimator: FlowClassifier, path: str, arguments: argparse.Namespace, console: Console
+    estimator: Classifier, path: str, arguments: argparse.Namespace, console: Console
 ) -> Pictures:
     """Read the pictures at a path as a fitted model wants them.
 

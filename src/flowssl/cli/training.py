@@ -6,10 +6,10 @@ import re
 import shlex
 import time
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import flowssl
 from flowssl.cli.columns import (
     choose_features,
     doubts_about,
@@ -29,6 +29,7 @@ from flowssl.tables import read_table
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     import numpy as np
     import numpy.typing as npt
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from flowssl.bijections.images import Shape
     from flowssl.cli.console import Console
-    from flowssl.estimators import FlowClassifier
+    from flowssl.estimators import Classifier
 
 __all__ = ["INTERRUPTED", "check_directory", "fit", "summary"]
 
@@ -52,7 +53,11 @@ def fit(arguments: argparse.Namespace, console: Console) -> int:
     """
     for path in (arguments.output, arguments.report):
         check_directory(path)
-    options: dict[str, object] = {"verbose": 0 if console.quiet else 1, **chosen_options(arguments)}
+    method = METHODS[arguments.method]
+    if not method.is_flow and (arguments.report or arguments.resume):
+        option = "--report explains flows" if arguments.report else "--resume needs a checkpoint"
+        raise DataError(f"{option}; leave it out with --method {arguments.method}.")
+    options: dict[str, object] = dict(chosen_options(arguments))
     X: pa.Table | npt.NDArray[np.uint8]
     names: list[str] | None = None
     if holds_pictures(arguments.data):
@@ -62,21 +67,25 @@ def fit(arguments: argparse.Namespace, console: Console) -> int:
         X, y, marker = _read(arguments, console)
     if marker != "auto":
         options["unlabeled_value"] = marker
-    checkpoint = _checkpoint(arguments, options.pop("checkpoint", _default_checkpoint(arguments)))
-    method = METHODS[arguments.method]
-    estimator = getattr(flowssl, method.estimator)(**method.fixed)
-    estimator.set_params(checkpoint=checkpoint, **options)
+    estimator = getattr(import_module(method.home), method.estimator)(**method.fixed)
+    checkpoint = None
+    if method.is_flow:
+        checkpoint = _checkpoint(
+            arguments, options.get("checkpoint", _default_checkpoint(arguments))
+        )
+        options = {"verbose": 0 if console.quiet else 1, **options, "checkpoint": checkpoint}
     started = time.perf_counter()
-    estimator.fit(X, y)
+    estimator.set_params(**options).fit(X, y)
     seconds = time.perf_counter() - started
-    estimator.set_params(checkpoint=None)  # of this run, no part of the model
+    if method.is_flow:
+        estimator.set_params(checkpoint=None)  # of this run, no part of the model
     estimator.save(arguments.output)
     if arguments.report:
         from flowssl.report import write_report
 
         write_report(estimator, X, y, arguments.report, names=names)
     console.facts([*summary(estimator, len(y)), *_outcome(arguments, seconds)])
-    if estimator.interrupted_:
+    if method.is_flow and estimator.interrupted_:
         can_resume = checkpoint is not None and Path(checkpoint).exists()
         console.remark(
             f"interrupted: {arguments.output} holds the best model so far"
@@ -86,12 +95,12 @@ def fit(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def summary(estimator: FlowClassifier, rows: int) -> list[tuple[str, str]]:
+def summary(estimator: Classifier, rows: int) -> list[tuple[str, str]]:
     """Say in names and values what a model has learned from and how well.
 
     Parameters
     ----------
-    estimator : FlowClassifier
+    estimator : Classifier
         Fitted.
     rows : int
         How many rows it was fitted on.
@@ -101,11 +110,12 @@ def summary(estimator: FlowClassifier, rows: int) -> list[tuple[str, str]]:
         ("columns", f"{estimator.n_features_in_:,}"),
         ("classes", _shortened([str(label) for label in estimator.classes_])),
     ]
+    start: Mapping[str, object] = getattr(estimator, "start_", {})  # of flows alone
     for name, key in (
         ("labels only", "baseline_label_log_likelihood"),
         ("with unlabeled rows", "label_log_likelihood"),
     ):
-        value = estimator.start_[key]
+        value = start.get(key)
         if isinstance(value, float):  # None where no class has two labels to cross-fit with
             facts.append((name, f"{value:.3f} nats a label, cross-fitted"))
     return facts

@@ -1,5 +1,8 @@
 """Classifiers with scikit-learn's interface, and their model files."""
 
+from typing import TypeAlias
+
+from flowssl.baselines import M2VAEClassifier
 from flowssl.estimators.base import FlowClassifier
 from flowssl.estimators.diglm import DIGLMClassifier
 from flowssl.estimators.files import load
@@ -8,6 +11,7 @@ from flowssl.estimators.scnf import SemiConditionalFlowClassifier
 
 __all__ = [
     "ESTIMATORS",
+    "Classifier",
     "DIGLMClassifier",
     "FlowClassifier",
     "FlowGMMClassifier",
@@ -15,8 +19,16 @@ __all__ = [
     "load",
 ]
 
-ESTIMATORS: dict[str, type[FlowClassifier]] = {
+Classifier: TypeAlias = FlowClassifier | M2VAEClassifier
+"""What a model file may hold."""
+
+ESTIMATORS: dict[str, type[FlowClassifier] | type[M2VAEClassifier]] = {
     estimator.__name__: estimator
-    for estimator in (FlowGMMClassifier, SemiConditionalFlowClassifier, DIGLMClassifier)
+    for estimator in (
+        FlowGMMClassifier,
+        SemiConditionalFlowClassifier,
+        DIGLMClassifier,
+        M2VAEClassifier,
+    )
 }
 """The estimators by name, as model files name them."""

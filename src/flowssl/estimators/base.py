@@ -18,11 +18,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
-from sklearn.metrics import accuracy_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from flowssl.bijections.images import Shape
 from flowssl.calibration import fit_temperature
@@ -41,7 +40,8 @@ from flowssl.estimators._images import ImageDomain
 from flowssl.estimators._rows import Rows, labeled_rows
 from flowssl.estimators._tables import TableDomain
 from flowssl.inspection.outliers import OutlierScale
-from flowssl.labels import LabelsLike, encode_labels, is_unlabeled
+from flowssl.labels import LabelsLike, codes_of, encode_labels
+from flowssl.model_selection import labeled_accuracy
 from flowssl.models import JointModel
 from flowssl.persistence import JSON
 from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
@@ -220,16 +220,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         ValueError
             If no row is labeled.
         """
-        unlabeled = is_unlabeled(y, self.unlabeled_value)
-        predicted = self.predict(X)
-        truth = encode_labels(y, self.unlabeled_value)
-        weight = _check_sample_weight(sample_weight, predicted, dtype=np.float64)
-        known = ~unlabeled
-        return float(
-            accuracy_score(
-                truth.decode(truth.codes[known]), predicted[known], sample_weight=weight[known]
-            )
-        )
+        return labeled_accuracy(y, self.predict(X), self.unlabeled_value, sample_weight)
 
     def score_samples(self, X: TableLike) -> Floats:
         """Return ``log p(x)`` of each row in nats, per unit of the columns' own scales.
@@ -325,9 +316,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             prior = self.models_[0].classes.log_prior().detach().exp()
             codes = torch.multinomial(prior, n_samples, replacement=True, generator=generator)
         else:
-            labels = np.asarray(y)
-            labels = np.repeat(labels, n_samples) if labels.ndim == 0 else labels.ravel()
-            codes = torch.from_numpy(self._codes_of(labels))
+            codes = torch.from_numpy(codes_of(y, self.classes_, n_samples))
         rows = self._ensemble.sample(codes, temperature, generator)
         return self.encoder_.inverse_transform(rows), self.classes_[codes.numpy()]
 
@@ -449,10 +438,3 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     def _log_joint(self, X: TableLike) -> Floats:
         """Return ``log p(x, y=k)``, shape (n, C), nats per unit of the user's scales."""
         return self._ensemble.log_joint(self.encoder_.transform(X))
-
-    def _codes_of(self, labels: NDArray[np.generic]) -> NDArray[np.int64]:
-        known = {label: code for code, label in enumerate(self.classes_.tolist())}
-        unknown = [label for label in labels.tolist() if label not in known]
-        if unknown:
-            raise ValueError(f"{unknown[0]!r} is not one of the classes {self.classes_.tolist()}")
-        return np.asarray([known[label] for label in labels.tolist()], dtype=np.int64)

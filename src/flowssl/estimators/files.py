@@ -6,7 +6,7 @@ Loading runs no code from the file: every object is rebuilt here from numbers an
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
@@ -19,13 +19,16 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from flowssl.baselines.m2_vae import KINDS, Kind, M2VAEClassifier, M2VAENetwork
 from flowssl.exceptions import ModelFileError
 from flowssl.inspection.outliers import OutlierScale
 from flowssl.labels import is_missing
 from flowssl.models import JointModel
 from flowssl.persistence import JSON, read_model_file, write_model_file
+from flowssl.preprocessing import TableEncoder
 
 if TYPE_CHECKING:
+    from flowssl.estimators import Classifier
     from flowssl.estimators.base import FlowClassifier
 
 __all__ = ["load", "save"]
@@ -35,12 +38,12 @@ KIND = "estimator"
 MISSING = {"missing": True}
 
 
-def save(estimator: FlowClassifier, path: str | os.PathLike[str]) -> None:
+def save(estimator: Classifier, path: str | os.PathLike[str]) -> None:
     """Write a fitted estimator to one file, atomically.
 
     Parameters
     ----------
-    estimator : FlowClassifier
+    estimator : FlowClassifier or M2VAEClassifier
         Fitted.
     path : path
         Usually ends in ``.flowssl``; an existing file is replaced only when all is written.
@@ -53,26 +56,23 @@ def save(estimator: FlowClassifier, path: str | os.PathLike[str]) -> None:
         If its classes are of a type that JSON cannot hold, such as arbitrary objects.
     """
     check_is_fitted(estimator)
+    facts, tensors = (
+        _of_network(estimator) if isinstance(estimator, M2VAEClassifier) else _of_flow(estimator)
+    )
     manifest: dict[str, JSON] = {
         "kind": KIND,
         "estimator": type(estimator).__name__,
         "parameters": _parameters(estimator),
-        **{name.rstrip("_"): getattr(estimator, name) for name in estimator._shape},
         "classes": _classes_to_json(estimator.classes_),
         "encoder": estimator.encoder_.to_json(),
-        "start": estimator.start_,
-        "history": cast(JSON, estimator.history_),
         "n_labeled": estimator.n_labeled_,
         "n_unlabeled": estimator.n_unlabeled_,
-        "used_unlabeled": estimator.used_unlabeled_,
-        "interrupted": estimator.interrupted_,
-        "temperature": estimator.temperature_,
-        "outlier_scale": asdict(estimator.outlier_scale_),
+        **facts,
     }
-    write_model_file(path, manifest, _tensors(estimator))
+    write_model_file(path, manifest, tensors)
 
 
-def load(path: str | os.PathLike[str]) -> FlowClassifier:
+def load(path: str | os.PathLike[str]) -> Classifier:
     """Read an estimator that :func:`save` has written; it predicts the same bits.
 
     Parameters
@@ -82,7 +82,7 @@ def load(path: str | os.PathLike[str]) -> FlowClassifier:
 
     Returns
     -------
-    FlowClassifier
+    FlowClassifier or M2VAEClassifier
         Fitted, of the class that was saved.
 
     Raises
@@ -101,7 +101,7 @@ def load(path: str | os.PathLike[str]) -> FlowClassifier:
         raise ModelFileError(f"{path} does not describe a fitted model: {error}") from error
 
 
-def _rebuild(manifest: Mapping[str, JSON], tensors: Arrays) -> FlowClassifier:
+def _rebuild(manifest: Mapping[str, JSON], tensors: Arrays) -> Classifier:
     from flowssl import estimators
 
     name = manifest["estimator"]
@@ -110,7 +110,35 @@ def _rebuild(manifest: Mapping[str, JSON], tensors: Arrays) -> FlowClassifier:
     parameters = dict(cast(Mapping[str, JSON], manifest["parameters"]))
     if parameters.get("unlabeled_value") == MISSING:
         parameters["unlabeled_value"] = np.nan
-    estimator = estimators.ESTIMATORS[str(name)](**parameters)
+    build = cast("Callable[..., Classifier]", estimators.ESTIMATORS[str(name)])
+    estimator = build(**parameters)
+    estimator.classes_ = _classes_from_json(cast(Mapping[str, JSON], manifest["classes"]))
+    if isinstance(estimator, M2VAEClassifier):
+        _fill_network(estimator, manifest, tensors)
+    else:
+        _fill_flow(estimator, manifest, tensors)
+    estimator.n_features_in_ = estimator.encoder_.n_features_in_
+    if hasattr(estimator.encoder_, "feature_names_in_"):
+        estimator.feature_names_in_ = estimator.encoder_.feature_names_in_
+    estimator.n_labeled_ = cast(int, manifest["n_labeled"])
+    estimator.n_unlabeled_ = cast(int, manifest["n_unlabeled"])
+    return estimator
+
+
+def _of_flow(estimator: FlowClassifier) -> tuple[dict[str, JSON], Arrays]:
+    facts: dict[str, JSON] = {
+        **{name.rstrip("_"): getattr(estimator, name) for name in estimator._shape},
+        "start": estimator.start_,
+        "history": cast(JSON, estimator.history_),
+        "used_unlabeled": estimator.used_unlabeled_,
+        "interrupted": estimator.interrupted_,
+        "temperature": estimator.temperature_,
+        "outlier_scale": asdict(estimator.outlier_scale_),
+    }
+    return facts, _tensors(estimator)
+
+
+def _fill_flow(estimator: FlowClassifier, manifest: Mapping[str, JSON], tensors: Arrays) -> None:
     # No size of the model is larger than that of its largest tensor, which bounds what is built.
     largest = max((side for array in tensors.values() for side in array.shape), default=0)
     for name in estimator._shape:
@@ -118,15 +146,9 @@ def _rebuild(manifest: Mapping[str, JSON], tensors: Arrays) -> FlowClassifier:
         if isinstance(value, int) and not 1 <= value <= largest:
             raise ValueError(f"{name.rstrip('_')} is {value}, but must be 1 to {largest}")
         setattr(estimator, name, value)
-    estimator.classes_ = _classes_from_json(cast(Mapping[str, JSON], manifest["classes"]))
     estimator.encoder_ = estimator._domain.encoder().from_json(str(manifest["encoder"]))
-    estimator.n_features_in_ = estimator.encoder_.n_features_in_
-    if hasattr(estimator.encoder_, "feature_names_in_"):
-        estimator.feature_names_in_ = estimator.encoder_.feature_names_in_
     estimator.start_ = cast("dict[str, JSON]", manifest["start"])
     estimator.history_ = cast("list[dict[str, float]]", manifest["history"])
-    estimator.n_labeled_ = cast(int, manifest["n_labeled"])
-    estimator.n_unlabeled_ = cast(int, manifest["n_unlabeled"])
     estimator.used_unlabeled_ = bool(manifest["used_unlabeled"])
     estimator.interrupted_ = bool(manifest["interrupted"])
     estimator.temperature_ = float(cast(float, manifest["temperature"]))
@@ -142,7 +164,40 @@ def _rebuild(manifest: Mapping[str, JSON], tensors: Arrays) -> FlowClassifier:
         raise ValueError("it holds no flow")
     estimator.models_ = models
     estimator.baseline_ = _baseline_from_arrays(_group(tensors, "baseline"))
-    return estimator
+
+
+def _of_network(estimator: M2VAEClassifier) -> tuple[dict[str, JSON], Arrays]:
+    network = estimator.network_
+    facts: dict[str, JSON] = {
+        "network": {
+            "kind": network.kind,
+            "n_latents": network.n_latents,
+            "hidden": list(network.hidden),
+        }
+    }
+    arrays = {f"network.{key}": value.numpy() for key, value in network.state_dict().items()}
+    return facts, arrays | {"mean": estimator.mean_, "scale": estimator.scale_}
+
+
+def _fill_network(
+    estimator: M2VAEClassifier, manifest: Mapping[str, JSON], tensors: Arrays
+) -> None:
+    estimator.encoder_ = TableEncoder.from_json(str(manifest["encoder"]))
+    shape = cast(Mapping[str, JSON], manifest["network"])
+    kind, hidden = cast(Kind, shape["kind"]), cast("list[int]", shape["hidden"])
+    dim = len(estimator.encoder_.output_columns_)
+    if kind not in KINDS or len(hidden) > len(tensors):
+        raise ValueError(f"there is no network of kind {kind!r} with {len(hidden)} hidden layers")
+    for name in ("mean", "scale"):
+        if tensors[name].shape != (dim,):
+            raise ValueError(f"{name} has shape {tensors[name].shape}, but must have {(dim,)}")
+        setattr(estimator, f"{name}_", tensors[name].astype(np.float64))
+    # Takes no memory until the file's own tensors fit it.
+    n_latents = cast(int, shape["n_latents"])
+    network = M2VAENetwork(kind, dim, n_latents, tuple(hidden), len(estimator.classes_), None)
+    weights = {key: torch.from_numpy(value) for key, value in _group(tensors, "network").items()}
+    network.load_state_dict(weights, assign=True)
+    estimator.network_ = network.double().requires_grad_(False)
 
 
 def _tensors(estimator: FlowClassifier) -> dict[str, NDArray[np.generic]]:
@@ -185,7 +240,7 @@ def _baseline_from_arrays(arrays: Arrays) -> Pipeline:
     return make_pipeline(scaler, regression)
 
 
-def _parameters(estimator: FlowClassifier) -> dict[str, JSON]:
+def _parameters(estimator: Classifier) -> dict[str, JSON]:
     """Return the constructor's parameters as JSON; a RandomState or a function becomes None."""
     parameters: dict[str, JSON] = {}
     for key, value in estimator.get_params(deep=False).items():

@@ -16,6 +16,7 @@ from flowssl.architectures import ROWS_PER_COLUMN, choose_architecture
 from flowssl.densities import CLASS_PARTS, ConditionalFlowClasses, SemiConditionalClasses
 from flowssl.estimators.class_part import ClassPartClassifier
 from flowssl.initialization.spaces import Floats
+from flowssl.labels import codes_of
 from flowssl.preprocessing.containers import TableLike
 
 __all__ = ["SemiConditionalFlowClassifier"]
@@ -258,9 +259,8 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
             If a label is not one of ``classes_`` or the class part is not "flow".
         """
         code = self._exchange(self._latents(X), self._log_joint(X).argmax(1), "encode")
-        labels = np.asarray(to)
-        labels = np.repeat(labels, len(code)) if labels.ndim == 0 else labels.ravel()
-        return self.inverse_transform(self._exchange(code, self._codes_of(labels), "decode"))
+        codes = codes_of(to, self.classes_, len(code))
+        return self.inverse_transform(self._exchange(code, codes, "decode"))
 
     def _exchange(self, z: Floats, codes: NDArray[np.int64], way: str) -> Floats:
         """Encode or decode the first latents of rows of the given classes."""
