@@ -1,15 +1,18 @@
 """M1, M2 and M1+M2: exact bounds where they have closed forms, and what unlabeled rows are for."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import multivariate_normal
 from sklearn.datasets import make_blobs
-from sklearn.utils.estimator_checks import estimator_checks_generator
 
+import flowssl
 from flowssl.baselines import M2VAEClassifier
 from flowssl.baselines.m2_vae import M2VAENetwork, _AutoEncoder
 from flowssl.datasets import hide_labels
+from flowssl.exceptions import ModelFileError
+from flowssl.persistence import read_model_file, write_model_file
 
 SMALL = {
     "n_latents": 2,
@@ -19,16 +22,6 @@ SMALL = {
     "random_state": 0,
 }
 KINDS = pytest.mark.parametrize("kind", ["m1", "m2", "m1+m2"])
-CHECKS = {
-    "check_dict_unchanged",
-    "check_estimators_pickle",
-    "check_fit2d_1feature",
-    "check_get_params_invariance",
-    "check_n_features_in",
-    "check_no_attributes_set_in_init",
-    "check_parameters_default_constructible",
-    "check_set_params",
-}
 
 
 @pytest.fixture(scope="module")
@@ -107,16 +100,89 @@ def test_the_unlabeled_bound_is_least_at_the_posterior_of_the_classes():
         assert (model.unlabeled_bound(x, torch.Generator().manual_seed(5)) > best).all()
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_scikit_learns_checks_of_what_is_its_own():
-    quick = {**SMALL, "n_steps": 5, "unlabeled_value": None}
-    seen = set()
-    for candidate, check in estimator_checks_generator(M2VAEClassifier(**quick), mark=None):
-        name = check.func.__name__ if hasattr(check, "func") else check.__name__
-        if name in CHECKS:
-            check(candidate)
-            seen.add(name)
-    assert seen == CHECKS
+def test_drawn_rows_have_the_models_covariance_times_the_temperature():
+    auto, covariance = linear_gaussian()
+    network = M2VAENetwork("m2", 3, 1, (), 2, torch.Generator().manual_seed(0)).double()
+    shift = torch.tensor([[0.0, 4.0], [0.0, 0.0], [0.0, -2.0]], dtype=torch.float64)
+    with torch.no_grad():
+        weight = torch.cat((auto.decoder.layers[0].weight, shift), dim=1)
+        network.generative.decoder.layers[0].weight.copy_(weight)
+        network.generative.decoder.layers[0].bias.zero_()
+        network.generative.log_scale.copy_(auto.log_scale)
+        y = torch.arange(2).repeat_interleave(20_000)
+        rows = network.sample(y, 0.25, torch.Generator().manual_seed(1)).numpy()
+    for k in (0, 1):
+        drawn = rows[y.numpy() == k]
+        np.testing.assert_allclose(drawn.mean(0), shift[:, k].numpy(), atol=0.05)
+        np.testing.assert_allclose(np.cov(drawn.T), 0.25 * covariance, atol=0.05)
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """A frame of a number, a number with holes and a category; the class decides all three."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=300)
+    frame = pd.DataFrame(rng.normal(size=(300, 2)) + 4 * truth[:, None], columns=["a", "b"])
+    frame.loc[::7, "b"] = np.nan
+    frame["color"] = np.where(truth == 1, "red", "blue")
+    return frame, np.where(truth == 1, "yes", "no")
+
+
+@KINDS
+def test_tables_come_and_go_as_they_are(kind, mixed, tmp_path):
+    frame, truth = mixed
+    y = np.where(np.arange(300) < 20, truth, None)
+    model = M2VAEClassifier(**{**SMALL, "kind": kind, "classification_weight": 1.0}).fit(frame, y)
+    assert (model.n_labeled_, model.n_unlabeled_) == (20, 280)
+    assert model.score(frame, y) == model.score(frame[:20], truth[:20]) > 0.9
+    model.save(tmp_path / "m.flowssl")
+    loaded = flowssl.load(tmp_path / "m.flowssl")
+    np.testing.assert_array_equal(loaded.predict_proba(frame), model.predict_proba(frame))
+    assert loaded.get_params() == model.get_params() | {"hidden_layer_sizes": [32]}
+    if kind == "m1":
+        with pytest.raises(ValueError, match="kind='m1' has no classes in its density"):
+            model.sample(1)
+        return
+    pd.testing.assert_frame_equal(
+        loaded.sample(9, random_state=0)[0], model.sample(9, random_state=0)[0]
+    )
+    X, labels = model.sample(y=["no", "yes"] * 200, random_state=0)
+    yes = X[labels == "yes"]
+    assert set(X["color"]) == {"red", "blue"}
+    assert (yes["color"] == "red").mean() > 0.8
+    assert abs(yes["a"].mean() - 4) < 0.8
+    with pytest.raises(ValueError, match="'maybe' is not one of the classes"):
+        model.sample(3, "maybe")
+
+
+@pytest.fixture(scope="module")
+def saved(mixed, tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "m.flowssl"
+    frame, truth = mixed
+    M2VAEClassifier(**{**SMALL, "n_steps": 1}).fit(frame, truth).save(path)
+    return read_model_file(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_latents": 10**12},
+        {"hidden": [10**9, 10**9]},
+        {"hidden": [32] * 10**5},
+        {"hidden": "32"},
+        {"kind": "m2"},
+        {"kind": "m3"},
+    ],
+    ids=str,
+)
+def test_forged_sizes_are_refused_before_they_take_memory(saved, change, tmp_path):
+    reserved = {"schema_version", "created", "versions", "tensors_sha256"}
+    manifest = {key: value for key, value in saved.manifest.items() if key not in reserved}
+    network = {**manifest["network"], **change}
+    path = tmp_path / "forged.flowssl"
+    write_model_file(path, {**manifest, "network": network}, saved.tensors)
+    with pytest.raises(ModelFileError):
+        flowssl.load(path)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
+from flowssl import DIGLMClassifier, FlowGMMClassifier, SemiConditionalFlowClassifier
+from flowssl.baselines import M2VAEClassifier
 from flowssl.datasets import hide_labels
 from flowssl.exceptions import FlowSSLWarning
 from flowssl.model_selection import LabeledStratifiedKFold
@@ -40,10 +43,27 @@ def cheap_start(monkeypatch):
     monkeypatch.setattr(propagation, "INVERSE_PENALTIES", (0.1, 1.0))
 
 
+FLOW = {"architecture": "affine", "max_epochs": 1}
+ESTIMATORS = {
+    "flowgmm": FlowGMMClassifier(**FLOW),
+    "scnf": SemiConditionalFlowClassifier(**FLOW, class_architecture="affine"),
+    "conditional": SemiConditionalFlowClassifier(
+        **FLOW, class_architecture="small", class_features="all"
+    ),
+    "diglm": DIGLMClassifier(**FLOW),
+    "m2-vae": M2VAEClassifier(
+        kind="m2", n_latents=2, hidden_layer_sizes=(16,), n_steps=60, learning_rate=0.02,
+        classification_weight=1.0,
+    ),
+}  # fmt: skip
+"""Every kind of estimator, with a training that is a formality."""
+
+
 @pytest.mark.usefixtures("cheap_start")
 @pytest.mark.filterwarnings("ignore")
-def test_every_check_passes_when_all_rows_are_labeled(quick_flowgmm):
-    run_checks(quick_flowgmm(unlabeled_value=None), {})
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_check_passes_when_all_rows_are_labeled(name):
+    run_checks(clone(ESTIMATORS[name]).set_params(unlabeled_value=None, random_state=0), {})
 
 
 @pytest.mark.usefixtures("cheap_start")

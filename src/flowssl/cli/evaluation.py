@@ -74,7 +74,7 @@ class Evaluation:
 
 def evaluate(arguments: argparse.Namespace, console: Console) -> int:
     """Compare predictions with the labels of a table or of pictures, as far as there are labels."""
-    estimator = flow_in(flowssl.load(arguments.model), "report")
+    estimator = flowssl.load(arguments.model)
     rows = _with_labels(estimator, arguments.data, arguments, console)
     result = evaluate_model(estimator, rows.X, rows.y)
     if arguments.json:
@@ -163,7 +163,7 @@ def report(arguments: argparse.Namespace, console: Console) -> int:
     check_directory(arguments.output)
     from flowssl.report import write_report
 
-    estimator = flowssl.load(arguments.model)
+    estimator = flow_in(flowssl.load(arguments.model), "report")
     rows = _with_labels(estimator, arguments.data, arguments, console)
     test = None
     if arguments.test:
