@@ -56,18 +56,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     if arguments.method in FLOWS:
         return run | _flow(arguments, images, y, recorder)
     if arguments.method == "cnn":
-        network, predict = methods.network(images, y, arguments.seed, recorder)
-        run |= recorder.minutes()
-
-        def accuracy(weights: Weights) -> float:
-            network.load_state_dict(weights)
-            return _accuracy(predict, images, CURVE_IMAGES)
-
-        run["accuracy"] = _accuracy(predict, images)
-        if arguments.curve:
-            run["curve"] = recorder.curve(accuracy)
-        return run
-    predict = CHEAP[arguments.method](images, y)
+        predict = methods.network(images, y, arguments.seed)
+    else:
+        predict = CHEAP[arguments.method](images, y)
     return run | recorder.minutes() | {"accuracy": _accuracy(predict, images)}
 
 

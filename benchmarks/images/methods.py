@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from benchmarks.images.cnn import Network, classify
-from benchmarks.images.cnn import train as train_network
 from benchmarks.images.data import Codes, Images
-from benchmarks.images.recorder import Recorder
 from torch import Tensor
 
 from flowssl import FlowGMMClassifier
 from flowssl.estimators.base import FlowClassifier
+from flowssl.initialization.network import class_probabilities, train_network
 from flowssl.preprocessing import bits_per_dimension
+from flowssl.views import Flipped, Translated, Views
+
+NETWORK_STEPS = 3_000
 
 Predict = Callable[[npt.NDArray[np.uint8]], Codes]
 
@@ -71,11 +72,19 @@ def flat(X: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return X.reshape(len(X), -1).astype(np.float32) / 255
 
 
-def network(images: Images, y: Codes, seed: int, recorder: Recorder) -> tuple[Network, Predict]:
-    """Train the convolutional network on the labeled images; return it and how it predicts."""
-    X, codes = _tensor(images.X[y >= 0]), torch.from_numpy(y[y >= 0])
-    trained = train_network(X, codes, seed, recorder.mark)
-    return trained, lambda X: classify(trained, _tensor(X)).numpy()
+def network(images: Images, y: Codes, seed: int) -> Predict:
+    """Train the convolutional network of the start on the labels alone, in the flow's views."""
+    moved = Translated(max(1, round(min(images.shape[1:]) / 8)))
+    in_views = Views(images.shape, (moved, Flipped()) if images.shape[0] == 3 else (moved,))
+    trained = train_network(
+        _tensor(images.X[y >= 0]),
+        torch.from_numpy(y[y >= 0]),
+        int(y.max()) + 1,
+        in_views,
+        n_steps=NETWORK_STEPS,
+        seed=seed,
+    )
+    return lambda X: class_probabilities(trained, _tensor(X)).argmax(1)
 
 
 def logistic(images: Images, y: Codes) -> Predict:
@@ -103,5 +112,6 @@ def spreading(images: Images, y: Codes) -> Predict:
 
 
 def _tensor(X: npt.NDArray[np.uint8]) -> Tensor:
-    """Put channels before places."""
-    return torch.from_numpy(X[:, None] if X.ndim == 3 else X.transpose(0, 3, 1, 2).copy())
+    """Return the centers of the levels, channels before places."""
+    images = torch.from_numpy(X[:, None] if X.ndim == 3 else X.transpose(0, 3, 1, 2).copy())
+    return images.float() + 0.5

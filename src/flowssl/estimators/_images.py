@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
 from flowssl.bijections import Chain
@@ -25,7 +26,8 @@ from flowssl.image_architectures import (
     check_image,
     train_in_bfloat16,
 )
-from flowssl.initialization import Start
+from flowssl.initialization import Start, join
+from flowssl.initialization.network import ConvNet, class_probabilities, train_network
 from flowssl.initialization.spaces import nearest_neighbors
 from flowssl.models import JointModel
 from flowssl.objectives import Consistency, CrossEntropy, Likelihood, Objective, PseudoLabels
@@ -45,6 +47,9 @@ MEANS_ROWS = 4_000
 
 PROPAGATED_ROWS = 6_000
 """Unlabeled images that take part in the start."""
+
+NETWORK_FOLDS = 2
+"""Parts of the labels that the network is judged by; each costs a training."""
 
 NEIGHBORS = 10
 """Images of the start whose soft labels another image takes, on average."""
@@ -74,6 +79,8 @@ class ImageDomain(Domain):
         Random views that training looks at.
     draws : int
         Fixed draws within the levels at prediction; 0 takes the center.
+    max_epochs : int or "auto"
+        Passes of the training; the network of the start is trained in proportion.
 
     Raises
     ------
@@ -86,12 +93,17 @@ class ImageDomain(Domain):
     gathers_classes = False  # the deepest scale comes first
 
     def __init__(
-        self, image_shape: object, views: str | Callable[..., object] | None, draws: int
+        self,
+        image_shape: object,
+        views: str | Callable[..., object] | None,
+        draws: int,
+        max_epochs: int | str,
     ) -> None:
         self.shape = _checked_shape(image_shape)
         self.perturb = Views(self.shape, _views(views, self.shape))
         self.dequantize = Views(self.shape, ())
         self.draws = draws
+        self.max_epochs = max_epochs
 
     def encoder(self) -> ImageEncoder:
         """Return an encoder of images of this shape."""
@@ -106,6 +118,45 @@ class ImageDomain(Domain):
         return Pixels.from_arrays(arrays, self.draws)
 
     def propagate(self, filled: Floats, rows: Rows, prior: Floats | None, seed: int) -> Start:
+        """Pool what principal components tell with a network trained on the labels, in views.
+
+        The network needs two labels of each class, to be trained on one and judged by the other.
+        """
+        start = self._spread(filled, rows, prior, seed)
+        given = rows.codes[rows.labeled]
+        if rows.labeled.all() or np.bincount(given, minlength=rows.n_classes).min() < 2:
+            return start
+        images = torch.from_numpy(self._levels(rows.matrix))
+        labeled = images[torch.from_numpy(rows.labeled)]
+        crossed = np.empty((len(given), rows.n_classes))
+        folds = StratifiedKFold(NETWORK_FOLDS, shuffle=True, random_state=seed % 2**32)
+        for seen, left_out in folds.split(crossed, given):
+            network = self._network(labeled[seen], given[seen], rows, seed)
+            crossed[left_out] = class_probabilities(network, labeled[left_out])
+        posteriors = class_probabilities(self._network(labeled, given, rows, seed), images)
+        return join(start, "pixels: convolutional network", posteriors, crossed, given)
+
+    def _network(
+        self, images: torch.Tensor, codes: NDArray[np.int64], rows: Rows, seed: int
+    ) -> ConvNet:
+        """Train a network for a quarter of the steps that the flow gets."""
+        steps = STEPS
+        if not isinstance(self.max_epochs, str):
+            steps = self.max_epochs * math.ceil(len(rows.matrix) / BATCH)
+        return train_network(
+            images,
+            torch.from_numpy(codes),
+            rows.n_classes,
+            self.perturb,
+            n_steps=max(1, steps // 4),
+            seed=seed,
+        )
+
+    def _levels(self, matrix: Floats) -> NDArray[np.float32]:
+        """Return the centers of the levels as images (n, c, h, w)."""
+        return (matrix.astype(np.float32) + np.float32(0.5)).reshape(-1, *self.shape)
+
+    def _spread(self, filled: Floats, rows: Rows, prior: Floats | None, seed: int) -> Start:
         """Let some of the images take part; the others follow their neighbors among them.
 
         Soft labels of images fade out, so a start from more of them would gain little, and its

@@ -348,7 +348,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         """The kind of rows that the parameters speak of."""
         if self.image_shape is None:
             return TableDomain()
-        return ImageDomain(self.image_shape, self.views, self.dequantization_draws)
+        return ImageDomain(self.image_shape, self.views, self.dequantization_draws, self.max_epochs)
 
     # Fitting, step by step.
 

@@ -12,13 +12,14 @@ from flowssl.initialization.means import (
     latent_means,
     random_means,
 )
-from flowssl.initialization.propagation import Start, propagate
+from flowssl.initialization.propagation import Start, join, propagate
 
 __all__ = [
     "TABULAR_DISTANCE",
     "AffineStart",
     "Start",
     "affine_start",
+    "join",
     "latent_means",
     "propagate",
     "random_means",

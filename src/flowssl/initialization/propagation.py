@@ -39,7 +39,7 @@ from flowssl.initialization.spaces import (
     prepare_spaces,
 )
 
-__all__ = ["Start", "propagate", "smooth"]
+__all__ = ["Start", "join", "propagate", "smooth"]
 
 MAX_ROWS = 40_000  # rows that take part; the others follow their neighbors among REFERENCE_ROWS
 REFERENCE_ROWS = 8_192
@@ -180,6 +180,44 @@ def propagate(
         posteriors=posteriors,
         cross_fitted=crossed[0],
         baseline_cross_fitted=crossed[1],
+    )
+
+
+def join(start: Start, name: str, posteriors: Floats, crossed: Floats, given: Integers) -> Start:
+    """Pool a start with one more candidate, by the cross-fitted likelihood of the labels.
+
+    Parameters
+    ----------
+    start : Start
+        Of rows of which m are labeled.
+    name : str
+        Of the candidate.
+    posteriors : ndarray (n, C)
+        Its class probabilities of all rows.
+    crossed : ndarray (m, C)
+        Those of the labeled rows when it had not seen their labels.
+    given : ndarray (m,)
+        The labels' codes.
+    """
+    judged = np.isfinite(start.cross_fitted[:, 0])
+    codes = given[judged]
+    both = np.stack([start.cross_fitted[judged], crossed[judged]])
+    pool = fit_pool(both, codes, np.ones(2))
+    b = temper(pool(both), codes)
+    final_crossed = start.cross_fitted.copy()
+    final_crossed[judged] = _power(pool(both), b)
+    gain, gain_error = _gain(final_crossed[judged], start.baseline_cross_fitted[judged], codes)
+    own = _mean_likelihood(crossed[judged], codes)
+    return replace(
+        start,
+        posteriors=_power(pool(np.stack([start.posteriors, posteriors])), b),
+        candidates=(*start.candidates, name),
+        weights=np.append(start.weights * pool.weights[0], pool.weights[1]),
+        label_log_likelihoods=np.append(start.label_log_likelihoods, own),
+        label_log_likelihood=_mean_likelihood(final_crossed[judged], codes),
+        cross_fitted=final_crossed,
+        label_gain=gain,
+        label_gain_error=gain_error,
     )
 
 
