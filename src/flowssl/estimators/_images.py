@@ -60,7 +60,7 @@ FADE = 0.3
 PADDING = 8
 """A translation by up to an eighth of the side: 4 pixels of 28 or 32, as in the paper."""
 
-STEPS = 6000
+STEPS = 3600
 """Optimizer steps of an automatic training: flows of images need more, smaller ones."""
 
 BATCH = 96
