@@ -47,7 +47,7 @@ class ImageRows(RowKind):
 
     noun = "images"
     features = "principal components of the labeled images"
-    start = "principal components of the images"
+    start = "principal components of the images, and a network on the pixels,"
     # A flow of images takes thousands of times as long for a row as one of a table.
     max_judged = 4_000
     max_dots = 500
