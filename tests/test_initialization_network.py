@@ -69,7 +69,9 @@ def test_a_candidate_that_knows_the_labels_takes_over(digits, start):
     joined = join(found, "oracle", told, told[known], codes[known])
     assert joined.candidates[-1] == "oracle"
     assert joined.weights[-1] > 0.5 > joined.weights[:-1].sum()
-    assert (joined.posteriors.argmax(1) == truth).mean() > (found.posteriors.argmax(1) == truth).mean()
+    assert (joined.posteriors.argmax(1) == truth).mean() > (
+        found.posteriors.argmax(1) == truth
+    ).mean()
     crossed = joined.cross_fitted[np.isfinite(joined.cross_fitted[:, 0])]
     seen = codes[known][np.isfinite(joined.cross_fitted[:, 0])]
     expected = -log_loss(seen, crossed, labels=np.arange(10))

@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 N_DRAWS = 16
 SHRINKAGE = 0.1
 PROPOSAL_VARIANCE = 1.5
+FARTHEST = 1e150  # standard deviations; sinh of a hardly trained flow's draws overflows
 _SPLINE = ("x_knots", "z_knots", "slopes")
 
 
@@ -152,10 +153,10 @@ class Completion:
         return np.where(missing, self.restore(self.typical(matrix)) - self.widths / 2, matrix)
 
     def restore(self, z: Floats) -> Floats:
-        """Map standardized rows (n, D) back to the table's units."""
+        """Map standardized rows (n, D) back to the table's units; far draws stay finite."""
         with torch.no_grad():
             soft = SoftTails(self.dim).inverse(torch.from_numpy(np.ascontiguousarray(z)))
-            return self.spline.inverse(soft).numpy()
+            return self.spline.inverse(soft.clamp(-FARTHEST, FARTHEST)).numpy()
 
     def sampled(self, matrix: Floats, rng: np.random.Generator) -> Floats:
         """Fill each hole by one random draw; standardized units, (n, D)."""
