@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.special import softmax
-from scipy.stats import multivariate_normal
+from scipy.stats import beta, multivariate_normal
 from sklearn.covariance import OAS
 from sklearn.datasets import load_digits, load_wine, make_moons
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -17,6 +17,7 @@ from flowssl.initialization import affine_start, latent_means, propagate, random
 from flowssl.initialization.candidates import Labels, diffuse, linear_posteriors, one_hot
 from flowssl.initialization.pooling import (
     blind_pool,
+    doubted,
     fit_pool,
     label_log_likelihood,
     neighbor_cut,
@@ -190,6 +191,13 @@ class TestPooling:
         P = np.random.default_rng(0).dirichlet([1, 1, 1], (2, 50))
         assert np.diff(blind_pool(P, np.array([0.05, 0.4])).weights) < -0.9
 
+    @pytest.mark.parametrize("n_judged", [0, 4, 100])
+    def test_doubt_is_the_expected_share_of_errors_after_labels_told_right(self, n_judged):
+        expected = beta(0.5, 1.5 + n_judged).mean()  # Beta(1/2, 3/2) after as many successes
+        mixed = doubted(np.eye(4), n_judged)
+        np.testing.assert_allclose(mixed.sum(1), 1)
+        np.testing.assert_allclose(mixed[0, 1:], expected / 4)
+
     def test_neighbor_cut_counts_the_edges_between_classes(self):
         path = sp.csr_array(np.eye(6, k=1) + np.eye(6, k=-1))
         assert neighbor_cut(np.eye(2)[[0, 0, 0, 1, 1, 1]], path) == pytest.approx(0.2 / 0.501)
@@ -254,6 +262,12 @@ class TestPropagate:
         assert np.isnan(start.cross_fitted[alone]).all()
         assert np.isfinite(start.cross_fitted[~alone]).all()
         assert np.mean(start.posteriors.argmax(axis=1) == y) > 0.97
+
+    def test_with_one_label_a_class_nothing_is_sure(self):
+        X, y = make_eight_gaussians(600, random_state=0)
+        start = propagate(X, hide(y, 1), 3, random_state=0)
+        assert np.isnan(start.cross_fitted).all()
+        assert start.posteriors.max() <= 1 - 0.25 * 2 / 3
 
     @pytest.mark.parametrize("seed", range(3))
     def test_a_category_that_splits_the_rows_does_not_decide_the_classes(self, seed):
