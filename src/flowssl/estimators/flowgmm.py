@@ -98,7 +98,8 @@ class FlowGMMClassifier(FlowClassifier):
         most 0.3.
     max_epochs : int or "auto", default="auto"
         Passes over the rows at most; small tables are passed several times in each. "auto" makes
-        about 1,000 steps: 40 epochs of a small table, 10 of a large one. For images about 3,600.
+        about 1,000 steps: 40 epochs of a small table, 10 of a large one. For images about 3,600,
+        but 10 epochs at least.
     batch_size : int or "auto", default="auto"
         Rows in a step; "auto" is 256, 512 from 20,000 rows, and 96 for images.
     learning_rate : "auto" or float, default="auto"
