@@ -24,7 +24,7 @@ def test_moons_are_told_apart(diglm, moons):
 def test_the_density_is_that_of_one_gaussian_in_latent_space(diglm, moons):
     X = moons[0][:50]
     z = diglm.transform(X)
-    step = 1e-5
+    step = 1e-7  # the networks have kinks: a longer step meets one in some row
     jacobians = np.stack(
         [
             (diglm.transform(X + step * e) - diglm.transform(X - step * e)) / (2 * step)
@@ -34,7 +34,7 @@ def test_the_density_is_that_of_one_gaussian_in_latent_space(diglm, moons):
     )
     expected = multivariate_normal(np.zeros(2), np.eye(2)).logpdf(z)
     expected += np.linalg.slogdet(jacobians).logabsdet
-    np.testing.assert_allclose(diglm.score_samples(X), expected, atol=5e-3)
+    np.testing.assert_allclose(diglm.score_samples(X), expected, atol=1e-4)
 
 
 def test_it_comes_back_from_its_file(diglm, moons, tmp_path):
