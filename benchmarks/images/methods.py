@@ -15,7 +15,7 @@ from flowssl import FlowGMMClassifier
 from flowssl.estimators.base import FlowClassifier
 from flowssl.initialization.network import class_probabilities, train_network
 from flowssl.preprocessing import bits_per_dimension
-from flowssl.views import Flipped, Translated, Views
+from flowssl.views import named_views
 
 NETWORK_STEPS = 3_000
 
@@ -32,7 +32,7 @@ def flow(
 ) -> FlowGMMClassifier:
     """Fit a flow.
 
-    "cons" is the default: soft labels of the start, then consistency between two views. "flow" is
+    "cons" is the default: soft labels of the start, then consistency of an image and a view. "flow" is
     the likelihood of labeled and unlabeled images and the labels' cross-entropy, without
     consistency. "supervised" is "flow" on the labeled images alone. "paper" is eq. 4 and 7 from
     random means.
@@ -74,13 +74,11 @@ def flat(X: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 def network(images: Images, y: Codes, seed: int) -> Predict:
     """Train the convolutional network of the start on the labels alone, in the flow's views."""
-    moved = Translated(max(1, round(min(images.shape[1:]) / 8)))
-    in_views = Views(images.shape, (moved, Flipped()) if images.shape[0] == 3 else (moved,))
     trained = train_network(
         _tensor(images.X[y >= 0]),
         torch.from_numpy(y[y >= 0]),
         int(y.max()) + 1,
-        in_views,
+        named_views(views(images), images.shape),
         n_steps=NETWORK_STEPS,
         seed=seed,
     )

@@ -15,7 +15,10 @@ from torch import Tensor
 
 from flowssl.bijections.images import Shape
 
-__all__ = ["Dequantized", "Flipped", "ImageView", "Translated", "Views"]
+__all__ = ["Dequantized", "Flipped", "ImageView", "Translated", "Views", "named_views"]
+
+PADDING = 8
+"""A translation by up to an eighth of the side: 4 pixels of 28 or 32, as in the paper."""
 
 ImageView = Callable[[Tensor], Tensor]
 """A random copy of images (n, c, h, w) of levels, of the same shape."""
@@ -90,3 +93,21 @@ class Views:
         for view in self.views:
             images = view(images)
         return Dequantized()(images).reshape(x.shape)
+
+
+def named_views(name: str | Callable[..., object] | None, shape: Shape) -> Views:
+    """Return the views that an estimator's ``views`` parameter speaks of.
+
+    Parameters
+    ----------
+    name : {"translate", "translate-flip"}, callable or None
+        As in :class:`~flowssl.FlowGMMClassifier`; a callable is the user's own view.
+    shape : tuple of int
+        Channels, height and width of an image.
+    """
+    if name is None:
+        return Views(shape, ())
+    if callable(name):
+        return Views(shape, (name,))  # type: ignore[arg-type]  # the user's, by documentation
+    moved = Translated(max(1, round(min(shape[1:]) / PADDING)))
+    return Views(shape, (moved,) if name == "translate" else (moved, Flipped()))

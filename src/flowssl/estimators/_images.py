@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
-from sklearn.preprocessing import StandardScaler
 
 from flowssl.bijections import Chain
 from flowssl.bijections.images import Shape
@@ -26,13 +25,13 @@ from flowssl.image_architectures import (
     check_image,
     train_in_bfloat16,
 )
-from flowssl.initialization import Start, join
+from flowssl.initialization import Start, follow, join
 from flowssl.initialization.network import ConvNet, class_probabilities, train_network
-from flowssl.initialization.spaces import nearest_neighbors
 from flowssl.models import JointModel
 from flowssl.objectives import Consistency, CrossEntropy, Likelihood, Objective, PseudoLabels
 from flowssl.preprocessing import ImageEncoder, Pixels, TableEncoder
-from flowssl.views import Flipped, ImageView, Translated, Views
+from flowssl.preprocessing.images import level_centers
+from flowssl.views import Views, named_views
 
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
@@ -51,14 +50,8 @@ PROPAGATED_ROWS = 6_000
 NETWORK_FOLDS = 2
 """Parts of the labels that the network is judged by; each costs a training."""
 
-NEIGHBORS = 10
-"""Images of the start whose soft labels another image takes, on average."""
-
 FADE = 0.3
 """Share of the training in which soft labels fade and consistency grows, linearly both."""
-
-PADDING = 8
-"""A translation by up to an eighth of the side: 4 pixels of 28 or 32, as in the paper."""
 
 STEPS = 3600
 """Optimizer steps of an automatic training: flows of images need more, smaller ones."""
@@ -100,7 +93,7 @@ class ImageDomain(Domain):
         max_epochs: int | str,
     ) -> None:
         self.shape = _checked_shape(image_shape)
-        self.perturb = Views(self.shape, _views(views, self.shape))
+        self.perturb = named_views(views, self.shape)
         self.dequantize = Views(self.shape, ())
         self.draws = draws
         self.max_epochs = max_epochs
@@ -126,7 +119,7 @@ class ImageDomain(Domain):
         given = rows.codes[rows.labeled]
         if rows.labeled.all() or np.bincount(given, minlength=rows.n_classes).min() < 2:
             return start
-        images = torch.from_numpy(self._levels(rows.matrix))
+        images = torch.from_numpy(level_centers(rows.matrix)).reshape(-1, *self.shape)
         labeled = images[torch.from_numpy(rows.labeled)]
         crossed = np.empty((len(given), rows.n_classes))
         folds = StratifiedKFold(NETWORK_FOLDS, shuffle=True, random_state=seed % 2**32)
@@ -139,7 +132,7 @@ class ImageDomain(Domain):
     def _network(
         self, images: torch.Tensor, codes: NDArray[np.int64], rows: Rows, seed: int
     ) -> ConvNet:
-        """Train a network for a quarter of the steps that the flow gets."""
+        """Train a network for a quarter of the flow's steps, where these are not bounded by epochs."""
         steps = STEPS
         if not isinstance(self.max_epochs, str):
             steps = self.max_epochs * math.ceil(len(rows.matrix) / BATCH)
@@ -151,10 +144,6 @@ class ImageDomain(Domain):
             n_steps=max(1, steps // 4),
             seed=seed,
         )
-
-    def _levels(self, matrix: Floats) -> NDArray[np.float32]:
-        """Return the centers of the levels as images (n, c, h, w)."""
-        return (matrix.astype(np.float32) + np.float32(0.5)).reshape(-1, *self.shape)
 
     def _spread(self, filled: Floats, rows: Rows, prior: Floats | None, seed: int) -> Start:
         """Let some of the images take part; the others follow their neighbors among them.
@@ -169,11 +158,7 @@ class ImageDomain(Domain):
         posteriors = np.empty((len(filled), rows.n_classes))
         posteriors[chosen] = start.posteriors
         if len(rest):
-            scaler = StandardScaler().fit(filled[chosen])
-            near, _ = nearest_neighbors(
-                scaler.transform(filled[chosen]), NEIGHBORS, scaler.transform(filled[rest])
-            )
-            posteriors[rest] = start.posteriors[near].mean(1)
+            posteriors[rest] = follow(filled[chosen], start.posteriors, filled[rest])
         return replace(start, posteriors=posteriors)
 
     def automatic(self, n_rows: int, dim: int) -> Automatic:
@@ -230,8 +215,7 @@ class ImageDomain(Domain):
         """Fit the density of the images; views teach what does not change a class.
 
         A density of moved images would be blurred, and its samples are. With "soft-labels" the
-        soft labels of the start stand in a cross-entropy only and fade out as pseudo-labels grow:
-        the start knows images by their principal components, views teach the flow more than that.
+        soft labels of the start stand in a cross-entropy only and fade out as pseudo-labels grow.
         Otherwise these are the paper's terms, with consistency (eq. 7).
         """
         consistency = estimator.consistency_weight
@@ -274,16 +258,6 @@ def _checked_shape(value: object) -> Shape:
         )
     channels, height, width = (int(side) for side in sides)
     return channels, height, width
-
-
-def _views(name: str | Callable[..., object] | None, shape: Shape) -> tuple[ImageView, ...]:
-    """Return the views of that name, or the user's own, one after the other."""
-    if name is None:
-        return ()
-    if callable(name):
-        return (name,)  # type: ignore[return-value]  # the user's, by documentation
-    moved = Translated(max(1, round(min(shape[1:]) / PADDING)))
-    return (moved,) if name == "translate" else (moved, Flipped())
 
 
 @contextmanager

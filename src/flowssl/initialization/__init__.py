@@ -12,13 +12,14 @@ from flowssl.initialization.means import (
     latent_means,
     random_means,
 )
-from flowssl.initialization.propagation import Start, join, propagate
+from flowssl.initialization.propagation import Start, follow, join, propagate
 
 __all__ = [
     "TABULAR_DISTANCE",
     "AffineStart",
     "Start",
     "affine_start",
+    "follow",
     "join",
     "latent_means",
     "propagate",

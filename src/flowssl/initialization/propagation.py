@@ -39,7 +39,7 @@ from flowssl.initialization.spaces import (
     prepare_spaces,
 )
 
-__all__ = ["Start", "join", "propagate", "smooth"]
+__all__ = ["Start", "follow", "join", "propagate", "smooth"]
 
 MAX_ROWS = 40_000  # rows that take part; the others follow their neighbors among REFERENCE_ROWS
 REFERENCE_ROWS = 8_192
@@ -169,7 +169,7 @@ def propagate(
     rest = np.setdiff1d(order, chosen)
     if len(rest):
         reference = rng.choice(len(chosen), min(REFERENCE_ROWS, len(chosen)), replace=False)
-        posteriors[rest] = _follow(X[chosen[reference]], start.posteriors[reference], X[rest])
+        posteriors[rest] = follow(X[chosen[reference]], start.posteriors[reference], X[rest])
     # Labeled rows back in the order given.
     labeled = chosen[codes[chosen] >= 0]
     place = np.searchsorted(np.flatnonzero(codes >= 0), labeled)
@@ -201,16 +201,17 @@ def join(start: Start, name: str, posteriors: Floats, crossed: Floats, given: In
     """
     judged = np.isfinite(start.cross_fitted[:, 0])
     codes = given[judged]
-    both = np.stack([start.cross_fitted[judged], crossed[judged]])
-    pool = fit_pool(both, codes, np.ones(2))
-    b = temper(pool(both), codes)
-    final_crossed = start.cross_fitted.copy()
-    final_crossed[judged] = _power(pool(both), b)
+    pool, final_crossed, final = _pooled(
+        np.stack([start.cross_fitted, crossed]),
+        np.stack([start.posteriors, posteriors]),
+        given,
+        judged,
+    )
     gain, gain_error = _gain(final_crossed[judged], start.baseline_cross_fitted[judged], codes)
     own = _mean_likelihood(crossed[judged], codes)
     return replace(
         start,
-        posteriors=_power(pool(np.stack([start.posteriors, posteriors])), b),
+        posteriors=final,
         candidates=(*start.candidates, name),
         weights=np.append(start.weights * pool.weights[0], pool.weights[1]),
         label_log_likelihoods=np.append(start.label_log_likelihoods, own),
@@ -260,8 +261,8 @@ def _core_rows(codes: Integers, rng: np.random.Generator) -> Integers:
     return np.sort(np.concatenate([labeled, others]))
 
 
-def _follow(X: Floats, posteriors: Floats, queries: Floats) -> Floats:
-    """Mean posteriors of the ten nearest reference rows in standardized columns."""
+def follow(X: Floats, posteriors: Floats, queries: Floats) -> Floats:
+    """Mean posteriors of the ten nearest of the rows `X` in standardized columns, for each query."""
     scaler = StandardScaler().fit(X)
     index, _ = nearest_neighbors(scaler.transform(X), 10, scaler.transform(queries))
     return np.asarray(sum(posteriors[column] for column in index.T) / index.shape[1])
@@ -302,19 +303,13 @@ def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Ge
     for fold, posteriors in enumerate(held_out):
         here = folds == fold
         smoothed[:, here] = combine(scored & ~here, posteriors)[1][:, rows[here]]
-    equal = np.ones(len(SMOOTHING))
-    final_crossed = np.full(crossed.shape[1:], np.nan)
     if scored.any():
-        last = fit_pool(smoothed[:, scored], given[scored], equal)
-        P = last(smoothed[:, scored])
-        b = temper(P, given[scored])
-        final_crossed[scored] = _power(P, b)
-        final = _power(last(stages), b)
+        last, final_crossed, final = _pooled(smoothed, stages, given, scored)
+        if labels.class_prior is None:
+            final = shift_prior(final, np.bincount(given, minlength=labels.n_classes) / len(given))
     else:
-        last = blind_pool(stages, equal)
-        final = last(stages)
-    if labels.class_prior is None and scored.any():
-        final = shift_prior(final, np.bincount(given, minlength=labels.n_classes) / len(given))
+        last = blind_pool(stages, np.ones(len(SMOOTHING)))
+        final_crossed, final = np.full(crossed.shape[1:], np.nan), last(stages)
     final = doubted(final, int(scored.sum()))
 
     each = [_mean_likelihood(P[scored], given[scored]) for P in crossed]
@@ -334,6 +329,24 @@ def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Ge
         label_gain=gain,
         label_gain_error=gain_error,
     )
+
+
+def _pooled(
+    crossed: Floats, full: Floats, given: Integers, judged: NDArray[np.bool_]
+) -> tuple[Pool, Floats, Floats]:
+    """Pool candidates by the labels alone and temper the result.
+
+    Cross-fitted posteriors (J, m, C) of the labels `given`, of which `judged` (m,) count, decide;
+    returned are the pool, its cross-fitted posteriors (m, C), NaN where not judged, and those of
+    all rows, from `full` (J, n, C).
+    """
+    known, codes = crossed[:, judged], given[judged]
+    pool = fit_pool(known, codes, np.ones(len(crossed)))
+    P = pool(known)
+    b = temper(P, codes)
+    final_crossed = np.full(crossed.shape[1:], np.nan)
+    final_crossed[judged] = _power(P, b)
+    return pool, final_crossed, _power(pool(full), b)
 
 
 def _power(P: Floats, exponent: float) -> Floats:

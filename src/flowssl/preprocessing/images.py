@@ -189,6 +189,11 @@ def _levels(images: NDArray[np.generic]) -> NDArray[np.uint8]:
     return np.rint(images.astype(np.float64) * (LEVELS - 1)).astype(np.uint8)
 
 
+def level_centers(levels: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return ``v + 1/2``, the center of the interval [v, v + 1) that level v stands for."""
+    return levels.astype(np.float32) + np.float32(0.5)
+
+
 class Pixels:
     """The step from rows of levels to numbers that a flow of images takes.
 
@@ -252,7 +257,7 @@ class Pixels:
 
     def typical(self, matrix: Levels) -> Floats:
         """Return the centers of the levels, shape (n, D)."""
-        return cast(Floats, matrix.astype(np.float32) + np.float32(0.5))
+        return cast(Floats, level_centers(matrix))
 
     def filled(self, matrix: Levels) -> Floats:
         """Return the images' principal components, shape (n, K)."""
