@@ -96,6 +96,21 @@ def test_a_report_names_the_pictures(folder, fitted):
     assert all(int(number) >= 16 for number in listed[:10])  # to label next: not labeled yet
 
 
+@pytest.mark.parametrize("method", ["scnf", "scnf-gmm"])
+def test_semi_conditional_flows_learn_from_pictures(folder, fitted, monkeypatch, method):
+    monkeypatch.setattr("flowssl.estimators._images.STEPS", 40 * 12)
+    monkeypatch.setattr("flowssl.initialization.propagation.FOLDS_UP_TO", ())
+    assert (
+        shell(
+            f"fit digits --labels labels.csv --method {method} -o s.flowssl --bad-pictures skip "
+            "--max-epochs 1 --random-state 0 --batch-size 16 -q"
+        )
+        == 0
+    )
+    assert shell("predict s.flowssl digits --bad-pictures skip --proba -o p.csv -q") == 0
+    assert np.mean([row["prediction"] for row in read("p.csv")] == fitted[1]) > 0.85
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -107,6 +122,8 @@ def test_a_report_names_the_pictures(folder, fitted):
             "report m.flowssl digits --labels labels.csv --test digits --bad-pictures skip -o r.html",
             "need --test-labels",
         ),
+        ("fit digits --labels labels.csv -o n.flowssl --method diglm", "--method diglm learns from"),
+        ("fit digits -o n.flowssl --method conditional", "--method conditional learns from tables"),
         ("evaluate m.flowssl labels.csv", "needs --target"),
         ("sample m.flowssl -n 3", "need -o FOLDER"),
     ],

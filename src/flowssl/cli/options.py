@@ -75,29 +75,30 @@ class Method:
         """Whether its models have an exact density; baselines have none."""
         return self.home == "flowssl"
 
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether it learns from pictures, too."""
+        return self.is_flow and "image_shape" not in self.left_out
+
 
 _FLOWGMM = ("flowssl.estimators.flowgmm", "FlowGMMClassifier")
 _SCNF = ("flowssl.estimators.scnf", "SemiConditionalFlowClassifier")
 _M2_VAE = ("flowssl.baselines.m2_vae", "M2VAEClassifier")
 
-_NOT_DIGLM = (
-    "class_part",
-    "class_architecture",
-    "image_shape",
-    "views",
-    "dequantization_draws",
-    "consistency_weight",
-)
+_OF_PICTURES = ("image_shape", "views", "dequantization_draws", "consistency_weight")
 
 METHODS: dict[str, Method] = {
     "flowgmm": Method("FlowGMMClassifier", _FLOWGMM),
     "scnf": Method("SemiConditionalFlowClassifier", _SCNF, {"class_part": "flow"}),
     "scnf-gmm": Method("SemiConditionalFlowClassifier", _SCNF, {"class_part": "gaussian"}),
-    "diglm": Method("DIGLMClassifier", _SCNF, left_out=_NOT_DIGLM),
+    "diglm": Method(
+        "DIGLMClassifier", _SCNF, left_out=("class_part", "class_architecture", *_OF_PICTURES)
+    ),
     "conditional": Method(
         "SemiConditionalFlowClassifier",
         _SCNF,
         {"class_part": "flow", "architecture": "affine", "class_features": "all"},
+        left_out=_OF_PICTURES,
     ),
     "m2-vae": Method("M2VAEClassifier", _M2_VAE, home="flowssl.baselines"),
 }

@@ -148,7 +148,7 @@ def _read(
 def _read_pictures(
     arguments: argparse.Namespace, console: Console
 ) -> tuple[Pictures, npt.NDArray[np.generic], object, Shape]:
-    if METHODS[arguments.method].estimator != "FlowGMMClassifier":
+    if not METHODS[arguments.method].takes_pictures:
         raise DataError(f"--method {arguments.method} learns from tables; leave it out.")
     pictures, shape = pictures_to_fit(
         arguments, chosen_options(arguments).get("image_shape"), console

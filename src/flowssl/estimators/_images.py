@@ -47,6 +47,9 @@ MEANS_ROWS = 4_000
 PROPAGATED_ROWS = 6_000
 """Unlabeled images that take part in the start."""
 
+NETWORK_STEPS = 900
+"""Steps of the network that is one candidate of the start; fewer where the flow takes fewer."""
+
 NETWORK_FOLDS = 2
 """Parts of the labels that the network is judged by; each costs a training."""
 
@@ -73,7 +76,7 @@ class ImageDomain(Domain):
     draws : int
         Fixed draws within the levels at prediction; 0 takes the center.
     max_epochs : int or "auto"
-        Passes of the training; the network of the start is trained in proportion.
+        Passes of the training; the network of the start takes no more steps than them.
 
     Raises
     ------
@@ -132,16 +135,15 @@ class ImageDomain(Domain):
     def _network(
         self, images: torch.Tensor, codes: NDArray[np.int64], rows: Rows, seed: int
     ) -> ConvNet:
-        """Train a network for a quarter of the flow's steps, where these are not bounded by epochs."""
-        steps = STEPS
+        steps = NETWORK_STEPS
         if not isinstance(self.max_epochs, str):
-            steps = self.max_epochs * math.ceil(len(rows.matrix) / BATCH)
+            steps = min(steps, self.max_epochs * math.ceil(len(rows.matrix) / BATCH))
         return train_network(
             images,
             torch.from_numpy(codes),
             rows.n_classes,
             self.perturb,
-            n_steps=max(1, steps // 4),
+            n_steps=steps,
             seed=seed,
         )
 
