@@ -112,6 +112,7 @@ def test_same_seed_gives_the_same_bits(model, digits, hidden):
         {"objective": "likelihood", "init": "latent", "consistency_weight": 1.0},
         {"objective": "em", "init": "random", "consistency_weight": 0.0, "em_refresh": 3},
         {"views": None, "dequantization_draws": 2, "cross_entropy_weight": 0.0},
+        {"views": None},
     ],
 )
 def test_the_papers_ways_train_too(options, digits):

@@ -218,20 +218,24 @@ class ImageDomain(Domain):
 
         A density of moved images would be blurred, and its samples are. With "soft-labels" the
         soft labels of the start stand in a cross-entropy only and fade out as pseudo-labels grow.
-        Otherwise these are the paper's terms, with consistency (eq. 7).
+        Otherwise these are the paper's terms, with consistency (eq. 7). Without views an image
+        could only agree with itself.
         """
         consistency = estimator.consistency_weight
         consistency = 1.0 if isinstance(consistency, str) else consistency
+        moved = bool(self.perturb.views)
+        if not moved:
+            consistency = 0.0
         weight = self.class_weight(estimator, dim)
         if estimator.objective != "soft-labels":
-            terms = likelihood_terms(estimator, weight, of_view=True)
+            terms = likelihood_terms(estimator, weight, of_view=moved)
             if consistency:
                 terms.append(Consistency(model.classes.log_prior, consistency, ramp=FADE))
         else:
             terms = [Likelihood()]
             if weight:
                 fade = FADE if consistency else 0.0
-                terms.append(CrossEntropy(weight, fade=fade, of_view=True))
+                terms.append(CrossEntropy(weight, fade=fade, of_view=moved))
                 if consistency:
                     terms.append(PseudoLabels(consistency * weight, ramp=FADE))
         return Objective(terms, self.perturb, noise=self.dequantize)

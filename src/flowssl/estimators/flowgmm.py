@@ -48,8 +48,8 @@ class FlowGMMClassifier(FlowClassifier):
     views : {"translate", "translate-flip"}, callable or None, default="translate"
         Random views of images that training looks at. "translate": moved by up to an eighth of
         the side. "translate-flip": also mirrored left to right, for photographs but not for
-        digits. A callable takes and gives images of levels as tensors (n, c, h, w). Not for
-        tables.
+        digits. A callable takes and gives images of levels as tensors (n, c, h, w). None: images
+        as they are, without consistency. Not for tables.
     dequantization_draws : int, default=0
         Fixed points within the levels of an image whose densities prediction averages; 0 takes
         the center alone. See ``flowssl.preprocessing.Pixels``. Not for tables.
