@@ -63,15 +63,6 @@ def test_ramps_grow_linearly_to_the_whole_term(term, batch):
         torch.testing.assert_close(found, part * whole)
 
 
-def test_soft_labels_fade_and_labels_stay(batch):
-    term = CrossEntropy(fade=0.4)
-    whole = CrossEntropy().losses(batch, ROWS, VIEW)
-    for progress, part in ((0.0, 1.0), (0.1, 0.75), (0.4, 0.0), (1.0, 0.0)):
-        found = term.losses(replace(batch, progress=progress), ROWS, VIEW)
-        assert found[0] == whole[0]
-        torch.testing.assert_close(found[1:], part * whole[1:])
-
-
 def test_held_out_rows_are_judged_without_views(batch):
     assert PseudoLabels().held_out_losses(batch, ROWS).tolist() == [0.0] * 4
 

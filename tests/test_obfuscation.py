@@ -19,8 +19,9 @@ class Oracle:
     def __init__(self, leak: float) -> None:
         self.leak = leak
 
-    def transform(self, X, *, remove_class=False):
-        z = X[:, 1:].copy()
+    def transform(self, X, *, remove_class=False, noise=0.0, random_state=None):
+        drawn = np.random.default_rng(random_state).standard_normal((len(X), X.shape[1] - 1))
+        z = X[:, 1:] + noise * drawn
         z[:, :2] += (self.leak if remove_class else 4.0) * X[:, :1]
         return z
 
@@ -54,6 +55,16 @@ def test_unlabeled_rows_are_left_out(rows):
     audit = audit_class_removal(Oracle(0.0), X, y, against=AGAINST, random_state=0)
     half = audit_class_removal(Oracle(0.0), X[:300], truth[:300], against=AGAINST, random_state=0)
     assert audit == half
+
+
+def test_noise_hides_what_is_finer_than_it(rows):
+    X, truth = rows
+    found = [
+        audit_class_removal(Oracle(2.0), X, truth, against=AGAINST, noise=noise, random_state=0)
+        for noise in (0.0, 30.0)
+    ]
+    assert found[0].best("z_h") > 0.85
+    assert found[1].best("z_h") < found[1].chance + 0.04
 
 
 def test_attackers_see_only_the_codes_asked_for(rows):

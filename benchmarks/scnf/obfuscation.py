@@ -2,8 +2,10 @@
 
 ``python -m benchmarks.scnf.obfuscation`` fits scikit-learn's digits (two thirds of the rows, with
 all labels or ten a class), removes the predicted class from the held-out third and lets attackers
-recover it, by 3-fold cross-validation on that third. It writes ``results/obfuscation.json`` and
-``results/obfuscation.md``, and the pictures in ``docs/figures``.
+recover it, by 3-fold cross-validation on that third. Beside it stand the rows of the training, as
+they are and with the noise that the training adds: of the last the density is that of a fit without
+error. It writes ``results/obfuscation.json``, ``results/obfuscation.md`` and the pictures in
+``docs/figures``.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +28,8 @@ from flowssl.inspection import ClassRemovalAudit, audit_class_removal
 RESULTS = Path(__file__).parent / "results"
 FIGURES = Path(__file__).parents[2] / "docs" / "figures"
 N_FOLDS = 3
+CODES = ("z_f", "z_aux", "z_h", "z_h and z_aux")
+CODES_ELSEWHERE = ("z_f", "z_h")
 LABELS = {"all": None, "10 a class": 10}
 WIDTH = 10
 
@@ -35,8 +40,8 @@ def split(seed: int) -> list[np.ndarray]:
     return train_test_split(X, y, test_size=1 / 3, stratify=y, random_state=seed)
 
 
-def run(labels: str, seed: int) -> dict[str, object]:
-    """Fit one split for the likelihood alone and audit it."""
+def run(labels: str, seed: int) -> list[dict[str, object]]:
+    """Fit one split for the likelihood alone and audit it, on each kind of rows."""
     X, held_out, truth, held_out_truth = split(seed)
     per_class = LABELS[labels]
     y = truth if per_class is None else hide_labels(truth, per_class=per_class, random_state=seed)
@@ -47,17 +52,35 @@ def run(labels: str, seed: int) -> dict[str, object]:
     seconds = time.process_time() - began
     if labels == "all" and seed == 0:
         draw(model, held_out, held_out_truth)
-    audit = audit_class_removal(model, held_out, held_out_truth, n_folds=N_FOLDS, random_state=seed)
-    row = described(model, audit, labels)
-    return row | {"seed": seed, "fit_cpu_seconds": round(seconds, 1)}
+    kinds = {
+        "held out": (held_out, held_out_truth, 0.0),
+        "held out, with noise": (held_out, held_out_truth, model.noise_),
+        "trained on": (X, truth, 0.0),
+        "trained on, with noise": (X, truth, model.noise_),
+    }
+    rows = []
+    for kind, (attacked, classes, noise) in kinds.items():
+        audit = audit_class_removal(
+            model,
+            attacked,
+            classes,
+            codes=CODES if kind == "held out" else CODES_ELSEWHERE,
+            noise=noise,
+            n_folds=N_FOLDS,
+            random_state=seed,
+        )
+        row = described(model, audit, labels, kind)
+        rows.append(row | {"seed": seed, "fit_cpu_seconds": round(seconds, 1)})
+    return rows
 
 
 def described(
-    model: SemiConditionalFlowClassifier, audit: ClassRemovalAudit, labels: str
+    model: SemiConditionalFlowClassifier, audit: ClassRemovalAudit, labels: str, rows: str
 ) -> dict[str, object]:
     """Return what `table` needs of an audit."""
     return {
         "labels": labels,
+        "attacked": rows,
         "class_features": model.class_features_,
         "architectures": [model.architecture_, model.class_architecture_],
         "chance": audit.chance,
@@ -70,20 +93,20 @@ def table(rows: list[dict]) -> str:
     """Return mean accuracies, in percent, as Markdown."""
     names = list(next(iter(rows[0]["accuracy"].values())))
     lines = [
-        f"| labels | width of z_f | code | {' | '.join(names)} | best attacker | chance |"
+        f"| labels | width of z_f | rows | code | {' | '.join(names)} | best attacker | chance |"
         " classes predicted |",
-        "| --- |" + " --- |" * (len(names) + 5),
+        "| --- |" + " --- |" * (len(names) + 6),
     ]
-    groups = dict.fromkeys((row["labels"], row["class_features"]) for row in rows)
-    for labels, width in groups:
-        mine = [row for row in rows if (row["labels"], row["class_features"]) == (labels, width)]
+    group = itemgetter("labels", "class_features", "attacked")
+    for labels, width, attacked in dict.fromkeys(map(group, rows)):
+        mine = [row for row in rows if group(row) == (labels, width, attacked)]
         chance = 100 * np.mean([row["chance"] for row in mine])
         predicted = 100 * np.mean([row["predicted"] for row in mine])
         for code in mine[0]["accuracy"]:
             means = [100 * np.mean([row["accuracy"][code][n] for row in mine]) for n in names]
             best = 100 * np.mean([max(row["accuracy"][code].values()) for row in mine])
             lines.append(
-                f"| {labels} | {width} | {code} | "
+                f"| {labels} | {width} | {attacked} | {code} | "
                 + " | ".join(f"{mean:.1f}" for mean in means)
                 + f" | {best:.1f} | {chance:.1f} | {predicted:.1f} |"
             )
@@ -127,9 +150,9 @@ def main() -> None:
     for seed in range(arguments.seeds):
         for labels in LABELS:
             if (labels, seed) not in done:
-                rows.append(run(labels, seed))
+                rows += run(labels, seed)
                 path.write_text(json.dumps(rows, indent=1) + "\n")
-                print(json.dumps(rows[-1]), flush=True)
+                print(json.dumps(rows[-4:]), flush=True)
     text = table(rows)
     path.with_suffix(".md").write_text(text + "\n")
     print(text)

@@ -49,7 +49,7 @@ class Batch:
     index : Tensor of shape (n,), int64
         Position of each row in the training data.
     progress : float, default=1.0
-        Share of the training that is done, by which terms grow or fade.
+        Share of the training that is done, by which terms grow.
     """
 
     x: Tensor
@@ -139,8 +139,6 @@ class CrossEntropy(Term):
         Factor of the term.
     labeled_only : bool, default=False
         True leaves out unlabeled rows, whose targets are then not looked at.
-    fade : float in [0, 1], default=0.0
-        Share of the training in which unlabeled rows lose their part linearly; 0 keeps it.
     of_view : bool, default=False
         True looks at the posterior of a perturbed copy of each row instead: what a view does not
         change of a class is learned so, and the likelihood may stay that of the rows.
@@ -151,23 +149,17 @@ class CrossEntropy(Term):
         weight: float = 1.0,
         *,
         labeled_only: bool = False,
-        fade: float = 0.0,
         of_view: bool = False,
     ) -> None:
         super().__init__(weight)
         self.labeled_only = labeled_only
-        self.fade = fade
         self.looks_at_view = of_view
 
     def losses(self, batch: Batch, log_joint: Tensor, view: Tensor) -> Tensor:
         """Return the loss of each row, shape (n,)."""
         targets = batch.targets
-        others = 0.0 if self.labeled_only else 1.0
-        if self.fade:
-            others *= 1 - _ramped(batch, self.fade)
-        if others < 1:  # at 0 the targets are not looked at, even where they are not numbers
-            faded = others * targets if others else torch.zeros_like(targets)
-            targets = torch.where(batch.labeled[:, None], targets, faded)
+        if self.labeled_only:  # chosen, not multiplied: the others may not be numbers
+            targets = torch.where(batch.labeled[:, None], targets, torch.zeros_like(targets))
         seen = view if self.looks_at_view else log_joint
         return -(targets * seen.log_softmax(1)).sum(1)
 

@@ -38,7 +38,7 @@ def test_runs_are_kept_not_repeated_and_their_models_can_be_attacked(tmp_path):
     assert rows[-1]["accuracy"]["z_f"]["linear"] > 0.9
     text = (tmp_path / "mnist.md").read_text()
     assert "| scnf-glow | 20 | 48 | 1 | 1 |" in text
-    assert "mnist, 20 | 48 | z_h" in text
+    assert "mnist, 20 | 48 | held out | z_h" in text
 
 
 @pytest.mark.usefixtures("digits")

@@ -84,6 +84,24 @@ def test_code_without_class_leads_back_to_the_row_and_translation_changes_the_cl
     assert spread(code) < 0.2 * spread(z)
 
 
+def test_noise_is_added_to_the_rows_before_they_are_mapped(scnf, blobs):
+    X, _, _ = blobs
+    n, dim = X.shape
+    assert scnf.noise_ == pytest.approx(min(0.3, (1.5 * dim / n) ** 0.5), rel=0.06)  # fewer trained
+    noisy = [scnf.transform(X, noise=scnf.noise_, random_state=seed) for seed in (0, 0, 1)]
+    assert np.array_equal(noisy[0], noisy[1])
+    assert not np.isclose(noisy[0], noisy[2]).any(axis=1).all()
+    code = scnf.transform(X, remove_class=True, noise=scnf.noise_, random_state=0)
+    np.testing.assert_array_equal(code[:, 3:], noisy[0][:, 3:])
+    rows = [
+        scnf.models_[0].flow.inverse(torch.from_numpy(z)).detach().numpy()
+        for z in (noisy[0], scnf.transform(X))
+    ]
+    assert (rows[0] - rows[1]).std() == pytest.approx(scnf.noise_, rel=0.1)
+    with pytest.raises(ValueError, match="noise must be a number from 0 on, got nan"):
+        scnf.transform(X, noise=float("nan"))
+
+
 def test_gaussian_classes_have_no_code(blobs):
     X, _, y = blobs
     model = SemiConditionalFlowClassifier(
@@ -102,7 +120,7 @@ def test_saved_with_its_shape(scnf, blobs, tmp_path):
     assert np.array_equal(
         loaded.transform(X, remove_class=True), scnf.transform(X, remove_class=True)
     )
-    assert loaded.class_features_ == 3
+    assert (loaded.class_features_, loaded.noise_) == (3, scnf.noise_)
 
 
 def test_too_many_class_features_are_named(blobs):

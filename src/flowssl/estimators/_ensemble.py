@@ -54,9 +54,12 @@ class Ensemble:
             parts.append(logsumexp(log_joint, axis=1) - np.log(s))
         return np.concatenate(parts)
 
-    def latents(self, matrix: Floats) -> Floats:
-        """Return the first flow's ``z = f(x)`` of encoded rows, holes filled, shape (n, D)."""
-        return self._through(self.models[0].latent, self.completion.typical(matrix))
+    def latents(self, matrix: Floats, noise: Floats | float = 0.0) -> Floats:
+        """Return the first flow's ``z = f(x)`` of encoded rows, holes filled, shape (n, D).
+
+        Noise, of that shape, is added in the flow's units.
+        """
+        return self._through(self.models[0].latent, self.completion.typical(matrix) + noise)
 
     def invert(self, latents: Floats) -> Floats:
         """Return the encoded rows (n, D) of the first flow's latents."""

@@ -53,8 +53,8 @@ NETWORK_STEPS = 900
 NETWORK_FOLDS = 2
 """Parts of the labels that the network is judged by; each costs a training."""
 
-FADE = 0.3
-"""Share of the training in which soft labels fade and consistency grows, linearly both."""
+RAMP = 0.3
+"""Share of the training in which consistency grows linearly."""
 
 STEPS = 3600
 """Optimizer steps of an automatic training: flows of images need more, smaller ones."""
@@ -150,8 +150,7 @@ class ImageDomain(Domain):
     def _spread(self, filled: Floats, rows: Rows, prior: Floats | None, seed: int) -> Start:
         """Let some of the images take part; the others follow their neighbors among them.
 
-        Soft labels of images fade out, so a start from more of them would gain little, and its
-        time is better spent on training.
+        Neighbors are compared with each other, at a cost that grows with their square.
         """
         others = np.random.default_rng(seed).permutation(np.flatnonzero(~rows.labeled))
         chosen = np.sort(np.concatenate((np.flatnonzero(rows.labeled), others[:PROPAGATED_ROWS])))
@@ -217,7 +216,7 @@ class ImageDomain(Domain):
         """Fit the density of the images; views teach what does not change a class.
 
         A density of moved images would be blurred, and its samples are. With "soft-labels" the
-        soft labels of the start stand in a cross-entropy only and fade out as pseudo-labels grow.
+        soft labels of the start stand in a cross-entropy only, beside pseudo-labels that grow.
         Otherwise these are the paper's terms, with consistency (eq. 7). Without views an image
         could only agree with itself.
         """
@@ -230,14 +229,13 @@ class ImageDomain(Domain):
         if estimator.objective != "soft-labels":
             terms = likelihood_terms(estimator, weight, of_view=moved)
             if consistency:
-                terms.append(Consistency(model.classes.log_prior, consistency, ramp=FADE))
+                terms.append(Consistency(model.classes.log_prior, consistency, ramp=RAMP))
         else:
             terms = [Likelihood()]
             if weight:
-                fade = FADE if consistency else 0.0
-                terms.append(CrossEntropy(weight, fade=fade, of_view=moved))
+                terms.append(CrossEntropy(weight, of_view=moved))
                 if consistency:
-                    terms.append(PseudoLabels(consistency * weight, ramp=FADE))
+                    terms.append(PseudoLabels(consistency * weight, ramp=RAMP))
         return Objective(terms, self.perturb, noise=self.dequantize)
 
     def _latents(

@@ -384,12 +384,14 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         dim = prepared.z.shape[1]
         automatic = self._domain.automatic(prepared.n_trained, dim)
         training, held_out = training_rows(self.completion_, prepared, seed)
+        config = training_config(self, automatic, prepared.n_trained, seed)
+        self.noise_ = config.noise
         return train(
             model,
             self._domain.objective(self, model, dim),
             training,
             held_out,
-            training_config(self, automatic, prepared.n_trained, seed),
+            config,
             checkpoint=self._checkpoint_of(member),
             show_progress=self.verbose > 0,
         )
@@ -432,8 +434,19 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         check_is_fitted(self)
         return Ensemble(self.models_, self.completion_)
 
-    def _latents(self, X: TableLike) -> Floats:
-        return self._ensemble.latents(self.encoder_.transform(X))
+    def _latents(
+        self,
+        X: TableLike,
+        noise: float = 0.0,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> Floats:
+        """Return ``z = f(x)`` of rows with that much noise, in standardized units."""
+        ensemble, matrix = self._ensemble, self.encoder_.transform(X)
+        if not noise:
+            return ensemble.latents(matrix)
+        shape = len(matrix), self.completion_.dim
+        drawn = check_random_state(random_state).standard_normal(shape)
+        return ensemble.latents(matrix, noise * drawn)
 
     def _log_joint(self, X: TableLike) -> Floats:
         """Return ``log p(x, y=k)``, shape (n, C), nats per unit of the user's scales."""

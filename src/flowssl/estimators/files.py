@@ -132,6 +132,7 @@ def _of_flow(estimator: FlowClassifier) -> tuple[dict[str, JSON], Arrays]:
         "history": cast(JSON, estimator.history_),
         "used_unlabeled": estimator.used_unlabeled_,
         "interrupted": estimator.interrupted_,
+        "noise": estimator.noise_,
         "temperature": estimator.temperature_,
         "outlier_scale": asdict(estimator.outlier_scale_),
     }
@@ -151,6 +152,7 @@ def _fill_flow(estimator: FlowClassifier, manifest: Mapping[str, JSON], tensors:
     estimator.history_ = cast("list[dict[str, float]]", manifest["history"])
     estimator.used_unlabeled_ = bool(manifest["used_unlabeled"])
     estimator.interrupted_ = bool(manifest["interrupted"])
+    estimator.noise_ = float(cast(float, manifest["noise"]))
     estimator.temperature_ = float(cast(float, manifest["temperature"]))
     estimator.outlier_scale_ = OutlierScale(**cast("dict[str, float]", manifest["outlier_scale"]))
     estimator.completion_ = estimator._domain.read_completion(_group(tensors, "completion"))

@@ -81,8 +81,7 @@ class FlowGMMClassifier(FlowClassifier):
     cross_entropy_weight : float or "auto", default="auto"
         Weight of the posterior's cross-entropy to the targets, for each nat per column of
         likelihood; with "likelihood" and "em" it looks at labeled rows only. Of images it looks
-        at views, and unlabeled rows' soft labels fade out in the first part of the training, as
-        consistency takes over. "auto" is 3 for tables and 1 for images.
+        at views. "auto" is 3 for tables and 1 for images.
     consistency_weight : "auto" or float, default="auto"
         Weight of the consistency term, eq. 7, between a row and a copy of it: for tables under
         Gaussian noise, for images in another view. For images with "soft-labels" it is that of

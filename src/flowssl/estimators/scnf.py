@@ -122,6 +122,8 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
     ----------
     class_features_ : int
         Width of ``z_f``, which comes first among the latents.
+    noise_ : float
+        Standard deviation of the noise that was added in training, in standardized units.
     architecture_, class_architecture_ : str
         Names of the presets that were used.
     classes_, models_, baseline_, start_, history_, temperature_, outlier_scale_, used_unlabeled_
@@ -216,7 +218,14 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
             name = "affine" if n_rows < ROWS_PER_COLUMN * self.class_features_ else "small"
         return choose_architecture(name, self.class_features_, n_rows)
 
-    def transform(self, X: TableLike, *, remove_class: bool = False) -> Floats:
+    def transform(
+        self,
+        X: TableLike,
+        *,
+        remove_class: bool = False,
+        noise: float = 0.0,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> Floats:
         """Map rows to latents, shape (n_samples, n_latents); see :meth:`FlowClassifier.transform`.
 
         Parameters
@@ -228,13 +237,22 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
             predicted class y. Where the model is right about the density, the result
             ``(z_h, z_aux)`` is N(0, I) in every class and says nothing about it;
             ``flowssl.inspection.audit_class_removal`` measures how far that holds.
+        noise : float, default=0.0
+            Standard deviation of noise added to the rows first, in standardized units. The density
+            is that of rows with the noise of training, ``noise_``: from them the class is removed
+            best, as what is finer than the noise can still tell it. Images have none.
+        random_state : int, RandomState or None, default=None
+            Source of that noise.
 
         Raises
         ------
         ValueError
-            If the class is to be removed and the class part is not "flow".
+            If the class is to be removed and the class part is not "flow", or the noise is
+            negative.
         """
-        z = self._latents(X)
+        if not 0 <= noise < np.inf:
+            raise ValueError(f"noise must be a number from 0 on, got {noise!r}")
+        z = self._latents(X, noise, random_state)
         if not remove_class:
             return z
         return self._exchange(z, self._log_joint(X).argmax(1), "encode")

@@ -78,6 +78,7 @@ def audit_class_removal(
     *,
     against: Mapping[str, BaseEstimator] | None = None,
     codes: Sequence[str] = CODES,
+    noise: float = 0.0,
     n_folds: int = 5,
     random_state: int | None = None,
 ) -> ClassRemovalAudit:
@@ -95,10 +96,13 @@ def audit_class_removal(
         The attackers; `attackers` by default.
     codes : sequence of str, default=("z_f", "z_aux", "z_h", "z_h and z_aux")
         What they get to see. The most time goes into the widest; of images z_aux is wide.
+    noise : float, default=0.0
+        Standard deviation of noise added to the rows first; see
+        :meth:`~flowssl.SemiConditionalFlowClassifier.transform`.
     n_folds : int, default=5
         Each attacker is trained on all but one part of the rows and judged on that part.
     random_state : int or None, default=None
-        Source of randomness of the parts and of the attackers.
+        Source of randomness of the noise, of the parts and of the attackers.
 
     Returns
     -------
@@ -116,8 +120,10 @@ def audit_class_removal(
         raise ValueError(f"codes are {', '.join(CODES)}; got {unknown[0]!r}")
     known = np.flatnonzero(~is_unlabeled(y, estimator.unlabeled_value))
     truth = np.asarray(y)[known]
-    z = np.asarray(estimator.transform(X))[known]
-    code = np.asarray(estimator.transform(X, remove_class=True))[known]
+    z, code = (
+        estimator.transform(X, remove_class=removed, noise=noise, random_state=random_state)[known]
+        for removed in (False, True)
+    )
     width = estimator.class_features_
     rows = dict(zip(CODES, (z[:, :width], z[:, width:], code[:, :width], code), strict=True))
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
