@@ -92,6 +92,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     feature_names_in_: NDArray[np.object_]
     n_labeled_: int
     n_unlabeled_: int
+    noise_: float
     used_unlabeled_: bool
     interrupted_: bool
     architecture_: str

@@ -142,6 +142,8 @@ class FlowGMMClassifier(FlowClassifier):
         How the start's candidates fared: ``candidates`` (name, weight, cross-fitted
         ``label_log_likelihood`` in nats per label), and the ``label_log_likelihood`` of their
         combination beside ``baseline_label_log_likelihood``; None where labels are too few.
+    noise_ : float
+        Standard deviation of the noise that was added in training, in standardized units.
     history_ : list of dict
         Figures of each epoch of the first flow.
     temperature_ : float

@@ -122,12 +122,12 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
     ----------
     class_features_ : int
         Width of ``z_f``, which comes first among the latents.
-    noise_ : float
-        Standard deviation of the noise that was added in training, in standardized units.
     architecture_, class_architecture_ : str
         Names of the presets that were used.
-    classes_, models_, baseline_, start_, history_, temperature_, outlier_scale_, used_unlabeled_
+    classes_, models_, baseline_, start_, used_unlabeled_
         As of :class:`~flowssl.FlowGMMClassifier`.
+    noise_, history_, temperature_, outlier_scale_
+        As there.
 
     Examples
     --------
