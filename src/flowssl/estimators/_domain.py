@@ -31,6 +31,8 @@ __all__ = ["Domain", "FlowStart"]
 
 Floats = NDArray[np.float64]
 
+LEAST_CLASS_FEATURES = 8
+
 
 @dataclass(frozen=True)
 class FlowStart:
@@ -141,9 +143,9 @@ class Domain(ABC):
     def blank_flow(self, name: str, dim: int) -> Chain:
         """Build a flow whose weights a file then fills."""
 
-    @abstractmethod
     def n_class_features(self, start: FlowStart) -> int:
-        """Return how many of the first latents are to know the class."""
+        """Return how many of the first latents are to know the class: one each, but not too few."""
+        return min(start.dim, max(start.n_classes, LEAST_CLASS_FEATURES))
 
     def n_components(self, start: FlowStart, n_rows: int) -> int:
         """Return how many Gaussians a class has where ``n_rows`` rows train a flow."""

@@ -38,8 +38,6 @@ MIN_STEPS_PER_EPOCH = 20
 LEARNING_RATE = 5e-3
 MAX_NOISE = 0.3
 
-LEAST_CLASS_FEATURES = 8
-
 
 class TableDomain(Domain):
     """Rows of numbers and categories, with holes."""
@@ -100,10 +98,6 @@ class TableDomain(Domain):
         generator = torch.Generator().manual_seed(0)
         weight, bias = torch.eye(dim), torch.zeros(dim)
         return build_flow(ARCHITECTURES[name], weight, bias, generator=generator)
-
-    def n_class_features(self, start: FlowStart) -> int:
-        """Take one for each class, but not too few."""
-        return min(start.dim, max(start.n_classes, LEAST_CLASS_FEATURES))
 
     def n_components(self, start: FlowStart, n_rows: int) -> int:
         """Take the preset's number where there are rows enough."""

@@ -49,8 +49,8 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         which makes the classes Gaussian, with fewer than 15 rows for each of ``class_features``.
     class_features : int, "auto" or "all", default="auto"
         Width of ``z_f``. "auto" is the number of classes, but at least 8; never more than all
-        columns. Of images it is that of the deepest scale. A number takes so many of the first
-        latents: channels of the deepest scale, one after the other, and then those of the next.
+        columns. Of images it is at least a quarter of the deepest scale. A number takes so many of
+        the first latents: channels of the deepest scale, one after the other, and then those of the next.
     image_shape : (channels, height, width) or None, default=None
         Shape of the images, such as (1, 28, 28); None means tables. The unconditional flow is then
         multi-scale, a preset of ``flowssl.image_architectures``; see
