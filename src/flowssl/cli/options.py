@@ -59,7 +59,7 @@ class Method:
     fixed : mapping
         Parameters that make the estimator this method; they are no options.
     left_out : tuple of str
-        Parameters of the described class that this estimator does not have.
+        Parameters of the described class that this method does not have.
     home : str
         The package that has the estimator.
     """
