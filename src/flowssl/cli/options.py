@@ -59,14 +59,14 @@ class Method:
     fixed : mapping
         Parameters that make the estimator this method; they are no options.
     left_out : tuple of str
-        Parameters of the described class that this method does not have.
+        Parameters of the described class that this estimator does not have.
     home : str
         The package that has the estimator.
     """
 
     estimator: str
     described_by: tuple[str, str]
-    fixed: Mapping[str, str] = field(default_factory=dict)
+    fixed: Mapping[str, str | None] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     home: str = "flowssl"
 
@@ -78,27 +78,36 @@ class Method:
     @property
     def takes_pictures(self) -> bool:
         """Whether it learns from pictures, too."""
-        return self.is_flow and "image_shape" not in self.left_out
+        return self.is_flow and "image_shape" not in (*self.fixed, *self.left_out)
 
 
 _FLOWGMM = ("flowssl.estimators.flowgmm", "FlowGMMClassifier")
 _SCNF = ("flowssl.estimators.scnf", "SemiConditionalFlowClassifier")
 _M2_VAE = ("flowssl.baselines.m2_vae", "M2VAEClassifier")
 
-_OF_PICTURES = ("image_shape", "views", "dequantization_draws", "consistency_weight")
+_NOT_DIGLM = (
+    "class_part",
+    "class_architecture",
+    "image_shape",
+    "views",
+    "dequantization_draws",
+    "consistency_weight",
+)
 
 METHODS: dict[str, Method] = {
     "flowgmm": Method("FlowGMMClassifier", _FLOWGMM),
     "scnf": Method("SemiConditionalFlowClassifier", _SCNF, {"class_part": "flow"}),
     "scnf-gmm": Method("SemiConditionalFlowClassifier", _SCNF, {"class_part": "gaussian"}),
-    "diglm": Method(
-        "DIGLMClassifier", _SCNF, left_out=("class_part", "class_architecture", *_OF_PICTURES)
-    ),
+    "diglm": Method("DIGLMClassifier", _SCNF, left_out=_NOT_DIGLM),
     "conditional": Method(
         "SemiConditionalFlowClassifier",
         _SCNF,
-        {"class_part": "flow", "architecture": "affine", "class_features": "all"},
-        left_out=_OF_PICTURES,
+        {
+            "class_part": "flow",
+            "architecture": "affine",
+            "class_features": "all",
+            "image_shape": None,
+        },
     ),
     "m2-vae": Method("M2VAEClassifier", _M2_VAE, home="flowssl.baselines"),
 }
