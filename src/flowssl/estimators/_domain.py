@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 
 from flowssl.bijections import Chain
 from flowssl.estimators._fitting import Automatic, Preparation
@@ -147,6 +146,10 @@ class Domain(ABC):
         """Return how many of the first latents are to know the class: one each, but not too few."""
         return min(start.dim, max(start.n_classes, LEAST_CLASS_FEATURES))
 
+    def n_gaussian_features(self, start: FlowStart) -> int:
+        """Return in how many of the first latents Gaussians of classes differ."""
+        return start.dim
+
     def n_components(self, start: FlowStart, n_rows: int) -> int:
         """Return how many Gaussians a class has where ``n_rows`` rows train a flow."""
         return 1
@@ -159,28 +162,3 @@ class Domain(ABC):
     @abstractmethod
     def objective(self, estimator: FlowClassifier, model: JointModel, dim: int) -> Objective:
         """Return what the estimator's training of a model minimizes."""
-
-    def component_means(
-        self, start: FlowStart, n_components: int, rng: np.random.Generator
-    ) -> tuple[Floats, Floats]:
-        """Place the Gaussians of each class by weighted k-means.
-
-        Returns
-        -------
-        means : ndarray of shape (C, M, D)
-        weights : ndarray of shape (C, M)
-            Shares of the Gaussians in their class.
-        """
-        means, weights = [], []
-        for of_class in start.share.T:
-            if n_components == 1:
-                means.append((of_class @ start.latents / of_class.sum())[None])
-                weights.append(np.ones(1))
-                continue
-            clusters = KMeans(n_components, n_init=1, random_state=int(rng.integers(2**31 - 1)))
-            # Rows that hardly belong to a class still give k-means enough points to start from.
-            clusters.fit(start.latents, sample_weight=of_class + 1e-9 * of_class.max())
-            mass = np.bincount(clusters.labels_, weights=of_class, minlength=n_components)
-            means.append(clusters.cluster_centers_)
-            weights.append(mass / mass.sum())
-        return np.stack(means), np.stack(weights)

@@ -56,7 +56,7 @@ class Automatic:
         Optimizer steps, as far as the bounds on epochs allow.
     min_steps_per_epoch : int
         Few rows are passed several times in an epoch to make as many.
-    batch_size, labeled_share, learning_rate, noise, evaluation_rows
+    batch_size, labeled_share, learning_rate, noise, evaluation_rows, means_rate
         As in `TrainingConfig`.
     """
 
@@ -67,6 +67,7 @@ class Automatic:
     learning_rate: float
     noise: float
     evaluation_rows: int = TrainingConfig.evaluation_rows
+    means_rate: float = TrainingConfig.means_rate
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,7 @@ def training_config(
         seed=seed,
         device=estimator.device,
         evaluation_rows=automatic.evaluation_rows,
+        means_rate=automatic.means_rate,
     )
 
 

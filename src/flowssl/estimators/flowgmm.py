@@ -12,12 +12,23 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from flowssl.densities import COVARIANCES, ClassPrior, GaussianClasses
+from flowssl.densities import (
+    COVARIANCES,
+    ClassDensity,
+    ClassPrior,
+    GaussianClasses,
+    SemiConditionalClasses,
+)
 from flowssl.estimators._building import class_prior
 from flowssl.estimators._domain import FlowStart
 from flowssl.estimators._fitting import Preparation
 from flowssl.estimators.base import FlowClassifier
-from flowssl.initialization import TABULAR_DISTANCE, latent_means, random_means
+from flowssl.initialization import (
+    TABULAR_DISTANCE,
+    component_means,
+    latent_means,
+    random_means,
+)
 from flowssl.models import JointModel
 
 __all__ = ["FlowGMMClassifier"]
@@ -134,6 +145,9 @@ class FlowGMMClassifier(FlowClassifier):
         Name of the preset that was used.
     n_components_ : int
         Gaussians in each class.
+    class_features_ : int
+        Number of the first latents in which the Gaussians differ; the others are N(0, I) in every
+        class. All of them, but of images with ``init="propagate"`` a quarter of the deepest scale.
     models_ : list of JointModel
         The trained models, in standardized units.
     baseline_ : Pipeline
@@ -170,8 +184,9 @@ class FlowGMMClassifier(FlowClassifier):
     """
 
     n_components_: int
+    class_features_: int
 
-    _shape: ClassVar[tuple[str, ...]] = ("architecture_", "n_components_")
+    _shape: ClassVar[tuple[str, ...]] = ("architecture_", "n_components_", "class_features_")
 
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **FlowClassifier._parameter_constraints,
@@ -254,29 +269,37 @@ class FlowGMMClassifier(FlowClassifier):
         start = self._domain.start_flow(self.architecture, prepared, groups, generator)
         self.architecture_ = start.architecture
         self.n_components_ = self._choose_n_components(start, len(prepared.z))
+        self.class_features_ = start.dim
+        if self.init == "propagate":
+            self.class_features_ = self._domain.n_gaussian_features(start)
         means, weights = self._place_means(start, np.random.default_rng(seed))
-        return JointModel(
-            start.flow,
-            GaussianClasses(
-                torch.from_numpy(means),
-                class_prior(prepared, self.class_prior, self.classes_),
-                weights=None if weights is None else torch.from_numpy(weights),
-                covariance=self.covariance_type,
-                learn_means=self.learn_means,
-                learn_covariance=self.learn_means,
-            ),
+        density = GaussianClasses(
+            torch.from_numpy(means),
+            class_prior(prepared, self.class_prior, self.classes_),
+            weights=None if weights is None else torch.from_numpy(weights),
+            covariance=self.covariance_type,
+            learn_means=self.learn_means,
+            learn_covariance=self.learn_means,
         )
+        return JointModel(start.flow, self._with_auxiliary(density, start.dim))
+
+    def _with_auxiliary(self, density: GaussianClasses, dim: int) -> ClassDensity:
+        """Add the latents that do not know the class, if there are any."""
+        if self.class_features_ == dim:
+            return density
+        return SemiConditionalClasses(density, dim)
 
     def _place_means(
         self, start: FlowStart, rng: np.random.Generator
     ) -> tuple[Floats, Floats | None]:
-        """Return the class means (C, D) or (C, M, D) and the weights within a class, if any."""
+        """Return the class means (C, K) or (C, M, K) and the weights within a class, if any."""
         if self.init == "random":
             distance = TABULAR_DISTANCE if start.n_classes == 2 else None
             return random_means(start.n_classes, start.dim, rng, distance=distance), None
         if self.init == "latent":
             return latent_means(start.latents, start.codes, start.n_classes), None
-        return self._domain.component_means(start, self.n_components_, rng)
+        latents = start.latents[:, : self.class_features_]
+        return component_means(latents, start.share, self.n_components_, rng)
 
     def _choose_n_components(self, start: FlowStart, n_rows: int) -> int:
         if isinstance(self.n_components, str):
@@ -292,8 +315,9 @@ class FlowGMMClassifier(FlowClassifier):
 
     def _blank_model(self, dim: int, n_classes: int) -> JointModel:
         density = GaussianClasses(
-            torch.zeros(n_classes, self.n_components_, dim),
+            torch.zeros(n_classes, self.n_components_, self.class_features_),
             ClassPrior(torch.ones(n_classes)),
             covariance=self.covariance_type,
         )
-        return JointModel(self._domain.blank_flow(self.architecture_, dim), density)
+        flow = self._domain.blank_flow(self.architecture_, dim)
+        return JointModel(flow, self._with_auxiliary(density, dim))

@@ -9,6 +9,7 @@ from flowssl.initialization.means import (
     TABULAR_DISTANCE,
     AffineStart,
     affine_start,
+    component_means,
     latent_means,
     random_means,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "AffineStart",
     "Start",
     "affine_start",
+    "component_means",
     "follow",
     "join",
     "latent_means",

@@ -1,8 +1,8 @@
 """Where the class means and the first whitening of a flow come from.
 
-Posteriors give an affine start (`affine_start`); labeled latent rows give the means of the
-paper's appendix B (`latent_means`); without any data they are random (`random_means`), the
-paper's recipe.
+Posteriors give an affine start (`affine_start`) and the Gaussians of the classes
+(`component_means`); labeled latent rows give the means of the paper's appendix B (`latent_means`);
+without any data they are random (`random_means`), the paper's recipe.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.cluster import KMeans
 
 from flowssl.initialization.spaces import Floats, Integers, oas_shrinkage
 
-__all__ = ["AffineStart", "affine_start", "latent_means", "random_means"]
+__all__ = ["AffineStart", "affine_start", "component_means", "latent_means", "random_means"]
 
 TABULAR_DISTANCE = 7.5  # between two classes, as in the published tabular runs
 
@@ -105,6 +106,43 @@ def affine_start(
         class_means=means @ whitening.T,
         class_weights=mass / mass.sum(),
     )
+
+
+def component_means(
+    Z: Floats, share: Floats, n_components: int, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Place the Gaussians of each class by weighted k-means.
+
+    Parameters
+    ----------
+    Z : ndarray (n, D)
+        Latent rows.
+    share : ndarray (n, C)
+        How much of each row's weight belongs to each class.
+    n_components : int
+        Gaussians a class, M.
+    rng : numpy.random.Generator
+        Source of k-means' first centers.
+
+    Returns
+    -------
+    means : ndarray (C, M, D)
+    weights : ndarray (C, M)
+        Shares of the Gaussians in their class.
+    """
+    means, weights = [], []
+    for of_class in share.T:
+        if n_components == 1:
+            means.append((of_class @ Z / of_class.sum())[None])
+            weights.append(np.ones(1))
+            continue
+        clusters = KMeans(n_components, n_init=1, random_state=int(rng.integers(2**31 - 1)))
+        # Rows that hardly belong to a class still give k-means enough points to start from.
+        clusters.fit(Z, sample_weight=of_class + 1e-9 * of_class.max())
+        mass = np.bincount(clusters.labels_, weights=of_class, minlength=n_components)
+        means.append(clusters.cluster_centers_)
+        weights.append(mass / mass.sum())
+    return np.stack(means), np.stack(weights)
 
 
 def latent_means(Z: Floats, codes: Integers, n_classes: int) -> Floats:

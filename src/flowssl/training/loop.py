@@ -59,6 +59,8 @@ class TrainingConfig:
         Weight of the labeled rows together in the objective; None counts every row once.
     learning_rate, weight_decay : float
         Of AdamW; the rate is the peak of the schedule.
+    means_rate : float
+        Rate of the class means, relative to ``learning_rate``.
     warmup : float
         Share of the steps in which the rate rises linearly.
     gradient_clip : float
@@ -88,6 +90,7 @@ class TrainingConfig:
     labeled_share: float | None = None
     learning_rate: float = 5e-3
     weight_decay: float = 1e-4
+    means_rate: float = 1.0
     warmup: float = 0.05
     gradient_clip: float = 5.0
     noise: float = 0.1
@@ -217,8 +220,9 @@ class _Run:
         self.labeled = self.rows.take(self.rows.labeled.nonzero().squeeze(1))
         self.inner = model.to(self.fabric.device)
         optimizer = torch.optim.AdamW(
-            _decayed_apart(self.inner, config.weight_decay), lr=config.learning_rate, fused=True
+            _parameter_groups(self.inner, config), lr=config.learning_rate, fused=True
         )
+        self.peak_rates = [float(group["lr"]) for group in optimizer.param_groups]
         trained = compile_model(self.inner) if config.compile else self.inner
         self.model, self.optimizer = self.fabric.setup(trained, optimizer)
         self.total_steps = config.max_epochs * config.steps_per_epoch
@@ -295,9 +299,9 @@ class _Run:
 
     def _step(self, batch: Batch) -> Tensor:
         config, state = self.config, self.state
-        rate = config.learning_rate * state.scale * _schedule(state.step, self.total_steps, config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        share = state.scale * _schedule(state.step, self.total_steps, config)
+        for group, peak in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
+            group["lr"] = share * peak
         batch = replace(batch, progress=state.step / self.total_steps)
         if config.noise:
             batch = replace(batch, x=batch.x + config.noise * torch.randn_like(batch.x))
@@ -390,15 +394,23 @@ def _fabric(config: TrainingConfig) -> Fabric:
     return Fabric(accelerator=kind, devices=devices, precision=config.precision)  # type: ignore[arg-type]  # names are checked by Fabric
 
 
-def _decayed_apart(model: JointModel, weight_decay: float) -> list[dict[str, object]]:
+def _parameter_groups(model: JointModel, config: TrainingConfig) -> list[dict[str, object]]:
     """Decay the networks' matrices only: affine start, means and biases are not shrunk."""
     decayed: list[torch.nn.Parameter] = []
+    means: list[torch.nn.Parameter] = []
     free: list[torch.nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        (decayed if "conditioner" in name and parameter.ndim > 1 else free).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": free, "weight_decay": 0.0},
+        if name.endswith("means"):
+            means.append(parameter)
+        elif "conditioner" in name and parameter.ndim > 1:
+            decayed.append(parameter)
+        else:
+            free.append(parameter)
+    rate = config.learning_rate
+    groups: list[dict[str, object]] = [
+        {"params": decayed, "weight_decay": config.weight_decay, "lr": rate},
+        {"params": free, "weight_decay": 0.0, "lr": rate},
+        {"params": means, "weight_decay": 0.0, "lr": config.means_rate * rate},
     ]
     return [group for group in groups if group["params"]]
 
