@@ -40,8 +40,8 @@ MIN_HELD_OUT = 10
 COPIES_WITH_HOLES = 4
 """Random completions of each training row when rows have missing numbers or categories."""
 
-MIN_EPOCHS, MAX_EPOCHS = 10, 40
-"""Bounds of an automatic number of epochs."""
+MAX_EPOCHS = 40
+"""Largest automatic number of epochs."""
 
 PATIENCE = 10
 
@@ -54,6 +54,8 @@ class Automatic:
     ----------
     steps : int
         Optimizer steps, as far as the bounds on epochs allow.
+    min_epochs : int
+        Smallest automatic number of epochs.
     min_steps_per_epoch : int
         Few rows are passed several times in an epoch to make as many.
     batch_size, labeled_share, learning_rate, noise, evaluation_rows, means_rate
@@ -61,6 +63,7 @@ class Automatic:
     """
 
     steps: int
+    min_epochs: int
     min_steps_per_epoch: int
     batch_size: int
     labeled_share: float | None
@@ -200,7 +203,7 @@ def training_config(
     """Take the estimator's settings for ``n_rows`` rows, and the automatic ones for "auto"."""
     size = min(int(_chosen(estimator.batch_size, automatic.batch_size)), n_rows)
     steps = max(automatic.min_steps_per_epoch, math.ceil(n_rows / size))
-    epochs = min(MAX_EPOCHS, max(MIN_EPOCHS, math.ceil(automatic.steps / steps)))
+    epochs = min(MAX_EPOCHS, max(automatic.min_epochs, math.ceil(automatic.steps / steps)))
     epochs = int(_chosen(estimator.max_epochs, epochs))
     return TrainingConfig(
         max_epochs=epochs,

@@ -59,6 +59,7 @@ RAMP = 0.3
 STEPS = 3600
 """Optimizer steps of an automatic training: flows of images need more, smaller ones."""
 
+MIN_EPOCHS = 3
 BATCH = 96
 LEARNING_RATE = 2e-3
 
@@ -170,6 +171,7 @@ class ImageDomain(Domain):
         """Take many small steps and no noise but that of the views."""
         return Automatic(
             steps=STEPS,
+            min_epochs=MIN_EPOCHS,
             min_steps_per_epoch=STEPS // MAX_EPOCHS,
             batch_size=BATCH,
             labeled_share=0.5,

@@ -34,6 +34,7 @@ __all__ = ["TableDomain"]
 STEPS = 1000
 """Optimizer steps of an automatic training."""
 
+MIN_EPOCHS = 10
 MIN_STEPS_PER_EPOCH = 20
 LEARNING_RATE = 5e-3
 MAX_NOISE = 0.3
@@ -66,6 +67,7 @@ class TableDomain(Domain):
         """
         return Automatic(
             steps=STEPS,
+            min_epochs=MIN_EPOCHS,
             min_steps_per_epoch=MIN_STEPS_PER_EPOCH,
             batch_size=256 if n_rows < 20_000 else 512,
             labeled_share=None,

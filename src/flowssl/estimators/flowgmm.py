@@ -109,7 +109,7 @@ class FlowGMMClassifier(FlowClassifier):
     max_epochs : int or "auto", default="auto"
         Passes over the rows at most; small tables are passed several times in each. "auto" makes
         about 1,000 steps: 40 epochs of a small table, 10 of a large one. For images about 3,600,
-        but 10 epochs at least.
+        but 3 epochs at least.
     batch_size : int or "auto", default="auto"
         Rows in a step; "auto" is 256, 512 from 20,000 rows, and 96 for images.
     learning_rate : "auto" or float, default="auto"
