@@ -37,13 +37,13 @@ def hidden(digits):
 @pytest.fixture(scope="module")
 def model(digits, hidden):
     return FlowGMMClassifier(
-        image_shape=(1, 8, 8), max_epochs=2, batch_size=16, random_state=0
+        image_shape=(1, 8, 8), max_epochs=1, batch_size=16, random_state=0
     ).fit(digits[0], hidden)
 
 
 def test_labels_spread_to_all_images(model, digits):
     assert model.architecture_ == "small"
-    assert model.score(*digits) > 0.98
+    assert model.score(*digits) > 0.9  # from 10 labels
 
 
 def test_predictions_do_not_depend_on_the_form_of_the_array(model, digits):

@@ -344,6 +344,30 @@ def test_weight_decay_pulls_on_conditioner_matrices_only():
     assert all((weights(model)[name] < start[name]).all() for name in moved)
 
 
+def test_class_means_have_a_rate_of_their_own():
+    """AdamW's first step is as long as its rate, whatever the gradient's size."""
+
+    class Better(Likelihood):
+        evaluations = 0
+
+        def held_out_losses(self, batch: Batch, log_joint: Tensor) -> Tensor:
+            type(self).evaluations += 1
+            return torch.full_like(batch.weight, -float(self.evaluations))  # the last is best
+
+    model = make_model(n_couplings=1)
+    start = weights(model)
+    config = replace(
+        CONFIG, max_epochs=1, steps_per_epoch=1, learning_rate=1e-3, means_rate=7.0, warmup=0.0
+    )
+    train(model, Objective([Better()]), make_rows(), make_rows(seed=1), config)
+    step = {name: (value - start[name]).abs() for name, value in weights(model).items()}
+    torch.testing.assert_close(
+        step["classes.means"], torch.full((2, 1, 2), 7e-3), rtol=1e-3, atol=0.0
+    )
+    others = [value.max() for name, value in step.items() if name != "classes.means"]
+    assert 0.9e-3 < max(others) < 1.1e-3
+
+
 def test_result_is_the_exponential_average_of_the_weights():
     """Replayed by hand: it begins with the start and looks back over a tenth."""
 
