@@ -77,6 +77,17 @@ def test_density_is_that_of_the_latents_at_the_centers_per_level(model, digits):
     )
 
 
+def test_class_means_end_in_the_middle_of_their_images_latents(model, digits):
+    """For images the likelihood has the last word: a class's mean is that of its latents."""
+    with torch.no_grad():
+        means = model.models_[0].classes.class_means().numpy()[:, : model.class_features_]
+    z = model.transform(digits[0])[:, : model.class_features_]
+    share = model.predict_proba(digits[0])
+    found = share.T @ z / share.sum(axis=0)[:, None]
+    apart = np.linalg.norm(found[0] - found[1])
+    assert np.linalg.norm(means - found, axis=1).max() < 0.2 * apart
+
+
 def test_samples_are_images_like_those_of_fit_and_of_their_class(model):
     X, y = model.sample(40, temperature=0.25, random_state=0)
     assert X.shape == (40, 8, 8)

@@ -22,6 +22,7 @@ from flowssl.initialization import Start, propagate
 from flowssl.models import JointModel
 from flowssl.objectives import Objective
 from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
+from flowssl.training import TrainingConfig
 
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
@@ -162,3 +163,8 @@ class Domain(ABC):
     @abstractmethod
     def objective(self, estimator: FlowClassifier, model: JointModel, dim: int) -> Objective:
         """Return what the estimator's training of a model minimizes."""
+
+    def finish(  # noqa: B027  # a hook, not a duty
+        self, model: JointModel, prepared: Preparation, config: TrainingConfig
+    ) -> None:
+        """Do what remains once a model is trained; tables need nothing."""

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
-from flowssl.bijections import Chain
+from flowssl.bijections import Bijection, Chain
 from flowssl.bijections.images import Shape
 from flowssl.estimators._building import likelihood_terms
 from flowssl.estimators._domain import Domain, Floats, FlowStart
@@ -28,9 +28,17 @@ from flowssl.image_architectures import (
 from flowssl.initialization import Start, follow, join
 from flowssl.initialization.network import ConvNet, class_probabilities, train_network
 from flowssl.models import JointModel
-from flowssl.objectives import Consistency, CrossEntropy, Likelihood, Objective, PseudoLabels
+from flowssl.objectives import (
+    Consistency,
+    CrossEntropy,
+    Likelihood,
+    Objective,
+    PseudoLabels,
+    SoftLabelLikelihood,
+)
 from flowssl.preprocessing import ImageEncoder, Pixels, TableEncoder
 from flowssl.preprocessing.images import level_centers
+from flowssl.training import TrainingConfig, TrainingRows, train
 from flowssl.views import Views, named_views
 
 if TYPE_CHECKING:
@@ -42,7 +50,7 @@ START_ROWS = 2_000
 """Images from which the linear maps start."""
 
 MEANS_ROWS = 4_000
-"""Unlabeled images whose latents the class means start from."""
+"""Unlabeled images whose latents the class means start from, and end at."""
 
 PROPAGATED_ROWS = 6_000
 """Unlabeled images that take part in the start."""
@@ -60,6 +68,10 @@ STEPS = 3600
 """Optimizer steps of an automatic training: flows of images need more, smaller ones."""
 
 MIN_EPOCHS = 3
+
+SETTLING_EPOCHS, SETTLING_STEPS, SETTLING_BATCH, SETTLING_RATE = 10, 30, 256, 5e-3
+"""Training of the class part alone, after that of the flow; it takes seconds."""
+
 BATCH = 96
 LEARNING_RATE = 2e-3
 
@@ -195,7 +207,8 @@ class ImageDomain(Domain):
         generator = torch.Generator().manual_seed(seed)
         flow = build_image_flow(architecture, self.shape, x=x, generator=generator)
         train_in_bfloat16(flow)
-        latents, index = self._latents(flow, prepared, seed)
+        index = _labeled_and_others(prepared, seed)
+        latents = self._latents(flow, prepared, index, seed).double().numpy()
         return FlowStart(name, flow, latents, prepared.share[index], prepared.rows.codes[index])
 
     def blank_flow(self, name: str, dim: int) -> Chain:
@@ -245,19 +258,62 @@ class ImageDomain(Domain):
                     terms.append(PseudoLabels(consistency * weight, ramp=RAMP))
         return Objective(terms, self.perturb, noise=self.dequantize)
 
+    def finish(self, model: JointModel, prepared: Preparation, config: TrainingConfig) -> None:
+        """Bring the class part to the middle of its latents; the flow stays as it is.
+
+        The cross-entropy gains by latents beyond the mean of their class, and the likelihood of
+        hundreds of latents hardly minds. What is a class's own in the density, its mean, its samples
+        and what a semi-conditional flow takes away, is off until the likelihood has the last word.
+        """
+        if not any(parameter.requires_grad for parameter in model.classes.parameters()):
+            return
+        seen = self._latent_rows(model, prepared, _labeled_and_others(prepared, config.seed))
+        held_out = np.flatnonzero(prepared.held_out)
+        judged = self._latent_rows(model, prepared, held_out) if len(held_out) else seen
+        config = replace(
+            config,
+            max_epochs=SETTLING_EPOCHS,
+            steps_per_epoch=SETTLING_STEPS,
+            batch_size=min(SETTLING_BATCH, len(seen)),
+            labeled_share=None,
+            learning_rate=SETTLING_RATE,
+            patience=SETTLING_EPOCHS,
+        )
+        # The latents are rows of their own, to a flow that changes nothing.
+        classes = JointModel(Chain(), model.classes)
+        train(classes, Objective([SoftLabelLikelihood()]), seen, judged, config)
+
+    def _latent_rows(
+        self, model: JointModel, prepared: Preparation, index: NDArray[np.int64]
+    ) -> TrainingRows:
+        """Return latents with what the model says of their classes; labels stay."""
+        z = self._latents(model.flow, prepared, index, 0)
+        labeled = torch.from_numpy(prepared.rows.labeled[index])
+        with torch.no_grad():
+            told = model.classes(z).softmax(1)
+        given = torch.from_numpy(prepared.targets[index]).float()
+        weight = torch.from_numpy(prepared.rows.weight[index]).float()
+        return TrainingRows(z, torch.where(labeled[:, None], given, told), labeled, weight)
+
     def _latents(
-        self, flow: Chain, prepared: Preparation, seed: int
-    ) -> tuple[Floats, NDArray[np.int64]]:
-        """Return latents of the labeled images and some others, and which they are."""
-        labeled = prepared.rows.labeled
-        others = np.random.default_rng(seed).permutation(np.flatnonzero(~labeled))[:MEANS_ROWS]
-        index = np.concatenate((np.flatnonzero(labeled), others))
+        self, flow: Bijection, prepared: Preparation, index: NDArray[np.int64], seed: int
+    ) -> torch.Tensor:
+        """Return latents of some images, with noise within their levels."""
         rows = torch.from_numpy(prepared.z[index]).float()
+        training = flow.training
         flow.eval()
         with _seeded(seed), torch.no_grad():
             latents = torch.cat([flow(self.dequantize(part))[0] for part in torch.split(rows, 500)])
-        flow.train()
-        return latents.double().numpy(), index
+        flow.train(training)
+        return latents
+
+
+def _labeled_and_others(prepared: Preparation, seed: int) -> NDArray[np.int64]:
+    """Return which images are labeled, and some of the others that are trained on."""
+    labeled = prepared.rows.labeled
+    others = np.flatnonzero(~labeled & ~prepared.held_out)
+    others = np.random.default_rng(seed).permutation(others)[:MEANS_ROWS]
+    return np.concatenate((np.flatnonzero(labeled), others))
 
 
 def _checked_shape(value: object) -> Shape:

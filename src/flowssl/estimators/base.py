@@ -387,7 +387,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         training, held_out = training_rows(self.completion_, prepared, seed)
         config = training_config(self, automatic, prepared.n_trained, seed)
         self.noise_ = config.noise
-        return train(
+        result = train(
             model,
             self._domain.objective(self, model, dim),
             training,
@@ -396,6 +396,8 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             checkpoint=self._checkpoint_of(member),
             show_progress=self.verbose > 0,
         )
+        self._domain.finish(model, prepared, config)
+        return result
 
     def _start(self, rows: Rows, seed: int) -> Floats:
         """Return soft labels of all rows; keep the labels-only baseline and how they compare."""
