@@ -3,8 +3,8 @@
 ``python -m benchmarks.scnf.obfuscation`` fits scikit-learn's digits (two thirds of the rows, with
 all labels or ten a class), removes the predicted class from the held-out third and lets attackers
 recover it, by 3-fold cross-validation on that third. Beside them stand the rows of the training,
-and both with the noise that training adds: of these the model has learned the density. It writes ``results/obfuscation.json``, ``results/obfuscation.md`` and the pictures in
-``docs/figures``.
+and both with the noise that training adds: of these the model has learned the density. It writes
+``results/obfuscation.json``, ``results/obfuscation.md`` and the pictures in ``docs/figures``.
 """
 
 from __future__ import annotations
