@@ -5,7 +5,6 @@ A process of its own makes the peak memory the method's and keeps a crash from e
 """
 
 import json
-import resource
 import sys
 import time
 import warnings
@@ -17,6 +16,7 @@ from benchmarks.accuracy.data import Table, load
 from benchmarks.accuracy.draws import Budget, draw
 from benchmarks.accuracy.methods import METHODS, Situation
 from benchmarks.accuracy.metrics import accuracy, balanced_accuracy, scores
+from benchmarks.memory import peak_mib
 
 UNLABELED_SCORED = 10_000  # prediction by graph methods takes as long as fitting
 TEXTS = ("ag_news",)
@@ -56,17 +56,7 @@ def run(job: Job, table: Table, number: int) -> dict[str, object]:
     except Exception as error:  # noqa: BLE001 - whatever a method raises, the run goes on
         message = f"{type(error).__name__}: {error}".splitlines()[0]
         result = {"status": "failed", "error": message[:300]}
-    return {**job.record(number), **result, "peak_mib": _peak_mib()}
-
-
-def _peak_mib() -> int:
-    """Largest resident memory of this process so far."""
-    # The kernel's ru_maxrss starts at the size of the process that started this one.
-    status = Path("/proc/self/status")
-    if status.exists():
-        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return round(int(fields["VmHWM"].split()[0]) / 1024)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return {**job.record(number), **result, "peak_mib": round(peak_mib())}
 
 
 def _situation(job: Job, number: int) -> Situation:

@@ -80,19 +80,16 @@ def times() -> dict[str, dict[int, float]]:
 
 def peak(n_classes: int, n_rows: int) -> float:
     """Return the peak memory of a step of the class part, MiB, beyond that before it (Linux)."""
-    # VmHWM belongs to this program alone; ru_maxrss would begin with the peak of its parent.
     code = (
-        "import re, torch; from pathlib import Path; torch.set_num_threads(1)\n"
+        "import torch; torch.set_num_threads(1)\n"
+        "from benchmarks.memory import peak_mib\n"
         "from benchmarks.scnf import cost\n"
-        "def high():\n"
-        "    status = Path('/proc/self/status').read_text()\n"
-        "    return int(re.search(r'VmHWM:\\s+(\\d+)', status)[1]) / 1024\n"
         f"model = cost.build_classes({n_classes})\n"
         f"z = torch.randn({n_rows}, cost.FEATURES)\n"
         "model.log_joint(z[:8]).sum().backward()\n"
-        "before = high()\n"
+        "before = peak_mib()\n"
         "model.log_joint(z).sum().backward()\n"
-        "print(high() - before)\n"
+        "print(peak_mib() - before)\n"
     )
     # Large blocks go back to the system when freed: the peak is what is held, not fragments.
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000"}
