@@ -27,6 +27,7 @@ __all__ = [
     "Objective",
     "Perturbation",
     "PseudoLabels",
+    "ShapedNoise",
     "SoftLabelLikelihood",
     "Term",
 ]
@@ -307,6 +308,28 @@ class GaussianNoise:
 
 
 @dataclass(frozen=True)
+class ShapedNoise:
+    """The perturbation that adds N(0, F F^T) noise, in standardized units.
+
+    Attributes
+    ----------
+    factor : Tensor of shape (D, D)
+        F.
+    """
+
+    factor: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return noisy rows (n, D)."""
+        return torch.addmm(x, torch.randn_like(x), self.factor.to(x).T)
+
+    def __repr__(self) -> str:
+        """Show the largest and the least standard deviation of a direction."""
+        width = torch.linalg.svdvals(self.factor)
+        return f"ShapedNoise({float(width[0]):.6g} to {float(width[-1]):.6g})"
+
+
+@dataclass(frozen=True)
 class FeatureDropout:
     """The perturbation that sets each number to 0, its column's mean, with a probability."""
 
@@ -329,7 +352,8 @@ class Objective:
     perturb : callable, optional
         Makes the copy that some terms look at; required by them.
     noise : callable, optional
-        Makes what is trained on instead of the rows: images with noise within their levels.
+        Makes what is trained on instead of the rows: rows of tables with noise, images with noise
+        within their levels.
 
     Raises
     ------

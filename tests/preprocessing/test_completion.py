@@ -15,6 +15,13 @@ def test_draws_from_far_out_stay_finite_and_in_order():
     assert (restored[:2, 1] > restored[2, 1]).all()
 
 
+def test_rows_are_far_out_beyond_half_a_range():
+    rows = np.array([[0.0, 10.0], [4.0, 30.0]])
+    completion = Completion.fit(rows, np.array([0.0, 1.0]))  # of the second column 10 to 31
+    drawn = np.array([[-2.0, 41.4], [6.0, -0.4], [-2.1, 20.0], [2.0, 41.6], [2.0, -0.6]])
+    assert completion.far(drawn).tolist() == [False, False, True, True, True]
+
+
 def test_the_way_there_and_back_is_the_identity():
     rows = np.random.default_rng(0).lognormal(size=(200, 2))
     completion = Completion.fit(rows, np.zeros(2))

@@ -26,7 +26,7 @@ from flowssl.objectives import (
 from flowssl.training import TrainingConfig, TrainingRows, train
 
 CONFIG = TrainingConfig(
-    max_epochs=3, steps_per_epoch=4, batch_size=32, labeled_share=0.2, noise=0.05, device="cpu"
+    max_epochs=3, steps_per_epoch=4, batch_size=32, labeled_share=0.2, device="cpu"
 )
 
 
@@ -95,7 +95,7 @@ def test_affine_flow_reaches_the_entropy_of_two_gaussians():
 
     model = make_model(0)
     config = TrainingConfig(
-        max_epochs=15, steps_per_epoch=20, learning_rate=0.05, noise=0.0, device="cpu", patience=25
+        max_epochs=15, steps_per_epoch=20, learning_rate=0.05, device="cpu", patience=25
     )
     result = train(
         model,
@@ -304,15 +304,20 @@ class Recorder(Term):
         return -log_joint.logsumexp(1)
 
 
-def test_noise_is_added_in_training_only():
-    recorder, rows, held_out = Recorder(), make_rows(), make_rows(seed=1)
-    train(make_model(), Objective([recorder]), rows, held_out, replace(CONFIG, noise=0.5))
-    noise = torch.cat([batch.x - rows.x[batch.index] for batch in recorder.trained])
-    assert noise.std().item() == pytest.approx(0.5, rel=0.1)
-    of_step = [batch.x - rows.x[batch.index] for batch in recorder.trained]
-    assert not any(torch.allclose(of_step[0], other) for other in of_step[1:])
-    for batch in recorder.held_out:
-        assert torch.equal(batch.x, held_out.x)
+def test_noise_is_fresh_in_each_step_and_added_in_training_only():
+    seen: list[tuple[bool, Tensor]] = []
+    model, rows, held_out = make_model(), make_rows(), make_rows(seed=1)
+    model.flow.register_forward_pre_hook(lambda flow, given: seen.append((flow.training, given[0])))
+    recorder = Recorder()
+    train(model, Objective([recorder], noise=GaussianNoise(0.5)), rows, held_out, CONFIG)
+    trained = [x for training, x in seen if training]
+    noise = [x - batch.x for x, batch in zip(trained, recorder.trained, strict=True)]
+    assert torch.cat(noise).std().item() == pytest.approx(0.5, rel=0.1)
+    assert not any(torch.allclose(noise[0], other) for other in noise[1:])
+    evaluated = [x for training, x in seen if not training]
+    clean = [rows.x[rows.labeled], held_out.x]
+    assert evaluated
+    assert all(any(torch.equal(x, known) for known in clean) for x in evaluated)
 
 
 def test_weight_decay_pulls_on_conditioner_matrices_only():

@@ -22,7 +22,6 @@ from flowssl.initialization import Start, propagate
 from flowssl.models import JointModel
 from flowssl.objectives import Objective
 from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
-from flowssl.training import TrainingConfig
 
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
@@ -80,11 +79,17 @@ class Domain(ABC):
         Automatic weight of a column in the cross-entropy.
     gathers_classes : bool
         Whether a linear map at the flow's end has to bring the classes to the first latents.
+    settling_rows : int
+        Unlabeled rows with which the class part settles at most.
+    settling_share : float
+        Share of the cross-entropy's weight that it keeps then.
     """
 
     max_held_out: ClassVar[int]
     cross_entropy_weight: ClassVar[float]
     gathers_classes: ClassVar[bool]
+    settling_rows: ClassVar[int]
+    settling_share: ClassVar[float]
 
     @abstractmethod
     def encoder(self) -> TableEncoder | ImageEncoder:
@@ -161,10 +166,7 @@ class Domain(ABC):
         return dim * (self.cross_entropy_weight if isinstance(weight, str) else weight)
 
     @abstractmethod
-    def objective(self, estimator: FlowClassifier, model: JointModel, dim: int) -> Objective:
+    def objective(
+        self, estimator: FlowClassifier, model: JointModel, prepared: Preparation
+    ) -> Objective:
         """Return what the estimator's training of a model minimizes."""
-
-    def finish(  # noqa: B027  # a hook, not a duty
-        self, model: JointModel, prepared: Preparation, config: TrainingConfig
-    ) -> None:
-        """Do what remains once a model is trained; tables need nothing."""

@@ -20,6 +20,9 @@ __all__ = ["Ensemble"]
 
 Floats = NDArray[np.float64]
 
+REDRAWS = 100
+"""Times that a sampled row is drawn anew at most; a flow without training may miss every time."""
+
 CHUNK_NUMBERS = 2_000_000
 """Numbers (rows x draws x columns) that go through a flow at once."""
 
@@ -66,7 +69,20 @@ class Ensemble:
         return self.completion.restore(self._through(self.models[0].flow.inverse, latents))
 
     def sample(self, codes: torch.Tensor, temperature: float, generator: torch.Generator) -> Floats:
-        """Draw an encoded row for each class index, from a flow at random; shape (n, D)."""
+        """Draw an encoded row for each class index, from a flow at random; shape (n, D).
+
+        Flows put some per cent of their mass where no row is: rows far out of the columns' ranges
+        are drawn anew.
+        """
+        rows = self._draw(codes, temperature, generator)
+        for _ in range(REDRAWS):
+            far = self.completion.far(rows)
+            if not far.any():
+                break
+            rows[far] = self._draw(codes[torch.from_numpy(far)], temperature, generator)
+        return rows
+
+    def _draw(self, codes: torch.Tensor, temperature: float, generator: torch.Generator) -> Floats:
         z = np.empty((len(codes), self.completion.dim))
         member = torch.randint(len(self.models), (len(codes),), generator=generator)
         with torch.no_grad():

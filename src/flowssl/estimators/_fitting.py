@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Automatic",
     "Preparation",
+    "chosen",
     "prepare",
     "summary",
     "training_config",
@@ -58,8 +59,10 @@ class Automatic:
         Smallest automatic number of epochs.
     min_steps_per_epoch : int
         Few rows are passed several times in an epoch to make as many.
-    batch_size, labeled_share, learning_rate, noise, evaluation_rows, means_rate
+    batch_size, labeled_share, learning_rate, evaluation_rows, means_rate
         As in `TrainingConfig`.
+    noise : float
+        Standard deviation of the noise of training, in standardized units.
     """
 
     steps: int
@@ -99,6 +102,13 @@ class Preparation:
     def n_trained(self) -> int:
         """Number of rows that are trained on."""
         return int((~self.held_out).sum())
+
+    def labeled_and_others(self, n_others: int, seed: int) -> NDArray[np.int64]:
+        """Return which rows are labeled, and so many of the others that are trained on."""
+        labeled = self.rows.labeled
+        others = np.flatnonzero(~labeled & ~self.held_out)
+        others = np.random.default_rng(seed).permutation(others)[:n_others]
+        return np.concatenate((np.flatnonzero(labeled), others))
 
     @property
     def share(self) -> Floats:
@@ -201,18 +211,17 @@ def training_config(
     estimator: FlowClassifier, automatic: Automatic, n_rows: int, seed: int
 ) -> TrainingConfig:
     """Take the estimator's settings for ``n_rows`` rows, and the automatic ones for "auto"."""
-    size = min(int(_chosen(estimator.batch_size, automatic.batch_size)), n_rows)
+    size = min(int(chosen(estimator.batch_size, automatic.batch_size)), n_rows)
     steps = max(automatic.min_steps_per_epoch, math.ceil(n_rows / size))
     epochs = min(MAX_EPOCHS, max(automatic.min_epochs, math.ceil(automatic.steps / steps)))
-    epochs = int(_chosen(estimator.max_epochs, epochs))
+    epochs = int(chosen(estimator.max_epochs, epochs))
     return TrainingConfig(
         max_epochs=epochs,
         steps_per_epoch=steps,
         batch_size=size,
-        labeled_share=_chosen(estimator.labeled_share, automatic.labeled_share),
-        learning_rate=_chosen(estimator.learning_rate, automatic.learning_rate),
+        labeled_share=chosen(estimator.labeled_share, automatic.labeled_share),
+        learning_rate=chosen(estimator.learning_rate, automatic.learning_rate),
         weight_decay=estimator.weight_decay,
-        noise=_chosen(estimator.noise, automatic.noise),
         patience=PATIENCE if estimator.early_stopping else epochs,
         seed=seed,
         device=estimator.device,
@@ -221,5 +230,6 @@ def training_config(
     )
 
 
-def _chosen(value: T | str, automatic: T) -> T:
+def chosen(value: T | str, automatic: T) -> T:
+    """Return a parameter's value, or the automatic one for "auto"."""
     return automatic if isinstance(value, str) else value

@@ -34,11 +34,9 @@ from flowssl.objectives import (
     Likelihood,
     Objective,
     PseudoLabels,
-    SoftLabelLikelihood,
 )
 from flowssl.preprocessing import ImageEncoder, Pixels, TableEncoder
 from flowssl.preprocessing.images import level_centers
-from flowssl.training import TrainingConfig, TrainingRows, train
 from flowssl.views import Views, named_views
 
 if TYPE_CHECKING:
@@ -50,7 +48,7 @@ START_ROWS = 2_000
 """Images from which the linear maps start."""
 
 MEANS_ROWS = 4_000
-"""Unlabeled images whose latents the class means start from, and end at."""
+"""Unlabeled images whose latents the class means start from, and settle at."""
 
 PROPAGATED_ROWS = 6_000
 """Unlabeled images that take part in the start."""
@@ -68,9 +66,6 @@ STEPS = 3600
 """Optimizer steps of an automatic training: flows of images need more, smaller ones."""
 
 MIN_EPOCHS = 3
-
-SETTLING_EPOCHS, SETTLING_STEPS, SETTLING_BATCH, SETTLING_RATE = 10, 30, 256, 5e-3
-"""Training of the class part alone, after that of the flow; it takes seconds."""
 
 BATCH = 96
 LEARNING_RATE = 2e-3
@@ -104,6 +99,8 @@ class ImageDomain(Domain):
     max_held_out = 2_000  # convolutions cost more than what further ones would tell
     cross_entropy_weight = 1.0  # with 3, samples are no longer recognized
     gathers_classes = False  # the deepest scale comes first
+    settling_rows = MEANS_ROWS
+    settling_share = 0.0
 
     def __init__(
         self,
@@ -207,7 +204,7 @@ class ImageDomain(Domain):
         generator = torch.Generator().manual_seed(seed)
         flow = build_image_flow(architecture, self.shape, x=x, generator=generator)
         train_in_bfloat16(flow)
-        index = _labeled_and_others(prepared, seed)
+        index = prepared.labeled_and_others(MEANS_ROWS, seed)
         latents = self._latents(flow, prepared, index, seed).double().numpy()
         return FlowStart(name, flow, latents, prepared.share[index], prepared.rows.codes[index])
 
@@ -232,7 +229,9 @@ class ImageDomain(Domain):
         """
         return self.n_class_features(start)
 
-    def objective(self, estimator: FlowClassifier, model: JointModel, dim: int) -> Objective:
+    def objective(
+        self, estimator: FlowClassifier, model: JointModel, prepared: Preparation
+    ) -> Objective:
         """Fit the density of the images; views teach what does not change a class.
 
         A density of moved images would be blurred, and its samples are. With "soft-labels" the
@@ -245,7 +244,7 @@ class ImageDomain(Domain):
         moved = bool(self.perturb.views)
         if not moved:
             consistency = 0.0
-        weight = self.class_weight(estimator, dim)
+        weight = self.class_weight(estimator, prepared.z.shape[1])
         if estimator.objective != "soft-labels":
             terms = likelihood_terms(estimator, weight, of_view=moved)
             if consistency:
@@ -258,43 +257,6 @@ class ImageDomain(Domain):
                     terms.append(PseudoLabels(consistency * weight, ramp=RAMP))
         return Objective(terms, self.perturb, noise=self.dequantize)
 
-    def finish(self, model: JointModel, prepared: Preparation, config: TrainingConfig) -> None:
-        """Bring the class part to the middle of its latents; the flow stays as it is.
-
-        The cross-entropy gains by latents beyond the mean of their class, and the likelihood of
-        hundreds of latents hardly minds. What is a class's own in the density, its mean, its samples
-        and what a semi-conditional flow takes away, is off until the likelihood has the last word.
-        """
-        if not any(parameter.requires_grad for parameter in model.classes.parameters()):
-            return
-        seen = self._latent_rows(model, prepared, _labeled_and_others(prepared, config.seed))
-        held_out = np.flatnonzero(prepared.held_out)
-        judged = self._latent_rows(model, prepared, held_out) if len(held_out) else seen
-        config = replace(
-            config,
-            max_epochs=SETTLING_EPOCHS,
-            steps_per_epoch=SETTLING_STEPS,
-            batch_size=min(SETTLING_BATCH, len(seen)),
-            labeled_share=None,
-            learning_rate=SETTLING_RATE,
-            patience=SETTLING_EPOCHS,
-        )
-        # The latents are rows of their own, to a flow that changes nothing.
-        classes = JointModel(Chain(), model.classes)
-        train(classes, Objective([SoftLabelLikelihood()]), seen, judged, config)
-
-    def _latent_rows(
-        self, model: JointModel, prepared: Preparation, index: NDArray[np.int64]
-    ) -> TrainingRows:
-        """Return latents with what the model says of their classes; labels stay."""
-        z = self._latents(model.flow, prepared, index, 0)
-        labeled = torch.from_numpy(prepared.rows.labeled[index])
-        with torch.no_grad():
-            told = model.classes(z).softmax(1)
-        given = torch.from_numpy(prepared.targets[index]).float()
-        weight = torch.from_numpy(prepared.rows.weight[index]).float()
-        return TrainingRows(z, torch.where(labeled[:, None], given, told), labeled, weight)
-
     def _latents(
         self, flow: Bijection, prepared: Preparation, index: NDArray[np.int64], seed: int
     ) -> torch.Tensor:
@@ -306,14 +268,6 @@ class ImageDomain(Domain):
             latents = torch.cat([flow(self.dequantize(part))[0] for part in torch.split(rows, 500)])
         flow.train(training)
         return latents
-
-
-def _labeled_and_others(prepared: Preparation, seed: int) -> NDArray[np.int64]:
-    """Return which images are labeled, and some of the others that are trained on."""
-    labeled = prepared.rows.labeled
-    others = np.flatnonzero(~labeled & ~prepared.held_out)
-    others = np.random.default_rng(seed).permutation(others)[:MEANS_ROWS]
-    return np.concatenate((np.flatnonzero(labeled), others))
 
 
 def _checked_shape(value: object) -> Shape:

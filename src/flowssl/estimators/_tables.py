@@ -23,7 +23,7 @@ from flowssl.estimators._domain import Domain, Floats, FlowStart
 from flowssl.estimators._fitting import Automatic, Preparation
 from flowssl.initialization import affine_start
 from flowssl.models import JointModel
-from flowssl.objectives import Consistency, GaussianNoise, Objective
+from flowssl.objectives import Consistency, GaussianNoise, Objective, ShapedNoise
 from flowssl.preprocessing import Completion, ImageEncoder, TableEncoder
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ MIN_STEPS_PER_EPOCH = 20
 LEARNING_RATE = 5e-3
 MAX_NOISE = 0.3
 
+NARROW = 2.0
+"""Directions in which a class varies less than 1 / NARROW get less noise, in proportion."""
+
 
 class TableDomain(Domain):
     """Rows of numbers and categories, with holes."""
@@ -46,6 +49,8 @@ class TableDomain(Domain):
     max_held_out = sys.maxsize
     cross_entropy_weight = 3.0
     gathers_classes = True
+    settling_rows = 20_000
+    settling_share = 1 / 3  # without any, digits lose a point of accuracy
 
     def encoder(self) -> TableEncoder:
         """Return an encoder of tables."""
@@ -63,7 +68,8 @@ class TableDomain(Domain):
         """Pass small tables several times in an epoch; the fewer rows per column, the more noise.
 
         Covariances estimated from n rows are wrong by a share of about D / n. Noise of that
-        variance does to a flow what shrinkage of that size does to a covariance.
+        variance does to a flow what shrinkage of that size does to a covariance. It is for
+        directions in which rows vary by about one unit; see `_shaped_noise` for others.
         """
         return Automatic(
             steps=STEPS,
@@ -105,12 +111,27 @@ class TableDomain(Domain):
         """Take the preset's number where there are rows enough."""
         return choose_n_components(start.architecture, start.dim, n_rows)
 
-    def objective(self, estimator: FlowClassifier, model: JointModel, dim: int) -> Objective:
-        """Add consistency under noise only where it is asked for."""
-        terms = likelihood_terms(estimator, self.class_weight(estimator, dim))
-        weight, noise = estimator.consistency_weight, estimator.consistency_noise
-        if noise is None:
-            return Objective(terms)
+    def objective(
+        self, estimator: FlowClassifier, model: JointModel, prepared: Preparation
+    ) -> Objective:
+        """Train on rows with noise; add consistency only where it is asked for."""
+        terms = likelihood_terms(estimator, self.class_weight(estimator, prepared.z.shape[1]))
+        noise = _shaped_noise(prepared, estimator.noise_) if estimator.noise_ else None
+        weight, moved = estimator.consistency_weight, estimator.consistency_noise
+        if moved is None:
+            return Objective(terms, noise=noise)
         if weight and not isinstance(weight, str):
             terms.append(Consistency(model.classes.log_prior, weight))
-        return Objective(terms, GaussianNoise(noise))
+        return Objective(terms, GaussianNoise(moved), noise=noise)
+
+
+def _shaped_noise(prepared: Preparation, std: float) -> ShapedNoise:
+    """Make noise that is narrower than ``std`` in directions in which a class hardly varies.
+
+    Columns that nearly follow from each other leave such directions. Noise in them would hide how
+    exactly they do, which is most of what the density has to say (16 columns of dry_bean: 23 nats).
+    """
+    start = affine_start(prepared.z, prepared.targets, sample_weight=prepared.rows.weight)
+    spread, directions = np.linalg.eigh(start.unwhitening)
+    width = std * np.minimum(1.0, NARROW * spread)
+    return ShapedNoise(torch.from_numpy((directions * width) @ directions.T))

@@ -30,6 +30,7 @@ from flowssl.estimators._domain import Domain
 from flowssl.estimators._ensemble import Ensemble
 from flowssl.estimators._fitting import (
     Preparation,
+    chosen,
     prepare,
     summary,
     training_config,
@@ -38,6 +39,7 @@ from flowssl.estimators._fitting import (
 )
 from flowssl.estimators._images import ImageDomain
 from flowssl.estimators._rows import Rows, labeled_rows
+from flowssl.estimators._settling import settle
 from flowssl.estimators._tables import TableDomain
 from flowssl.inspection.outliers import OutlierScale
 from flowssl.labels import LabelsLike, codes_of, encode_labels
@@ -284,6 +286,9 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     ) -> tuple[TableLike, NDArray[np.generic]]:
         """Draw rows from the model.
 
+        A row with a number farther out of its column's range in training than half that range is
+        drawn anew, up to 100 times: flows put some per cent of their mass where no row is.
+
         Parameters
         ----------
         n_samples : int, default=1
@@ -386,17 +391,20 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         automatic = self._domain.automatic(prepared.n_trained, dim)
         training, held_out = training_rows(self.completion_, prepared, seed)
         config = training_config(self, automatic, prepared.n_trained, seed)
-        self.noise_ = config.noise
+        self.noise_ = chosen(self.noise, automatic.noise)
+        objective = self._domain.objective(self, model, prepared)
         result = train(
             model,
-            self._domain.objective(self, model, dim),
+            objective,
             training,
             held_out,
             config,
             checkpoint=self._checkpoint_of(member),
             show_progress=self.verbose > 0,
         )
-        self._domain.finish(model, prepared, config)
+        index = prepared.labeled_and_others(self._domain.settling_rows, seed)
+        weight = self._domain.settling_share * self._domain.class_weight(self, dim)
+        settle(model, prepared, index, objective.noise, weight, config)
         return result
 
     def _start(self, rows: Rows, seed: int) -> Floats:

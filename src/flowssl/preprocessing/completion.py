@@ -65,12 +65,17 @@ class Completion:
         Width of each column's boxes; 0 for plain numbers.
     covariance : ndarray of shape (D, D)
         Covariance of the standardized columns, mean zero, for the proposal.
+    extent : ndarray of shape (2, D)
+        Least and largest number of each column.
     """
 
-    def __init__(self, spline: MonotonicSpline, widths: Floats, covariance: Floats) -> None:
+    def __init__(
+        self, spline: MonotonicSpline, widths: Floats, covariance: Floats, extent: Floats
+    ) -> None:
         self.spline = spline
         self.widths = widths
         self.covariance = covariance
+        self.extent = extent
         # Scrambled Sobol points with a fixed seed: the same row has the same score every time.
         points = qmc.Sobol(len(widths), seed=0).random(N_DRAWS) if len(widths) <= 21201 else None
         if points is None:
@@ -103,12 +108,14 @@ class Completion:
         if not observed.all():  # pairwise counts can break positive definiteness
             values, vectors = np.linalg.eigh(covariance)
             covariance = (vectors * values.clip(1e-3)) @ vectors.T
-        return cls(spline, widths, covariance)
+        extent = np.stack((np.nanmin(matrix, axis=0), np.nanmax(matrix, axis=0) + widths))
+        return cls(spline, widths, covariance, extent)
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return what :meth:`fit` has found."""
         spline = {key: getattr(self.spline, key).numpy() for key in _SPLINE}
-        return {"widths": self.widths, "covariance": self.covariance, **spline}
+        fitted = {"widths": self.widths, "covariance": self.covariance, "extent": self.extent}
+        return {**fitted, **spline}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Completion:
@@ -117,6 +124,7 @@ class Completion:
             MonotonicSpline(*(torch.from_numpy(arrays[key]) for key in _SPLINE)),
             arrays["widths"].astype(np.float64),
             arrays["covariance"].astype(np.float64),
+            arrays["extent"].astype(np.float64),
         )
 
     @property
@@ -157,6 +165,14 @@ class Completion:
         with torch.no_grad():
             soft = SoftTails(self.dim).inverse(torch.from_numpy(np.ascontiguousarray(z)))
             return self.spline.inverse(soft.clamp(-FARTHEST, FARTHEST)).numpy()
+
+    def far(self, matrix: Floats) -> NDArray[np.bool_]:
+        """Tell which rows have a number farther out of its column's range than half that range."""
+        least, largest = self.extent
+        slack = (largest - least) / 2
+        outside = (matrix < least - slack) | (matrix > largest + slack)
+        far: NDArray[np.bool_] = outside.any(1)
+        return far
 
     def sampled(self, matrix: Floats, rng: np.random.Generator) -> Floats:
         """Fill each hole by one random draw; standardized units, (n, D)."""

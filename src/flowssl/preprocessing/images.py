@@ -265,6 +265,10 @@ class Pixels:
         scores = [(chunk.astype(np.float64) - self.mean) @ self.components.T for chunk in chunks]
         return np.concatenate(scores)
 
+    def far(self, matrix: Levels) -> NDArray[np.bool_]:
+        """Tell that no image is out of range: levels are bounded."""
+        return np.zeros(len(matrix), dtype=bool)
+
     def sampled(self, matrix: Levels, rng: np.random.Generator) -> Floats:
         """Fill the levels by random noise, shape (n, D)."""
         return cast(Floats, (matrix + rng.random(matrix.shape)).astype(np.float32))

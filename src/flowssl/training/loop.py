@@ -65,9 +65,6 @@ class TrainingConfig:
         Share of the steps in which the rate rises linearly.
     gradient_clip : float
         Largest norm of the gradient.
-    noise : float
-        Standard deviation of the noise added to the rows in training; keeps densities from
-        collapsing on single rows. Held-out rows get none.
     patience : int
         Epochs without a better held-out loss before training stops.
     seed : int
@@ -93,7 +90,6 @@ class TrainingConfig:
     means_rate: float = 1.0
     warmup: float = 0.05
     gradient_clip: float = 5.0
-    noise: float = 0.1
     patience: int = 10
     seed: int = 0
     device: str = "auto"
@@ -303,8 +299,6 @@ class _Run:
         for group, peak in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
             group["lr"] = share * peak
         batch = replace(batch, progress=state.step / self.total_steps)
-        if config.noise:
-            batch = replace(batch, x=batch.x + config.noise * torch.randn_like(batch.x))
         loss = self.objective(self.model, batch)
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)

@@ -1,0 +1,95 @@
+"""The last part of a training: the class part alone, by the likelihood of latents that stay.
+
+The cross-entropy gains by latents beyond the mean of their class, and the likelihood of many
+columns hardly minds. What is a class's own in the density - its mean, its samples, what a
+semi-conditional flow takes away - is off until the likelihood has the last word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from flowssl.bijections import Chain
+from flowssl.estimators._fitting import Preparation
+from flowssl.models import JointModel
+from flowssl.objectives import CrossEntropy, Objective, Perturbation, SoftLabelLikelihood, Term
+from flowssl.training import TrainingConfig, TrainingRows, train
+
+__all__ = ["settle"]
+
+EPOCHS, STEPS, BATCH, RATE = 10, 30, 256, 5e-3
+
+
+def settle(
+    model: JointModel,
+    prepared: Preparation,
+    index: NDArray[np.int64],
+    noise: Perturbation | None,
+    cross_entropy_weight: float,
+    config: TrainingConfig,
+) -> None:
+    """Bring the class part to the middle of its latents; it takes seconds.
+
+    Flow and posteriors stay as they are: what the model says of the rows is what the class part is
+    trained on, and labels stay.
+
+    Parameters
+    ----------
+    model : JointModel
+        Trained; changed in place.
+    prepared : Preparation
+        The rows.
+    index : ndarray of shape (m,)
+        Those whose latents are trained on.
+    noise : callable or None
+        Makes what training has seen instead of the rows.
+    cross_entropy_weight : float
+        Weight of the agreement with the posteriors, in nats of likelihood.
+    config : TrainingConfig
+        Of the training before.
+    """
+    if not any(parameter.requires_grad for parameter in model.classes.parameters()):
+        return
+    seen = _latent_rows(model, prepared, index, noise, config)
+    held_out = np.flatnonzero(prepared.held_out)
+    judged = _latent_rows(model, prepared, held_out, noise, config) if len(held_out) else seen
+    config = replace(
+        config,
+        max_epochs=EPOCHS,
+        steps_per_epoch=STEPS,
+        batch_size=min(BATCH, len(seen)),
+        labeled_share=None,
+        learning_rate=RATE,
+        patience=EPOCHS,
+    )
+    terms: list[Term] = [SoftLabelLikelihood()]
+    if cross_entropy_weight:
+        terms.append(CrossEntropy(cross_entropy_weight))
+    # The latents are rows of their own, to a flow that changes nothing.
+    train(JointModel(Chain(), model.classes), Objective(terms), seen, judged, config)
+
+
+def _latent_rows(
+    model: JointModel,
+    prepared: Preparation,
+    index: NDArray[np.int64],
+    noise: Perturbation | None,
+    config: TrainingConfig,
+) -> TrainingRows:
+    """Return latents with what the model says of their classes; labels stay."""
+    rows = torch.from_numpy(prepared.z[index]).float()
+    parts = []
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.default_generator.manual_seed(0)
+        for part in torch.split(rows, config.evaluation_rows):
+            parts.append(model.latent(part if noise is None else noise(part)))
+        z = torch.cat(parts)
+        told = model.classes(z).softmax(1)
+    labeled = torch.from_numpy(prepared.rows.labeled[index])
+    given = torch.from_numpy(prepared.targets[index]).float()
+    weight = torch.from_numpy(prepared.rows.weight[index]).float()
+    return TrainingRows(z, torch.where(labeled[:, None], given, told), labeled, weight)
