@@ -85,9 +85,10 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
     em_refresh : int, default=1
         Steps between two E-steps of the "em" objective.
     noise : "auto" or float, default="auto"
-        Standard deviation of the noise added to rows in training, in standardized units; keeps
-        the density from collapsing on single rows. "auto" is sqrt(1.5 columns / rows), at
-        most 0.3.
+        Standard deviation of the noise added to rows of tables in training, in standardized
+        units; keeps the density from collapsing on single rows. Directions in which a class varies
+        less than half a unit get less, in proportion. "auto" is sqrt(1.5 columns / rows), at
+        most 0.3. Images have noise within their levels instead.
     max_epochs : int or "auto", default="auto"
         Passes over the rows at most; small tables are passed several times in each. "auto" makes
         about 1,000 steps: 40 epochs of a small table, 10 of a large one.
