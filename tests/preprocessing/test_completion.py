@@ -18,8 +18,10 @@ def test_draws_from_far_out_stay_finite_and_in_order():
 def test_rows_are_far_out_beyond_half_a_range():
     rows = np.array([[0.0, 10.0], [4.0, 30.0]])
     completion = Completion.fit(rows, np.array([0.0, 1.0]))  # of the second column 10 to 31
-    drawn = np.array([[-2.0, 41.4], [6.0, -0.4], [-2.1, 20.0], [2.0, 41.6], [2.0, -0.6]])
-    assert completion.far(drawn).tolist() == [False, False, True, True, True]
+    inside = np.array([[-2.0, 41.4], [6.0, -0.4]])
+    outside = np.array([[-2.1, 20.0], [2.0, 41.6], [2.0, -0.6], [2.0, np.nan], [np.inf, 20.0]])
+    assert not completion.far(inside).any()
+    assert completion.far(outside).all()
 
 
 def test_the_way_there_and_back_is_the_identity():

@@ -167,11 +167,14 @@ class Completion:
             return self.spline.inverse(soft.clamp(-FARTHEST, FARTHEST)).numpy()
 
     def far(self, matrix: Floats) -> NDArray[np.bool_]:
-        """Tell which rows have a number farther out of its column's range than half that range."""
+        """Tell which rows have a number farther out of its column's range than half that range.
+
+        NaN, which is what overflows come to, is far out too.
+        """
         least, largest = self.extent
         slack = (largest - least) / 2
-        outside = (matrix < least - slack) | (matrix > largest + slack)
-        far: NDArray[np.bool_] = outside.any(1)
+        inside = (matrix >= least - slack) & (matrix <= largest + slack)
+        far: NDArray[np.bool_] = ~inside.all(1)
         return far
 
     def sampled(self, matrix: Floats, rng: np.random.Generator) -> Floats:
