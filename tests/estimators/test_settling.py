@@ -12,7 +12,7 @@ from flowssl.estimators._settling import settle
 from flowssl.models import JointModel
 from flowssl.training import TrainingConfig
 
-CONFIG = TrainingConfig(max_epochs=1, steps_per_epoch=1, device="cpu")
+CONFIG = TrainingConfig(max_epochs=40, steps_per_epoch=20, device="cpu")
 
 
 def prepare(gap: float) -> Preparation:

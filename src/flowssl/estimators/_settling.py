@@ -21,7 +21,10 @@ from flowssl.training import TrainingConfig, TrainingRows, train
 
 __all__ = ["settle"]
 
-EPOCHS, STEPS, BATCH, RATE = 10, 30, 256, 5e-3
+EPOCHS, BATCH, RATE = 10, 256, 5e-3
+
+STEPS = 300
+"""At most; half as many as the training had where that was short."""
 
 
 def settle(
@@ -57,10 +60,11 @@ def settle(
     seen = _latent_rows(model, prepared, index, noise, config)
     held_out = np.flatnonzero(prepared.held_out)
     judged = _latent_rows(model, prepared, held_out, noise, config) if len(held_out) else seen
+    steps = min(STEPS, config.max_epochs * config.steps_per_epoch // 2)
     config = replace(
         config,
         max_epochs=EPOCHS,
-        steps_per_epoch=STEPS,
+        steps_per_epoch=max(1, steps // EPOCHS),
         batch_size=min(BATCH, len(seen)),
         labeled_share=None,
         learning_rate=RATE,
