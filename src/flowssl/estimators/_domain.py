@@ -80,7 +80,8 @@ class Domain(ABC):
     gathers_classes : bool
         Whether a linear map at the flow's end has to bring the classes to the first latents.
     settling_rows : int
-        Unlabeled rows with which the class part settles at most.
+        Unlabeled rows with which the class part settles at most, and copies of few rows with
+        noise of their own at least.
     settling_share : float
         Share of the cross-entropy's weight that it keeps then.
     """

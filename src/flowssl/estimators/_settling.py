@@ -31,6 +31,7 @@ def settle(
     model: JointModel,
     prepared: Preparation,
     index: NDArray[np.int64],
+    n_latents: int,
     noise: Perturbation | None,
     cross_entropy_weight: float,
     config: TrainingConfig,
@@ -48,6 +49,8 @@ def settle(
         The rows.
     index : ndarray of shape (m,)
         Those whose latents are trained on.
+    n_latents : int
+        Latents to train on, about: of few rows there are several.
     noise : callable or None
         Makes what training has seen instead of the rows.
     cross_entropy_weight : float
@@ -57,7 +60,9 @@ def settle(
     """
     if not any(parameter.requires_grad for parameter in model.classes.parameters()):
         return
-    seen = _latent_rows(model, prepared, index, noise, config)
+    # Few rows are met again and again: with noise of their own each time.
+    copies = 1 if noise is None else max(1, n_latents // len(index))
+    seen = _latent_rows(model, prepared, np.tile(index, copies), noise, config)
     held_out = np.flatnonzero(prepared.held_out)
     judged = _latent_rows(model, prepared, held_out, noise, config) if len(held_out) else seen
     steps = min(STEPS, config.max_epochs * config.steps_per_epoch // 2)
