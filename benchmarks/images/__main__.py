@@ -16,7 +16,7 @@ from benchmarks.images.data import FILES, Codes, Images, draw, load
 from benchmarks.images.recorder import Recorder, Weights
 from benchmarks.images.results import append, write_table
 
-FLOWS = ("cons", "flow", "supervised", "paper")
+FLOWS = ("cons", "soft", "flow", "supervised", "paper")
 CHEAP = {"logistic": methods.logistic, "spreading": methods.spreading}
 CURVE_IMAGES = 2_000
 

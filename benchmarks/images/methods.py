@@ -32,10 +32,10 @@ def flow(
 ) -> FlowGMMClassifier:
     """Fit a flow.
 
-    "cons" is the default: soft labels of the start, then consistency of an image and a view. "flow" is
-    the likelihood of labeled and unlabeled images and the labels' cross-entropy, without
-    consistency. "supervised" is "flow" on the labeled images alone. "paper" is eq. 4 and 7 from
-    random means.
+    "cons" is the default: soft labels of the start, then consistency of an image and a view. "soft"
+    is the same without consistency. "flow" is the likelihood of labeled and unlabeled images and
+    the labels' cross-entropy, without either. "supervised" is "flow" on the labeled images alone.
+    "paper" is eq. 4 and 7 from random means.
     """
     X = images.X
     options: dict[str, object] = {}
@@ -43,6 +43,8 @@ def flow(
         X, y = X[y >= 0], y[y >= 0]
     if method in ("flow", "supervised"):
         options = {"objective": "likelihood", "consistency_weight": 0.0}
+    if method == "soft":
+        options = {"consistency_weight": 0.0}
     if method == "paper":
         options = {"objective": "likelihood", "consistency_weight": 1.0, "init": "random"}
     estimator = FlowGMMClassifier(
