@@ -168,6 +168,6 @@ class Domain(ABC):
 
     @abstractmethod
     def objective(
-        self, estimator: FlowClassifier, model: JointModel, prepared: Preparation
+        self, estimator: FlowClassifier, model: JointModel, prepared: Preparation, noise: float
     ) -> Objective:
-        """Return what the estimator's training of a model minimizes."""
+        """Return what the estimator's training of a model on rows with noise minimizes."""

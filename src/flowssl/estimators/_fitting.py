@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,9 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from flowssl.bijections import Bijection
 from flowssl.estimators._rows import Rows
 from flowssl.exceptions import UnlabeledDataWarning
 from flowssl.initialization import Start
+from flowssl.objectives import Perturbation
 from flowssl.persistence import JSON
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.training import TrainingConfig, TrainingRows
@@ -25,7 +29,9 @@ __all__ = [
     "Automatic",
     "Preparation",
     "chosen",
+    "noisy_latents",
     "prepare",
+    "seeded",
     "summary",
     "training_config",
     "training_rows",
@@ -233,3 +239,22 @@ def training_config(
 def chosen(value: T | str, automatic: T) -> T:
     """Return a parameter's value, or the automatic one for "auto"."""
     return automatic if isinstance(value, str) else value
+
+
+@torch.no_grad()
+def noisy_latents(
+    flow: Bijection, z: Floats, noise: Perturbation | None, *, at_once: int, seed: int
+) -> torch.Tensor:
+    """Return the latents (m, D) of rows (m, D) with noise drawn under a seed."""
+    flow.eval()
+    parts = torch.split(torch.from_numpy(z).float(), at_once)
+    with seeded(seed):
+        return torch.cat([flow(part if noise is None else noise(part))[0] for part in parts])
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the global generator, from which perturbations draw, and hand it back untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield

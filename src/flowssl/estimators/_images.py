@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,11 +12,17 @@ import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
-from flowssl.bijections import Bijection, Chain
+from flowssl.bijections import Chain
 from flowssl.bijections.images import Shape
 from flowssl.estimators._building import likelihood_terms
 from flowssl.estimators._domain import Domain, Floats, FlowStart
-from flowssl.estimators._fitting import MAX_EPOCHS, Automatic, Preparation
+from flowssl.estimators._fitting import (
+    MAX_EPOCHS,
+    Automatic,
+    Preparation,
+    noisy_latents,
+    seeded,
+)
 from flowssl.estimators._rows import Rows
 from flowssl.image_architectures import (
     IMAGE_ARCHITECTURES,
@@ -28,13 +33,7 @@ from flowssl.image_architectures import (
 from flowssl.initialization import Start, follow, join
 from flowssl.initialization.network import ConvNet, class_probabilities, train_network
 from flowssl.models import JointModel
-from flowssl.objectives import (
-    Consistency,
-    CrossEntropy,
-    Likelihood,
-    Objective,
-    PseudoLabels,
-)
+from flowssl.objectives import Consistency, CrossEntropy, Likelihood, Objective, PseudoLabels
 from flowssl.preprocessing import ImageEncoder, Pixels, TableEncoder
 from flowssl.preprocessing.images import level_centers
 from flowssl.views import Views, named_views
@@ -198,15 +197,18 @@ class ImageDomain(Domain):
         architecture = check_image(name, self.shape)
         seed = generator.initial_seed()
         chosen = np.random.default_rng(seed).permutation(len(prepared.z))[:START_ROWS]
-        with _seeded(seed):
+        with seeded(seed):
             x = self.dequantize(torch.from_numpy(prepared.z[chosen]).float())
         # A stream of its own: the class part does not depend on how much a preset draws.
         generator = torch.Generator().manual_seed(seed)
         flow = build_image_flow(architecture, self.shape, x=x, generator=generator)
         train_in_bfloat16(flow)
         index = prepared.labeled_and_others(MEANS_ROWS, seed)
-        latents = self._latents(flow, prepared, index, seed).double().numpy()
-        return FlowStart(name, flow, latents, prepared.share[index], prepared.rows.codes[index])
+        latents = noisy_latents(
+            flow, prepared.z[index], self.dequantize, at_once=EVALUATION_ROWS, seed=seed
+        )
+        share, codes = prepared.share[index], prepared.rows.codes[index]
+        return FlowStart(name, flow, latents.double().numpy(), share, codes)
 
     def blank_flow(self, name: str, dim: int) -> Chain:
         """Build the flow without images to start from."""
@@ -230,7 +232,7 @@ class ImageDomain(Domain):
         return self.n_class_features(start)
 
     def objective(
-        self, estimator: FlowClassifier, model: JointModel, prepared: Preparation
+        self, estimator: FlowClassifier, model: JointModel, prepared: Preparation, noise: float
     ) -> Objective:
         """Fit the density of the images; views teach what does not change a class.
 
@@ -257,18 +259,6 @@ class ImageDomain(Domain):
                     terms.append(PseudoLabels(consistency * weight, ramp=RAMP))
         return Objective(terms, self.perturb, noise=self.dequantize)
 
-    def _latents(
-        self, flow: Bijection, prepared: Preparation, index: NDArray[np.int64], seed: int
-    ) -> torch.Tensor:
-        """Return latents of some images, with noise within their levels."""
-        rows = torch.from_numpy(prepared.z[index]).float()
-        training = flow.training
-        flow.eval()
-        with _seeded(seed), torch.no_grad():
-            latents = torch.cat([flow(self.dequantize(part))[0] for part in torch.split(rows, 500)])
-        flow.train(training)
-        return latents
-
 
 def _checked_shape(value: object) -> Shape:
     """Return a user's ``image_shape`` as a tuple (channels, height, width)."""
@@ -279,11 +269,3 @@ def _checked_shape(value: object) -> Shape:
         )
     channels, height, width = (int(side) for side in sides)
     return channels, height, width
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed the global generator, from which views draw, and hand it back untouched."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from flowssl.bijections import Chain
-from flowssl.estimators._fitting import Preparation
+from flowssl.estimators._fitting import Preparation, noisy_latents
 from flowssl.models import JointModel
 from flowssl.objectives import CrossEntropy, Objective, Perturbation, SoftLabelLikelihood, Term
 from flowssl.training import TrainingConfig, TrainingRows, train
@@ -90,13 +90,8 @@ def _latent_rows(
     config: TrainingConfig,
 ) -> TrainingRows:
     """Return latents with what the model says of their classes; labels stay."""
-    rows = torch.from_numpy(prepared.z[index]).float()
-    parts = []
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.default_generator.manual_seed(0)
-        for part in torch.split(rows, config.evaluation_rows):
-            parts.append(model.latent(part if noise is None else noise(part)))
-        z = torch.cat(parts)
+    z = noisy_latents(model.flow, prepared.z[index], noise, at_once=config.evaluation_rows, seed=0)
+    with torch.no_grad():
         told = model.classes(z).softmax(1)
     labeled = torch.from_numpy(prepared.rows.labeled[index])
     given = torch.from_numpy(prepared.targets[index]).float()

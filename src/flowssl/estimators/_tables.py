@@ -112,17 +112,17 @@ class TableDomain(Domain):
         return choose_n_components(start.architecture, start.dim, n_rows)
 
     def objective(
-        self, estimator: FlowClassifier, model: JointModel, prepared: Preparation
+        self, estimator: FlowClassifier, model: JointModel, prepared: Preparation, noise: float
     ) -> Objective:
         """Train on rows with noise; add consistency only where it is asked for."""
         terms = likelihood_terms(estimator, self.class_weight(estimator, prepared.z.shape[1]))
-        noise = _shaped_noise(prepared, estimator.noise_) if estimator.noise_ else None
+        shaped = _shaped_noise(prepared, noise) if noise else None
         weight, moved = estimator.consistency_weight, estimator.consistency_noise
         if moved is None:
-            return Objective(terms, noise=noise)
+            return Objective(terms, noise=shaped)
         if weight and not isinstance(weight, str):
             terms.append(Consistency(model.classes.log_prior, weight))
-        return Objective(terms, GaussianNoise(moved), noise=noise)
+        return Objective(terms, GaussianNoise(moved), noise=shaped)
 
 
 def _shaped_noise(prepared: Preparation, std: float) -> ShapedNoise:

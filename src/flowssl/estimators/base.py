@@ -392,7 +392,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         training, held_out = training_rows(self.completion_, prepared, seed)
         config = training_config(self, automatic, prepared.n_trained, seed)
         self.noise_ = chosen(self.noise, automatic.noise)
-        objective = self._domain.objective(self, model, prepared)
+        objective = self._domain.objective(self, model, prepared, self.noise_)
         result = train(
             model,
             objective,
