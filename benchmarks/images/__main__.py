@@ -16,6 +16,8 @@ from benchmarks.images.data import FILES, Codes, Images, draw, load
 from benchmarks.images.recorder import Recorder, Weights
 from benchmarks.images.results import append, write_table
 
+from flowssl.image_architectures import IMAGE_ARCHITECTURES
+
 FLOWS = ("cons", "soft", "flow", "supervised", "paper")
 CHEAP = {"logistic": methods.logistic, "spreading": methods.spreading}
 CURVE_IMAGES = 2_000
@@ -29,6 +31,9 @@ def main() -> None:
     parser.add_argument("--method", choices=(*FLOWS, "cnn", *CHEAP), default="cons")
     parser.add_argument("--epochs", type=int, help="of a flow, of an automatic number by default")
     parser.add_argument("--seed", type=int, default=0, help="of the label draw and the training")
+    parser.add_argument("--architecture", choices=IMAGE_ARCHITECTURES, help="of a flow")
+    parser.add_argument("--batch", type=int, help="images of a step, of an automatic number")
+    parser.add_argument("--images", type=int, help="train on so many images only")
     parser.add_argument("--save", help="where to write the model of a flow")
     parser.add_argument(
         "--curve",
@@ -45,6 +50,8 @@ def main() -> None:
 def measure(arguments: argparse.Namespace) -> dict[str, object]:
     """Train and test; times are minutes of training, of the wall clock and of the processor."""
     images = load(arguments.set)
+    if arguments.images:
+        images = images.some(arguments.images, arguments.seed)
     y = draw(images.y, arguments.labels, arguments.seed)
     run: dict[str, object] = {
         "set": arguments.set,
@@ -66,14 +73,21 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
 def _flow(
     arguments: argparse.Namespace, images: Images, y: Codes, recorder: Recorder
 ) -> dict[str, object]:
-    epochs = arguments.epochs or "auto"
+    settings = {
+        "max_epochs": arguments.epochs or "auto",
+        "architecture": arguments.architecture or "auto",
+        "batch_size": arguments.batch or "auto",
+    }
     with recorder.checkpoints() if arguments.curve else nullcontext() as path:
-        model = methods.flow(arguments.method, images, y, epochs, arguments.seed, path)
-    run: dict[str, object] = {"max_epochs": epochs, **recorder.minutes()}
+        model = methods.flow(
+            arguments.method, images, y, arguments.seed, checkpoint=path, **settings
+        )
+    run: dict[str, object] = {**settings, "images": arguments.images, **recorder.minutes()}
     if arguments.save:
         model.save(arguments.save)
     run["bits_per_dimension"] = methods.test_bits(model, images)
     run["epochs"] = len(model.history_)
+    run["held_out_loss"] = [round(epoch["loss"], 3) for epoch in model.history_]
     run["seconds_of_epochs"] = [round(epoch["seconds"], 1) for epoch in model.history_]
     run["accuracy"] = _accuracy(model.predict, images)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,11 @@ class Images:
         """Channels, height and width."""
         channels = self.X.shape[3] if self.X.ndim == 4 else 1
         return channels, self.X.shape[1], self.X.shape[2]
+
+    def some(self, n_images: int, seed: int) -> Images:
+        """Keep a random choice of the training images."""
+        chosen = np.random.default_rng(seed).permutation(len(self.X))[:n_images]
+        return replace(self, X=self.X[chosen], y=self.y[chosen])
 
 
 def load(name: str) -> Images:

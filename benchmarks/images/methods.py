@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +25,10 @@ def flow(
     method: str,
     images: Images,
     y: Codes,
-    epochs: int | str,
     seed: int,
-    checkpoint: Path | None = None,
+    **settings: object,
 ) -> FlowGMMClassifier:
-    """Fit a flow.
+    """Fit a flow with further settings of `FlowGMMClassifier`.
 
     "cons" is the default: soft labels of the start, then consistency of an image and a view. "soft"
     is the same without consistency. "flow" is the likelihood of labeled and unlabeled images and
@@ -38,21 +36,19 @@ def flow(
     "paper" is eq. 4 and 7 from random means.
     """
     X = images.X
-    options: dict[str, object] = {}
+    options = settings
     if method == "supervised":
         X, y = X[y >= 0], y[y >= 0]
     if method in ("flow", "supervised"):
-        options = {"objective": "likelihood", "consistency_weight": 0.0}
+        options |= {"objective": "likelihood", "consistency_weight": 0.0}
     if method == "soft":
-        options = {"consistency_weight": 0.0}
+        options |= {"consistency_weight": 0.0}
     if method == "paper":
-        options = {"objective": "likelihood", "consistency_weight": 1.0, "init": "random"}
+        options |= {"objective": "likelihood", "consistency_weight": 1.0, "init": "random"}
     estimator = FlowGMMClassifier(
         image_shape=images.shape,
         views=views(images),
-        max_epochs=epochs,
         random_state=seed,
-        checkpoint=checkpoint,
         **options,
     )
     return estimator.fit(X, y)

@@ -42,9 +42,15 @@ def cells(runs: list[Run]) -> list[list[Run]]:
 
 
 def name(run: Run) -> str:
-    """Return the method, with the epochs of a training that was not of the automatic length."""
-    epochs = run.get("max_epochs", "auto")
-    return str(run["method"]) + ("" if epochs == "auto" else f", {epochs} epochs")
+    """Return the method, with what was not automatic."""
+    parts = [str(run["method"])]
+    if run.get("architecture", "auto") != "auto":
+        parts.append(str(run["architecture"]))
+    if run.get("max_epochs", "auto") != "auto":
+        parts.append(f"{run['max_epochs']} epochs")
+    if run.get("images"):
+        parts.append(f"{run['images']:,} images")
+    return ", ".join(parts)
 
 
 def table(runs: list[Run]) -> str:

@@ -25,7 +25,7 @@ def test_weights_of_every_epoch_are_recorded_as_the_training_tested_them(images,
     recorder = Recorder()
     y = draw(images.y, 100, 0)
     with recorder.checkpoints() as path:
-        model = methods.flow("supervised", images, y, 2, 0, path)
+        model = methods.flow("supervised", images, y, 0, max_epochs=2, checkpoint=path)
     assert len(recorder.moments) == len(model.history_) == 2
     assert not path.exists()
     labeled = y >= 0
@@ -44,10 +44,31 @@ def test_weights_of_every_epoch_are_recorded_as_the_training_tested_them(images,
 def test_the_network_learns_from_labels_alone(images, monkeypatch):
     monkeypatch.setattr(methods, "NETWORK_STEPS", 80)
     monkeypatch.setattr(command, "load", lambda name: images)
-    asked = argparse.Namespace(set="mnist", labels=200, method="cnn", seed=0, curve=False)
+    asked = argparse.Namespace(set="mnist", labels=200, method="cnn", seed=0, images=None)
     run = command.measure(asked)
     assert run["accuracy"] > 0.6
     assert command.measure(asked)["accuracy"] == run["accuracy"]
+
+
+def test_a_flow_of_some_images_is_recorded_with_its_settings(images, monkeypatch):
+    monkeypatch.setattr("flowssl.estimators._images.STEPS", 40 * 3)
+    monkeypatch.setattr(command, "load", lambda name: images)
+    asked = argparse.Namespace(
+        set="mnist",
+        labels=50,
+        method="flow",
+        seed=0,
+        epochs=2,
+        architecture="glow",
+        batch=16,
+        images=200,
+        save=None,
+        curve=False,
+    )
+    run = command.measure(asked)
+    assert results.name(run) == "flow, glow, 2 epochs, 200 images"
+    assert len(run["held_out_loss"]) == len(run["seconds_of_epochs"]) == 2
+    assert run["held_out_loss"][1] < run["held_out_loss"][0]
 
 
 def test_runs_are_kept_line_by_line_and_the_last_of_a_kind_counts(tmp_path):
