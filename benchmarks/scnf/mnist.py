@@ -55,7 +55,7 @@ def fit(images: Images, y: Codes, method: str, width: int | str, epochs: int, se
         steps = math.ceil(epochs * len(images.X) / M1M2["batch_size"])
         return M2VAEClassifier(n_steps=steps, random_state=seed, **M1M2).fit(images.X, y)
     if method == "flowgmm-cons":
-        return methods.flow("cons", images, y, epochs, seed)
+        return methods.flow("cons", images, y, seed, max_epochs=epochs)
     return SemiConditionalFlowClassifier(
         class_part=CLASS_PARTS[method],
         class_features=width,
