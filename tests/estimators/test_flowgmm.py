@@ -324,6 +324,10 @@ def test_bad_parameters_are_named(quick, moons):
     X, _, y = moons
     with pytest.raises(ValueError, match="'objective' parameter"):
         quick(objective="guess").fit(X, y)
+    with pytest.raises(ValueError, match="device is 'warp', which this machine does not have"):
+        quick(device="warp").fit(X, y)
+    with pytest.raises(ValueError, match="device is 'cpu:x', which"):
+        quick(device="cpu:x").fit(X, y)
     with pytest.raises(ValueError, match="architecture must be one of"):
         quick(architecture="resnet").fit(X, y)
     with pytest.raises(ValueError, match="not be negative"):

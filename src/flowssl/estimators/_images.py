@@ -36,6 +36,7 @@ from flowssl.models import JointModel
 from flowssl.objectives import Consistency, CrossEntropy, Likelihood, Objective, PseudoLabels
 from flowssl.preprocessing import ImageEncoder, Pixels, TableEncoder
 from flowssl.preprocessing.images import level_centers
+from flowssl.training import resolve_device
 from flowssl.views import Views, named_views
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class ImageDomain(Domain):
         Fixed draws within the levels at prediction; 0 takes the center.
     max_epochs : int or "auto"
         Passes of the training; the network of the start takes no more steps than them.
+    device : str
+        Where that network is trained.
 
     Raises
     ------
@@ -110,12 +113,14 @@ class ImageDomain(Domain):
         views: str | Callable[..., object] | None,
         draws: int,
         max_epochs: int | str,
+        device: str,
     ) -> None:
         self.shape = _checked_shape(image_shape)
         self.perturb = named_views(views, self.shape)
         self.dequantize = Views(self.shape, ())
         self.draws = draws
         self.max_epochs = max_epochs
+        self.device = device
 
     def encoder(self) -> ImageEncoder:
         """Return an encoder of images of this shape."""
@@ -156,9 +161,10 @@ class ImageDomain(Domain):
         steps = NETWORK_STEPS
         if not isinstance(self.max_epochs, str):
             steps = min(steps, self.max_epochs * math.ceil(len(rows.matrix) / BATCH))
+        device = resolve_device(self.device)
         return train_network(
-            images,
-            torch.from_numpy(codes),
+            images.to(device),
+            torch.from_numpy(codes).to(device),
             rows.n_classes,
             self.perturb,
             n_steps=steps,

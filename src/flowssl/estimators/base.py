@@ -48,7 +48,7 @@ from flowssl.models import JointModel
 from flowssl.persistence import JSON
 from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
 from flowssl.preprocessing.containers import TableLike
-from flowssl.training import TrainingResult, train
+from flowssl.training import TrainingResult, resolve_device, train
 
 __all__ = ["FlowClassifier"]
 
@@ -164,11 +164,12 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         Raises
         ------
         ValueError
-            If no row is labeled, no column varies, or input is malformed.
+            If no row is labeled, no column varies, the device is not there, or input is malformed.
         TrainingDivergedError
             If training fails three times in spite of lower learning rates.
         """
         self._validate_params()
+        resolve_device(self.device)  # one that is not there is better noticed before the start
         continued = self.warm_start and hasattr(self, "models_")
         rows = self._encode_training(X, y, sample_weight, continued)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -354,7 +355,9 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         """The kind of rows that the parameters speak of."""
         if self.image_shape is None:
             return TableDomain()
-        return ImageDomain(self.image_shape, self.views, self.dequantization_draws, self.max_epochs)
+        return ImageDomain(
+            self.image_shape, self.views, self.dequantization_draws, self.max_epochs, self.device
+        )
 
     # Fitting, step by step.
 

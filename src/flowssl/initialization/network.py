@@ -115,9 +115,10 @@ def train_network(
 @torch.no_grad()
 def class_probabilities(network: ConvNet, images: Tensor) -> NDArray[np.float64]:
     """Return class probabilities (n, C) of images (n, c, h, w) of levels."""
+    device = next(network.parameters()).device
     parts = torch.split(images, PREDICTED_AT_ONCE)
-    logits = torch.cat([network(part.float()) for part in parts])
-    out: NDArray[np.float64] = logits.double().softmax(1).cpu().numpy()
+    logits = torch.cat([network(part.to(device).float()) for part in parts])
+    out: NDArray[np.float64] = logits.cpu().double().softmax(1).numpy()
     return out
 
 

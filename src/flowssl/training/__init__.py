@@ -1,6 +1,6 @@
 """Training: batches of labeled and unlabeled rows, the loop, checkpoints and progress."""
 
 from flowssl.training.batches import TrainingRows
-from flowssl.training.loop import TrainingConfig, TrainingResult, train
+from flowssl.training.loop import TrainingConfig, TrainingResult, resolve_device, train
 
-__all__ = ["TrainingConfig", "TrainingResult", "TrainingRows", "train"]
+__all__ = ["TrainingConfig", "TrainingResult", "TrainingRows", "resolve_device", "train"]

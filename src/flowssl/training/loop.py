@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from flowssl.exceptions import TrainingDivergedError
@@ -210,7 +211,7 @@ class _Run:
     ) -> None:
         self.config = config
         self.objective = objective
-        self.fabric = _fabric(config)
+        self.fabric = _fabric(config.device, config.precision)
         self.rows = rows.to(self.fabric.device)
         self.held_out = held_out.to(self.fabric.device)
         self.labeled = self.rows.take(self.rows.labeled.nonzero().squeeze(1))
@@ -380,12 +381,34 @@ class _Run:
         self.optimizer.load_state_dict({"state": moments, "param_groups": saved["param_groups"]})
 
 
-def _fabric(config: TrainingConfig) -> Fabric:
-    kind, _, number = config.device.partition(":")
+def resolve_device(name: str) -> torch.device:
+    """Return the device that a name stands for on this machine.
+
+    Parameters
+    ----------
+    name : str
+        "cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest there is.
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name.
+    """
+    try:
+        return _fabric(name).device
+    except (ValueError, RuntimeError, MisconfigurationException) as error:
+        raise ValueError(
+            f"device is {name!r}, which this machine does not have; "
+            "'auto' takes the fastest it has, 'cpu' is always there"
+        ) from error
+
+
+def _fabric(device: str, precision: str = "32-true") -> Fabric:
+    kind, _, number = device.partition(":")
     devices: int | list[int] = [int(number)] if number else 1
     # Fabric announces devices at INFO, to which it sets its logger itself; a library stays quiet.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    return Fabric(accelerator=kind, devices=devices, precision=config.precision)  # type: ignore[arg-type]  # names are checked by Fabric
+    return Fabric(accelerator=kind, devices=devices, precision=precision)  # type: ignore[arg-type]  # names are checked by Fabric
 
 
 def _parameter_groups(model: JointModel, config: TrainingConfig) -> list[dict[str, object]]:
