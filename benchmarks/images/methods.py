@@ -36,20 +36,19 @@ def flow(
     "paper" is eq. 4 and 7 from random means.
     """
     X = images.X
-    options = settings
     if method == "supervised":
         X, y = X[y >= 0], y[y >= 0]
     if method in ("flow", "supervised"):
-        options |= {"objective": "likelihood", "consistency_weight": 0.0}
+        settings |= {"objective": "likelihood", "consistency_weight": 0.0}
     if method == "soft":
-        options |= {"consistency_weight": 0.0}
+        settings |= {"consistency_weight": 0.0}
     if method == "paper":
-        options |= {"objective": "likelihood", "consistency_weight": 1.0, "init": "random"}
+        settings |= {"objective": "likelihood", "consistency_weight": 1.0, "init": "random"}
     estimator = FlowGMMClassifier(
         image_shape=images.shape,
         views=views(images),
         random_state=seed,
-        **options,
+        **settings,
     )
     return estimator.fit(X, y)
 

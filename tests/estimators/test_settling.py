@@ -36,7 +36,7 @@ def build(gap: float, *, learn: bool = True) -> JointModel:
 
 def test_the_gaussians_settle_at_mean_and_variance_of_their_latents():
     prepared, model = prepare(6.0), build(6.0)
-    settle(model, prepared, np.arange(600), 600, None, 0.0, CONFIG)
+    settle(model, prepared, 600, None, 0.0, CONFIG)
     truth = prepared.targets.argmax(1)
     lumps = np.stack([prepared.z[truth == k].mean(0) for k in (0, 1)])
     np.testing.assert_allclose(model.classes.class_means().detach(), lumps, atol=0.1)
@@ -52,12 +52,12 @@ def test_agreement_with_the_posteriors_keeps_them():
     off = []
     for weight in (0.0, 100.0):
         model = build(1.0)
-        settle(model, prepared, np.arange(600), 600, None, weight, CONFIG)
+        settle(model, prepared, 600, None, weight, CONFIG)
         off.append((model.posterior(rows)[:, 1] - told).abs().mean().item())
     assert off[1] < 0.3 * off[0]
 
 
 def test_a_class_part_that_is_fixed_stays():
     model = build(6.0, learn=False)
-    settle(model, prepare(6.0), np.arange(600), 600, None, 0.0, CONFIG)
+    settle(model, prepare(6.0), 600, None, 0.0, CONFIG)
     assert model.classes.class_means()[0].tolist() == pytest.approx([-0.4, -0.4])

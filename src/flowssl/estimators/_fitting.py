@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,7 +18,7 @@ from flowssl.initialization import Start
 from flowssl.objectives import Perturbation
 from flowssl.persistence import JSON
 from flowssl.preprocessing import Completion, Pixels
-from flowssl.training import TrainingConfig, TrainingRows
+from flowssl.training import TrainingConfig, TrainingRows, seeded
 
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
@@ -31,7 +29,6 @@ __all__ = [
     "chosen",
     "noisy_latents",
     "prepare",
-    "seeded",
     "summary",
     "training_config",
     "training_rows",
@@ -250,11 +247,3 @@ def noisy_latents(
     parts = torch.split(torch.from_numpy(z).float(), at_once)
     with seeded(seed):
         return torch.cat([flow(part if noise is None else noise(part))[0] for part in parts])
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed the global generator, from which perturbations draw, and hand it back untouched."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield

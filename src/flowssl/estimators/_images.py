@@ -16,13 +16,7 @@ from flowssl.bijections import Chain
 from flowssl.bijections.images import Shape
 from flowssl.estimators._building import likelihood_terms
 from flowssl.estimators._domain import Domain, Floats, FlowStart
-from flowssl.estimators._fitting import (
-    MAX_EPOCHS,
-    Automatic,
-    Preparation,
-    noisy_latents,
-    seeded,
-)
+from flowssl.estimators._fitting import MAX_EPOCHS, Automatic, Preparation, noisy_latents
 from flowssl.estimators._rows import Rows
 from flowssl.image_architectures import (
     IMAGE_ARCHITECTURES,
@@ -36,7 +30,7 @@ from flowssl.models import JointModel
 from flowssl.objectives import Consistency, CrossEntropy, Likelihood, Objective, PseudoLabels
 from flowssl.preprocessing import ImageEncoder, Pixels, TableEncoder
 from flowssl.preprocessing.images import level_centers
-from flowssl.training import resolve_device
+from flowssl.training import resolve_device, seeded
 from flowssl.views import Views, named_views
 
 if TYPE_CHECKING:

@@ -30,7 +30,6 @@ STEPS = 300
 def settle(
     model: JointModel,
     prepared: Preparation,
-    index: NDArray[np.int64],
     n_latents: int,
     noise: Perturbation | None,
     cross_entropy_weight: float,
@@ -47,19 +46,19 @@ def settle(
         Trained; changed in place.
     prepared : Preparation
         The rows.
-    index : ndarray of shape (m,)
-        Those whose latents are trained on.
     n_latents : int
-        Latents to train on, about: of few rows there are several.
+        Unlabeled rows whose latents are trained on at most; of few rows there are several, about
+        as many in all.
     noise : callable or None
         Makes what training has seen instead of the rows.
     cross_entropy_weight : float
         Weight of the agreement with the posteriors, in nats of likelihood.
     config : TrainingConfig
-        Of the training before.
+        Of the training before; its seed chooses the rows.
     """
     if not any(parameter.requires_grad for parameter in model.classes.parameters()):
         return
+    index = prepared.labeled_and_others(n_latents, config.seed)
     # Few rows are met again and again: with noise of their own each time.
     copies = 1 if noise is None else max(1, n_latents // len(index))
     seen = _latent_rows(model, prepared, np.tile(index, copies), noise, config)

@@ -405,10 +405,8 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             checkpoint=self._checkpoint_of(member),
             show_progress=self.verbose > 0,
         )
-        n_latents = self._domain.settling_rows
-        index = prepared.labeled_and_others(n_latents, seed)
         weight = self._domain.settling_share * self._domain.class_weight(self, dim)
-        settle(model, prepared, index, n_latents, objective.noise, weight, config)
+        settle(model, prepared, self._domain.settling_rows, objective.noise, weight, config)
         return result
 
     def _start(self, rows: Rows, seed: int) -> Floats:

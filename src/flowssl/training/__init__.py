@@ -2,5 +2,6 @@
 
 from flowssl.training.batches import TrainingRows
 from flowssl.training.loop import TrainingConfig, TrainingResult, resolve_device, train
+from flowssl.training.seeding import seeded
 
-__all__ = ["TrainingConfig", "TrainingResult", "TrainingRows", "resolve_device", "train"]
+__all__ = ["TrainingConfig", "TrainingResult", "TrainingRows", "resolve_device", "seeded", "train"]

@@ -34,6 +34,7 @@ from flowssl.training.checkpoints import (
 )
 from flowssl.training.compilation import compile_model
 from flowssl.training.progress import Progress
+from flowssl.training.seeding import seeded
 
 __all__ = ["TrainingConfig", "TrainingResult", "train"]
 
@@ -254,7 +255,7 @@ class _Run:
                 logger.info("stopped early: no better since epoch %d", state.best_epoch)
                 return
             began = time.perf_counter()
-            with _seeded(config.seed, state.epoch, self.fabric.device):
+            with seeded(_epoch_seed(config.seed, state.epoch), self.fabric.device):
                 train_loss = self._one_epoch()
             figures = self._evaluate() if math.isfinite(train_loss) else {}
             if not math.isfinite(figures.get("loss", math.nan)):
@@ -456,24 +457,6 @@ def _few_threads(model: JointModel, config: TrainingConfig) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """Seed the device's global generator, which dropout uses, and hand it back untouched."""
-    value = _epoch_seed(seed, epoch)
-    if device.type == "cpu":
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(value)
-            yield
-        return
-    random = torch.get_device_module(device)
-    state = random.get_rng_state()
-    random.manual_seed(value)
-    try:
-        yield
-    finally:
-        random.set_rng_state(state)
 
 
 def _parts(rows: TrainingRows, name: str) -> Snapshot:
