@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pixel_unshuffle, relu
 
 from flowssl.image_architectures import has_fast_bfloat16
+from flowssl.training import seeded
 
 __all__ = ["ConvNet", "class_probabilities", "train_network"]
 
@@ -89,8 +90,8 @@ def train_network(
     seed : int
         Everything random follows from it; the global generators are handed back untouched.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    # The weights are drawn on the CPU, batches and views where the images are.
+    with seeded(seed), seeded(seed, images.device):
         network = ConvNet(images.shape[1], n_classes).to(images.device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(
