@@ -49,7 +49,8 @@ def main() -> None:
     found["recognized of real images"] = round(float((truth == images.y_test[:1000]).mean()), 3)
     path = FOLDER / "samples.json"
     done = json.loads(path.read_text()) if path.exists() else []
-    path.write_text(json.dumps([*done, found], indent=1) + "\n")
+    others = [run for run in done if run["model"] != found["model"]]
+    path.write_text(json.dumps([*others, found], indent=1) + "\n")
     print(json.dumps(found, indent=1))
 
 
