@@ -46,7 +46,7 @@ class Batch:
     labeled : Tensor of shape (n,), bool
         Which rows carry a label.
     weight : Tensor of shape (n,)
-        How much each row counts; adds up to 1 over the batch.
+        How much each row counts; adds up to 1 over the batch, to about 1 over a part of it.
     index : Tensor of shape (n,), int64
         Position of each row in the training data.
     progress : float, default=1.0
@@ -59,6 +59,23 @@ class Batch:
     weight: Tensor
     index: Tensor
     progress: float = 1.0
+
+    def part(self, number: int, n_parts: int) -> Batch:
+        """Return every ``n_parts``-th row from ``number`` on, for one of as many processes.
+
+        The mean of the parts' losses is the loss of the batch.
+        """
+        if n_parts == 1:
+            return self
+        mine = slice(number, None, n_parts)
+        return Batch(
+            self.x[mine],
+            self.targets[mine],
+            self.labeled[mine],
+            n_parts * self.weight[mine],
+            self.index[mine],
+            self.progress,
+        )
 
 
 class Term(ABC):

@@ -48,7 +48,7 @@ from flowssl.models import JointModel
 from flowssl.persistence import JSON
 from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
 from flowssl.preprocessing.containers import TableLike
-from flowssl.training import TrainingResult, resolve_device, train
+from flowssl.training import TrainingResult, n_processes, resolve_device, train
 
 __all__ = ["FlowClassifier"]
 
@@ -164,12 +164,18 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         Raises
         ------
         ValueError
-            If no row is labeled, no column varies, the device is not there, or input is malformed.
+            If no row is labeled, no column varies, the device is not there, or input is malformed;
+            under torchrun also without a ``random_state``.
         TrainingDivergedError
             If training fails three times in spite of lower learning rates.
         """
         self._validate_params()
         resolve_device(self.device)  # one that is not there is better noticed before the start
+        if n_processes() > 1 and self.random_state is None:
+            raise ValueError(
+                f"random_state is None, but {n_processes()} processes train together and must "
+                "draw the same numbers; give random_state a whole number"
+            )
         continued = self.warm_start and hasattr(self, "models_")
         rows = self._encode_training(X, y, sample_weight, continued)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))

@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import cast
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from flowssl.exceptions import TrainingDivergedError
@@ -33,6 +32,7 @@ from flowssl.training.checkpoints import (
     write_checkpoint,
 )
 from flowssl.training.compilation import compile_model
+from flowssl.training.devices import make_fabric
 from flowssl.training.progress import Progress
 from flowssl.training.seeding import seeded
 
@@ -184,7 +184,8 @@ def _train(
 ) -> TrainingResult:
     run = _Run(model, objective, rows, held_out, config, checkpoint)
     interrupted = False
-    with Progress(config.max_epochs, show_progress) as progress:
+    shown = show_progress and run.fabric.is_global_zero
+    with Progress(config.max_epochs, shown) as progress:
         try:
             for figures in run.epochs():
                 progress.update(
@@ -212,7 +213,8 @@ class _Run:
     ) -> None:
         self.config = config
         self.objective = objective
-        self.fabric = _fabric(config.device, config.precision)
+        self.fabric = make_fabric(config.device, config.precision)
+        self.fabric.launch()
         self.rows = rows.to(self.fabric.device)
         self.held_out = held_out.to(self.fabric.device)
         self.labeled = self.rows.take(self.rows.labeled.nonzero().squeeze(1))
@@ -242,6 +244,7 @@ class _Run:
             )
             if checkpoint.exists():
                 self._restore(*read_checkpoint(checkpoint, self.identity))
+            self.fabric.barrier()  # no process removes the file before all have read it
 
     def epochs(self) -> Iterator[dict[str, float]]:
         """Train epoch by epoch, yielding each one's figures."""
@@ -255,7 +258,9 @@ class _Run:
                 logger.info("stopped early: no better since epoch %d", state.best_epoch)
                 return
             began = time.perf_counter()
-            with seeded(_epoch_seed(config.seed, state.epoch), self.fabric.device):
+            # Processes draw the same batches, but each its own noise for its part.
+            seed = _epoch_seed(config.seed, state.epoch) + self.fabric.global_rank
+            with seeded(seed, self.fabric.device):
                 train_loss = self._one_epoch()
             figures = self._evaluate() if math.isfinite(train_loss) else {}
             if not math.isfinite(figures.get("loss", math.nan)):
@@ -273,7 +278,7 @@ class _Run:
                 state.best_loss, state.best_epoch = figures["loss"], state.epoch
                 self.best = _snapshot(self.average)
             good = self._groups()
-            if self.checkpoint is not None:
+            if self.checkpoint is not None and self.fabric.is_global_zero:
                 write_checkpoint(self.checkpoint, self.identity, state, good)
             yield figures
 
@@ -293,13 +298,15 @@ class _Run:
         for step, batch in enumerate(batches):
             self.objective.before_step(self.inner, self.rows.x, step)
             total = total + self._step(batch)
-        return float(total) / config.steps_per_epoch
+        mean = cast(Tensor, self.fabric.all_reduce(total, reduce_op="mean"))
+        return float(mean) / config.steps_per_epoch
 
     def _step(self, batch: Batch) -> Tensor:
         config, state = self.config, self.state
         share = state.scale * _schedule(state.step, self.total_steps, config)
         for group, peak in zip(self.optimizer.param_groups, self.peak_rates, strict=True):
             group["lr"] = share * peak
+        batch = batch.part(self.fabric.global_rank, self.fabric.world_size)
         batch = replace(batch, progress=state.step / self.total_steps)
         loss = self.objective(self.model, batch)
         self.optimizer.zero_grad(set_to_none=True)
@@ -329,12 +336,13 @@ class _Run:
             right = predicted.argmax(1) == self.labeled.targets.argmax(1)
             accuracy = float(right.float().mean())
         dim = rows.x.shape[1]
-        return {
+        figures = {
             "loss": float(self.objective.held_out(batch, log_joint)) / dim,
             "nats_per_dim": float(log_joint.logsumexp(1)[unseen].mean()) / dim,
             "cross_entropy": -float(agreement[unseen].mean()),
             "label_accuracy": accuracy,
         }
+        return self.fabric.broadcast(figures)  # devices may differ in the last bit, not in steps
 
     def _recover(self, good: dict[str, Snapshot]) -> None:
         strikes = self.state.strikes + 1
@@ -380,36 +388,6 @@ class _Run:
             moments.setdefault(int(i), {})[name] = value.clone()
         saved = self.optimizer.state_dict()
         self.optimizer.load_state_dict({"state": moments, "param_groups": saved["param_groups"]})
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return the device that a name stands for on this machine.
-
-    Parameters
-    ----------
-    name : str
-        "cpu", "cuda", "cuda:1", "mps", or "auto" for the fastest there is.
-
-    Raises
-    ------
-    ValueError
-        If there is none of this name.
-    """
-    try:
-        return _fabric(name).device
-    except (ValueError, RuntimeError, MisconfigurationException) as error:
-        raise ValueError(
-            f"device is {name!r}, which this machine does not have; "
-            "'auto' takes the fastest it has, 'cpu' is always there"
-        ) from error
-
-
-def _fabric(device: str, precision: str = "32-true") -> Fabric:
-    kind, _, number = device.partition(":")
-    devices: int | list[int] = [int(number)] if number else 1
-    # Fabric announces devices at INFO, to which it sets its logger itself; a library stays quiet.
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    return Fabric(accelerator=kind, devices=devices, precision=precision)  # type: ignore[arg-type]  # names are checked by Fabric
 
 
 def _parameter_groups(model: JointModel, config: TrainingConfig) -> list[dict[str, object]]:
