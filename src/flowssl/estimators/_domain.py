@@ -121,6 +121,9 @@ class Domain(ABC):
     def automatic(self, n_rows: int, dim: int) -> Automatic:
         """Return what "auto" stands for in a training on ``n_rows`` rows of ``dim`` columns."""
 
+    def check(self, architecture: str) -> None:  # noqa: B027  # a hook, not a duty
+        """Refuse a preset that does not fit the rows, before the start takes its minutes."""
+
     @abstractmethod
     def start_flow(
         self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator

@@ -200,11 +200,15 @@ class ImageDomain(Domain):
             evaluation_rows=EVALUATION_ROWS,
         )
 
+    def check(self, architecture: str) -> None:
+        """Refuse sides that the preset's squeezes do not divide, and other channels than 1 or 3."""
+        check_image(_preset(architecture), self.shape)
+
     def start_flow(
         self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator
     ) -> FlowStart:
         """Begin with linear maps from some images; others start the classes."""
-        name = "small" if name == "auto" else name
+        name = _preset(name)
         architecture = check_image(name, self.shape)
         seed = generator.initial_seed()
         chosen = np.random.default_rng(seed).permutation(len(prepared.z))[:START_ROWS]
@@ -272,6 +276,11 @@ class ImageDomain(Domain):
                 if consistency:
                     terms.append(PseudoLabels(consistency * weight, ramp=RAMP))
         return Objective(terms, self.perturb, noise=self.dequantize)
+
+
+def _preset(name: str) -> str:
+    """Return the preset that "auto" stands for."""
+    return "small" if name == "auto" else name
 
 
 def _checked_shape(value: object) -> Shape:

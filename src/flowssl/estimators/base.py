@@ -178,6 +178,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             )
         continued = self.warm_start and hasattr(self, "models_")
         rows = self._encode_training(X, y, sample_weight, continued)
+        self._domain.check(self.architecture)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         posteriors = self._start(rows, seed)
         max_held_out = self._domain.max_held_out if self.early_stopping else 0
