@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -68,13 +68,13 @@ class Batch:
         if n_parts == 1:
             return self
         mine = slice(number, None, n_parts)
-        return Batch(
-            self.x[mine],
-            self.targets[mine],
-            self.labeled[mine],
-            n_parts * self.weight[mine],
-            self.index[mine],
-            self.progress,
+        return replace(
+            self,
+            x=self.x[mine],
+            targets=self.targets[mine],
+            labeled=self.labeled[mine],
+            weight=n_parts * self.weight[mine],
+            index=self.index[mine],
         )
 
 

@@ -209,7 +209,7 @@ class ImageDomain(Domain):
     ) -> FlowStart:
         """Begin with linear maps from some images; others start the classes."""
         name = _preset(name)
-        architecture = check_image(name, self.shape)
+        architecture = IMAGE_ARCHITECTURES[name]
         seed = generator.initial_seed()
         chosen = np.random.default_rng(seed).permutation(len(prepared.z))[:START_ROWS]
         with seeded(seed):
