@@ -20,6 +20,7 @@ from flowssl.initialization.pooling import (
     doubted,
     fit_pool,
     label_log_likelihood,
+    match_prior,
     neighbor_cut,
     shift_prior,
     temper,
@@ -209,6 +210,13 @@ class TestPooling:
         rare = np.repeat([[0.95, 0.05], [0.4, 0.6]], [90, 10], axis=0)
         assert shift_prior(rare, np.array([0.5, 0.5])).mean(axis=0)[1] < rare.mean(axis=0)[1]
 
+    def test_match_prior_finds_the_intercept_that_was_taken_away(self):
+        rng = np.random.default_rng(0)
+        scores = rng.normal(size=(300, 3))
+        true = softmax(scores + np.array([0.0, 2.0, -3.0]), axis=1)
+        found = match_prior(softmax(scores, axis=1), true.mean(axis=0), np.ones(300))
+        np.testing.assert_allclose(found, true, atol=1e-4)
+
 
 class TestPropagate:
     @pytest.mark.parametrize("noise", [0.05, 0.1])
@@ -299,15 +307,17 @@ class TestPropagate:
         place = np.searchsorted(labeled, order[there])
         np.testing.assert_allclose(a.cross_fitted[place], b.cross_fitted, atol=1e-5)
 
-    def test_a_given_prior_moves_the_shares(self):
+    def test_a_given_prior_is_met(self):
         rng = np.random.default_rng(0)
         y = (rng.random(600) < 0.1).astype(int)
         X = rng.normal(size=(600, 2)) + 1.5 * y[:, None]
-        shares = [
-            propagate(X, hide(y, 5), 2, class_prior=p, random_state=0).posteriors[:, 1].mean()
-            for p in (np.array([0.9, 0.1]), np.array([0.5, 0.5]))
-        ]
-        assert shares[0] < shares[1]
+        weight = rng.uniform(0.5, 2, 600)
+        for prior in (np.array([0.9, 0.1]), np.array([0.5, 0.5])):
+            start = propagate(
+                X, hide(y, 5), 2, class_prior=prior, sample_weight=weight, random_state=0
+            )
+            mean = np.average(start.posteriors, axis=0, weights=weight)
+            np.testing.assert_allclose(mean, prior, atol=1e-5)
 
     @pytest.mark.parametrize(
         ("shape", "codes", "n_classes"),

@@ -27,6 +27,7 @@ from flowssl.initialization.pooling import (
     fit_pool,
     floored_log,
     label_log_likelihood,
+    match_prior,
     neighbor_cut,
     shift_prior,
     temper,
@@ -136,8 +137,8 @@ def propagate(
     n_classes : int
         C.
     class_prior : ndarray (C,) or None, default=None
-        Shares of the classes among all rows. By default they are not assumed to follow the
-        labels: EM candidates learn them.
+        Shares of the classes among all rows, which the posteriors then have. By default they are
+        not assumed to follow the labels: EM candidates learn them.
     sample_weight : ndarray (n,) or None, default=None
         Weights of the rows, labeled and unlabeled. Neighbor graphs and mixtures ignore them.
     random_state : int, Generator or None, default=None
@@ -311,6 +312,8 @@ def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Ge
         last = blind_pool(stages, np.ones(len(SMOOTHING)))
         final_crossed, final = np.full(crossed.shape[1:], np.nan), last(stages)
     final = doubted(final, int(scored.sum()))
+    if labels.class_prior is not None:
+        final = match_prior(final, labels.class_prior, weight)
 
     each = [_mean_likelihood(P[scored], given[scored]) for P in crossed]
     baseline_crossed = crossed[names.index("standard: logistic")]
