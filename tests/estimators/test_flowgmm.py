@@ -194,6 +194,19 @@ def test_class_prior_is_what_was_asked(quick, moons):
         quick(class_prior=[1.0, 0.0]).fit(X, y)
 
 
+@pytest.mark.parametrize("rare", [0.12, 0.3])
+def test_rows_have_the_class_shares_that_are_given(quick_flowgmm, rare):
+    rng = np.random.default_rng(0)
+    truth = (rng.random(1000) < rare).astype(int)
+    X = rng.normal(size=(1000, 2)) + 2.0 * truth[:, None]
+    y = hide_labels(truth, per_class=5, random_state=0)
+    model = quick_flowgmm(class_prior=[1 - rare, rare]).fit(X, y)
+    assert model.predict_proba(X)[:, 1].mean() == pytest.approx(rare, abs=0.02)
+    # Bayes' rule with the true densities, its boundary at x1 + x2 = 2 + log((1 - rare) / rare) / 2
+    best = (X.sum(1) > 2 + np.log((1 - rare) / rare) / 2).astype(int)
+    assert model.score(X, truth) > (best == truth).mean() - 0.02
+
+
 def test_unlabeled_rows_that_mislead_are_left_aside(quick_flowgmm):
     # Two lines of rows whose gap has nothing to do with the classes.
     rng = np.random.default_rng(0)

@@ -41,6 +41,7 @@ from flowssl.estimators._images import ImageDomain
 from flowssl.estimators._rows import Rows, labeled_rows
 from flowssl.estimators._settling import settle
 from flowssl.estimators._tables import TableDomain
+from flowssl.initialization import match_prior
 from flowssl.inspection.outliers import OutlierScale
 from flowssl.labels import LabelsLike, codes_of, encode_labels
 from flowssl.model_selection import labeled_accuracy
@@ -425,10 +426,11 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         self.start_ = summary(start)
         weight = unlabeled_weight(self.unlabeled_weight, start, rows)
         self.used_unlabeled_ = weight > 0
-        if weight == 1.0:
-            return start.posteriors
-        baseline: Floats = start.baseline.predict_proba(filled)
-        return weight * start.posteriors + (1 - weight) * baseline
+        posteriors = start.posteriors
+        if weight < 1.0:
+            baseline: Floats = start.baseline.predict_proba(filled)
+            posteriors = weight * posteriors + (1 - weight) * baseline
+        return posteriors if prior is None else match_prior(posteriors, prior, rows.weight)
 
     def _checkpoint_of(self, member: int) -> Path | None:
         if self.checkpoint is None:

@@ -82,9 +82,9 @@ class FlowGMMClassifier(FlowClassifier):
     learn_means : bool, default=True
         Whether training moves the class means and covariances; the paper fixes them.
     class_prior : {"uniform", "learned"}, array-like of shape (n_classes,) or None, default=None
-        Class probabilities; None takes the mean of the soft labels, "learned" trains on from it.
-        Give the shares of the classes among all rows if you know them: the soft labels then have
-        them too, and a few labels say less about where boundaries lie.
+        Shares of the classes among all rows, sorted by label, if known; None takes the mean of
+        the soft labels, "learned" trains on from it. Known shares place the boundary better than
+        a few labels do.
     unlabeled_weight : "auto" or float in [0, 1], default="auto"
         How much the unlabeled rows shape the soft labels: 0 uses the labels-only baseline's,
         1 the propagated ones. "auto" takes 1 unless held-out labels say that they mislead.

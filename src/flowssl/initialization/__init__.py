@@ -13,6 +13,7 @@ from flowssl.initialization.means import (
     latent_means,
     random_means,
 )
+from flowssl.initialization.pooling import match_prior
 from flowssl.initialization.propagation import Start, follow, join, propagate
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "follow",
     "join",
     "latent_means",
+    "match_prior",
     "propagate",
     "random_means",
 ]

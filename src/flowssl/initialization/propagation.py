@@ -27,7 +27,6 @@ from flowssl.initialization.pooling import (
     fit_pool,
     floored_log,
     label_log_likelihood,
-    match_prior,
     neighbor_cut,
     shift_prior,
     temper,
@@ -137,8 +136,9 @@ def propagate(
     n_classes : int
         C.
     class_prior : ndarray (C,) or None, default=None
-        Shares of the classes among all rows, which the posteriors then have. By default they are
-        not assumed to follow the labels: EM candidates learn them.
+        Shares of the classes among all rows, to which every candidate is moved; `match_prior`
+        makes the result have them. By default they are not assumed to follow the labels: EM
+        candidates learn them.
     sample_weight : ndarray (n,) or None, default=None
         Weights of the rows, labeled and unlabeled. Neighbor graphs and mixtures ignore them.
     random_state : int, Generator or None, default=None
@@ -284,7 +284,7 @@ def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Ge
         held_out.append(_run(spaces, [replace(known, codes=codes) for known in given_to])[1])
     crossed = np.full((len(names), len(rows), labels.n_classes), np.nan)
     for fold, posteriors in enumerate(held_out):
-        crossed[:, folds == fold] = posteriors[:, rows[folds == fold]]
+        crossed[:, folds == fold] = _as_labeled(posteriors[:, rows[folds == fold]], labels)
     scored = (folds >= 0) & _within_reach(spaces[0], labels, folds)
 
     edges = spaces[0].graph  # of the standardized columns
@@ -303,7 +303,8 @@ def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Ge
     smoothed = np.full((len(SMOOTHING), len(rows), labels.n_classes), np.nan)
     for fold, posteriors in enumerate(held_out):
         here = folds == fold
-        smoothed[:, here] = combine(scored & ~here, posteriors)[1][:, rows[here]]
+        stages_here = combine(scored & ~here, posteriors)[1]
+        smoothed[:, here] = _as_labeled(stages_here[:, rows[here]], labels)
     if scored.any():
         last, final_crossed, final = _pooled(smoothed, stages, given, scored)
         if labels.class_prior is None:
@@ -312,8 +313,6 @@ def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Ge
         last = blind_pool(stages, np.ones(len(SMOOTHING)))
         final_crossed, final = np.full(crossed.shape[1:], np.nan), last(stages)
     final = doubted(final, int(scored.sum()))
-    if labels.class_prior is not None:
-        final = match_prior(final, labels.class_prior, weight)
 
     each = [_mean_likelihood(P[scored], given[scored]) for P in crossed]
     baseline_crossed = crossed[names.index("standard: logistic")]
@@ -355,6 +354,15 @@ def _pooled(
 def _power(P: Floats, exponent: float) -> Floats:
     Q = np.exp(exponent * floored_log(P, 1e-6))
     return np.asarray(Q / Q.sum(axis=1, keepdims=True))
+
+
+def _as_labeled(P: Floats, labels: Labels) -> Floats:
+    """Posteriors (..., C) as labels see them: with their class shares instead of given ones."""
+    if labels.class_prior is None:
+        return P
+    counts = np.bincount(labels.codes[labels.rows], minlength=labels.n_classes)
+    Q = P * (np.maximum(counts, 1) / labels.class_prior)
+    return np.asarray(Q / Q.sum(axis=-1, keepdims=True))
 
 
 def _mean_likelihood(P: Floats, codes: Integers) -> float:
