@@ -222,6 +222,13 @@ class TestPooling:
         found = match_prior(softmax(scores, axis=1), true.mean(axis=0), np.ones(300))
         np.testing.assert_allclose(found, true, atol=1e-4)
 
+    def test_match_prior_moves_rows_that_were_sure(self):
+        weight = np.array([1.0, 2.0, 1.0])
+        found = match_prior(np.eye(2)[[0, 0, 0]], np.array([0.25, 0.75]), weight)
+        np.testing.assert_allclose(
+            np.average(found, axis=0, weights=weight), [0.25, 0.75], atol=1e-5
+        )
+
 
 class TestPropagate:
     @pytest.mark.parametrize("noise", [0.05, 0.1])

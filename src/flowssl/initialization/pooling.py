@@ -38,7 +38,8 @@ _CUT_FLOOR = 0.003
 _BLIND_CONFIDENCE = 0.9  # mean confidence given to all candidates there, 0 = uniform, 1 = certain
 _PRIOR_STEPS = 3
 _MATCHING_STEPS = 1000
-_MATCHED = 1e-6  # share of all rows by which a class may miss the shares that are given
+_MATCHED = 1e-6  # share of all rows by which a class may miss the one that is given
+_POSSIBLE = 1e-12  # no row is so sure of a class that given shares could not move it
 _PRIOR_SCALE = 0.15  # relative divergence of class shares at which half of it is believed
 _INVERSE_TEMPERATURES = np.exp(np.linspace(-1.5, 2.5, 41))
 
@@ -181,17 +182,18 @@ def shift_prior(P: Floats, label_shares: Floats) -> Floats:
 
 
 def match_prior(P: Floats, prior: Floats, weight: Floats) -> Floats:
-    """Factors for the classes after which posteriors (n, C) have the given mean (C,) over the rows.
+    """Scale posteriors (n, C) class by class until their mean over the rows is the prior (C,).
 
     Known shares say where a boundary lies better than a few labels do. This is the matrix scaling
-    of Sinkhorn (1967), rows weighted by `weight` (n,); it ends for positive posteriors.
+    of Sinkhorn (1967), rows weighted by `weight` (n,).
     """
+    P = np.maximum(P, _POSSIBLE)
     factors, moved = np.ones(P.shape[1]), P
     for _ in range(_MATCHING_STEPS):
         found = np.average(moved, axis=0, weights=weight)
         if np.abs(found - prior).max() < _MATCHED:
             break
-        factors = factors * prior / np.maximum(found, np.finfo(float).tiny)
+        factors = factors * prior / found
         factors /= factors.max()
         moved = P * factors
         moved = moved / moved.sum(axis=1, keepdims=True)
