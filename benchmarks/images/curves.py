@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from benchmarks.images.results import Run, cells, name, read
+from matplotlib.ticker import LogLocator
 
 from flowssl.plotting.style import Theme, new_figure, styled
 
@@ -42,8 +43,9 @@ def draw(runs: list[Run]) -> Figure:
                 _draw_group(ax, group, methods.index(name(group[0])), style)
             ax.set_title(f"{panel[0][0]['set']}, {panel[0][0]['labels']:,} labels")
             ax.set(xscale="log", xlabel="CPU minutes")
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
             ax.xaxis.set_major_formatter("{x:g}")
-            ax.xaxis.set_minor_formatter("{x:g}")
+            ax.xaxis.set_minor_formatter("")
             ax.grid(True)
         axes[0].set_ylabel("accuracy on 2,000 test images")
         handles = {}
