@@ -55,6 +55,11 @@ class Labels:
         """Indices of the labeled rows."""
         return np.flatnonzero(self.codes >= 0)
 
+    @property
+    def counts(self) -> Integers:
+        """How many labels each class has, (C,)."""
+        return np.bincount(self.codes[self.rows], minlength=self.n_classes)
+
     def fix(self, posterior: Floats) -> Floats:
         """Copy of `posterior` (n, C) with the labeled rows one-hot."""
         fixed = posterior.copy()
@@ -133,8 +138,7 @@ def logistic_posterior(space: Space, labels: Labels) -> Floats:
     )
     posterior[:, model.classes_] = model.predict_proba(space.X)
     if labels.class_prior is not None:
-        shares = np.bincount(labels.codes[labels.rows], minlength=labels.n_classes)
-        posterior *= labels.class_prior / np.maximum(shares, 1)
+        posterior *= labels.class_prior / np.maximum(labels.counts, 1)
     return _normalize(posterior)
 
 

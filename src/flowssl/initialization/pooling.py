@@ -37,10 +37,10 @@ _TEMPERATURE_PENALTY = 2.0
 _CUT_FLOOR = 0.003
 _BLIND_CONFIDENCE = 0.9  # mean confidence given to all candidates there, 0 = uniform, 1 = certain
 _PRIOR_STEPS = 3
+_PRIOR_SCALE = 0.15  # relative divergence of class shares at which half of it is believed
 _MATCHING_STEPS = 1000
 _MATCHED = 1e-6  # share of all rows by which a class may miss the one that is given
 _POSSIBLE = 1e-12  # no row is so sure of a class that given shares could not move it
-_PRIOR_SCALE = 0.15  # relative divergence of class shares at which half of it is believed
 _INVERSE_TEMPERATURES = np.exp(np.linspace(-1.5, 2.5, 41))
 
 

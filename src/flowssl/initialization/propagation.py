@@ -308,7 +308,7 @@ def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Ge
     if scored.any():
         last, final_crossed, final = _pooled(smoothed, stages, given, scored)
         if labels.class_prior is None:
-            final = shift_prior(final, np.bincount(given, minlength=labels.n_classes) / len(given))
+            final = shift_prior(final, labels.counts / len(given))
     else:
         last = blind_pool(stages, np.ones(len(SMOOTHING)))
         final_crossed, final = np.full(crossed.shape[1:], np.nan), last(stages)
@@ -360,8 +360,7 @@ def _as_labeled(P: Floats, labels: Labels) -> Floats:
     """Posteriors (..., C) as labels see them: with their class shares instead of given ones."""
     if labels.class_prior is None:
         return P
-    counts = np.bincount(labels.codes[labels.rows], minlength=labels.n_classes)
-    Q = P * (np.maximum(counts, 1) / labels.class_prior)
+    Q = P * (np.maximum(labels.counts, 1) / labels.class_prior)
     return np.asarray(Q / Q.sum(axis=-1, keepdims=True))
 
 
