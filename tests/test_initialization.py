@@ -30,7 +30,7 @@ from flowssl.initialization.pooling import (
     shift_prior,
     temper,
 )
-from flowssl.initialization.propagation import smooth
+from flowssl.initialization.propagation import INVERSE_PENALTIES, smooth
 from flowssl.initialization.spaces import (
     nearest_neighbors,
     neighbor_graph,
@@ -208,6 +208,7 @@ class TestPooling:
         path = sp.csr_array(np.eye(6, k=1) + np.eye(6, k=-1))
         assert neighbor_cut(np.eye(2)[[0, 0, 0, 1, 1, 1]], path) == pytest.approx(0.2 / 0.501)
         assert neighbor_cut(np.eye(2)[[0, 1, 0, 1, 0, 1]], path) == pytest.approx(1 / 0.501)
+        assert neighbor_cut(np.eye(2)[[1, 1, 1, 1, 1, 1]], path) == 1
 
     def test_shift_prior_keeps_equal_shares_and_strengthens_strong_ones(self):
         even = np.array([[0.8, 0.2], [0.2, 0.8]])
@@ -367,6 +368,29 @@ class TestPropagate:
         X, y = make_moons(1500, noise=0.05, random_state=0)
         start = propagate(X, hide(y, 10), 2, random_state=0)
         assert (start.posteriors.argmax(axis=1) == y).mean() > 0.97
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_no_class_is_lost_among_many_labels(self, monkeypatch, seed):
+        monkeypatch.setattr("flowssl.initialization.propagation.MAX_ROWS", 60)
+        rng = np.random.default_rng(seed)
+        codes = np.append(rng.integers(2, size=200), [2, 2])
+        X = rng.normal(size=(202, 2)) + 8.0 * codes[:, None]
+        start = propagate(X, codes, 3, random_state=seed)
+        assert start.baseline.predict_proba(X).shape == (202, 3)
+        assert start.posteriors[-2:].argmax(axis=1).tolist() == [2, 2]
+        assert (start.posteriors.argmax(axis=1) == codes).mean() > 0.97
+        assert np.isfinite(start.cross_fitted[:, 0]).sum() > 50  # all places, none is unlabeled
+
+    def test_few_of_many_labels_choose_the_penalty_wherever_they_lie(self, monkeypatch):
+        # One class is at one end of the table, which the rows judged by may not be drawn from alone.
+        monkeypatch.setattr("flowssl.initialization.propagation._PENALTY_ROWS", 40)
+        rng = np.random.default_rng(0)
+        codes = np.repeat([0, 1], 100)
+        X = rng.normal(size=(200, 2)) + 6.0 * codes[:, None]
+        start = propagate(X, codes, 2, random_state=0)
+        chosen = start.baseline[-1]
+        assert chosen.C in INVERSE_PENALTIES
+        assert Labels(codes, 2).inverse_penalty != chosen.C
 
     def test_errors_name_the_values(self):
         X = np.zeros((3, 2))

@@ -8,6 +8,8 @@ make its mean infinite.
 import numpy as np
 import numpy.typing as npt
 
+from flowssl.calibration import expected_calibration_error
+
 FLOOR = 1e-6
 N_BINS = 15
 
@@ -21,7 +23,7 @@ def scores(proba: Probabilities, y: Codes) -> dict[str, float]:
         "accuracy": accuracy(proba, y),
         "balanced_accuracy": balanced_accuracy(proba, y),
         "nll": negative_log_likelihood(proba, y),
-        "ece": expected_calibration_error(proba, y),
+        "ece": expected_calibration_error(proba, y, N_BINS),
     }
 
 
@@ -39,12 +41,3 @@ def balanced_accuracy(proba: Probabilities, y: Codes) -> float:
 def negative_log_likelihood(proba: Probabilities, y: Codes) -> float:
     """Mean of -log p(true class), nats a row."""
     return float(-np.log(np.maximum(proba[np.arange(len(y)), y], FLOOR)).mean())
-
-
-def expected_calibration_error(proba: Probabilities, y: Codes) -> float:
-    """Weighted mean distance of confidence and accuracy over equal bins (Guo et al. 2017, eq. 3)."""
-    confidence = proba.max(axis=1)
-    right = proba.argmax(axis=1) == y
-    bins = np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1)
-    gaps = np.bincount(bins, weights=right - confidence, minlength=N_BINS)
-    return float(np.abs(gaps).sum() / len(y))

@@ -21,7 +21,6 @@ __all__ = [
     "Consistency",
     "CrossEntropy",
     "ExpectationMaximization",
-    "FeatureDropout",
     "GaussianNoise",
     "Likelihood",
     "Objective",
@@ -344,17 +343,6 @@ class ShapedNoise:
         """Show the largest and the least standard deviation of a direction."""
         width = torch.linalg.svdvals(self.factor)
         return f"ShapedNoise({float(width[0]):.6g} to {float(width[-1]):.6g})"
-
-
-@dataclass(frozen=True)
-class FeatureDropout:
-    """The perturbation that sets each number to 0, its column's mean, with a probability."""
-
-    probability: float
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return rows (n, D) with some numbers dropped."""
-        return x * (torch.rand_like(x) >= self.probability)
 
 
 class Objective:

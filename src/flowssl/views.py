@@ -87,6 +87,14 @@ class Views:
     shape: Shape
     views: tuple[ImageView, ...]
 
+    def __repr__(self) -> str:
+        """Name the views, a user's function without its address: alike in every process."""
+        names = [
+            f"{view.__module__}.{view.__qualname__}" if hasattr(view, "__qualname__") else str(view)
+            for view in self.views
+        ]
+        return f"Views({self.shape}, {names})"
+
     def __call__(self, x: Tensor) -> Tensor:
         """Return rows (n, D) of the same images seen in another way."""
         images = x.floor().reshape(-1, *self.shape)

@@ -14,6 +14,8 @@ from sklearn.model_selection import train_test_split
 import flowssl
 from flowssl import FlowGMMClassifier
 from flowssl.datasets import hide_labels
+from flowssl.estimators._fitting import with_shares
+from flowssl.estimators._rows import Rows
 from flowssl.exceptions import UnlabeledDataWarning
 
 # Tiny tables: whether their unlabeled rows help is a matter of chance.
@@ -78,6 +80,17 @@ def test_same_seed_same_bits_whatever_the_order_of_the_rows(quick, moons):
     first = quick().fit(X, y).predict_proba(X)
     assert np.array_equal(quick().fit(X[order], y[order]).predict_proba(X), first)
     assert not np.array_equal(quick(random_state=1).fit(X, y).predict_proba(X), first)
+
+
+def test_a_row_of_weight_zero_teaches_the_columns_nothing(quick, mixed):
+    frame, _, labels = mixed
+    odd = frame.iloc[:1].assign(constant=8, color="yellow", a=1e6)
+    X, y = pd.concat([frame, odd], ignore_index=True), np.append(labels, labels[-1:])
+    weight = np.append(np.ones(len(frame)), 0.0)
+    expected = quick().fit(frame, labels).predict_proba(frame)
+    for table in (X, pl.from_pandas(X), X.to_numpy(dtype=object)):
+        model = quick().fit(table, y, sample_weight=weight)
+        np.testing.assert_array_equal(model.predict_proba(table[: len(frame)]), expected)
 
 
 def test_a_weight_of_two_is_the_row_twice_and_of_zero_no_row(quick, moons):
@@ -160,6 +173,89 @@ def test_warm_start_goes_on(moons):
         model.fit(X, np.where(y < 0, -1, y + 5))
 
 
+def test_warm_start_adds_flows_of_the_same_shape_only(quick_flowgmm, moons):
+    X, truth, y = moons
+    model = quick_flowgmm(warm_start=True, architecture="auto").fit(X[::20], truth[::20])
+    few = model.architecture_
+    assert few == "affine"
+    model.set_params(n_flows=2)
+    with pytest.raises(ValueError, match=r"those to go on from have .*affine"):
+        model.fit(X, y)
+    assert (len(model.models_), model.architecture_) == (1, few)
+    model.set_params(architecture=few, n_components=1).fit(X, y)
+    assert len(model.models_) == 2
+
+
+def test_a_fit_that_failed_is_not_gone_on_from(quick_flowgmm, moons):
+    X, truth, y = moons
+    model = quick_flowgmm(warm_start=True, architecture="nonsense")
+    with pytest.raises(ValueError, match="architecture"):
+        model.fit(np.column_stack((X, X[:, 0])), y)
+    assert model.set_params(architecture="affine").fit(X, y).score(X, truth) > 0.7
+
+
+@pytest.mark.parametrize("stopped_in", [1, 2, 3])
+def test_ctrl_c_ends_all_training_and_keeps_a_model(
+    quick_flowgmm, moons, monkeypatch, tmp_path, stopped_in
+):
+    """Each flow is trained and then settled; the keys are hit in the epochs of one of these."""
+    from flowssl.training.loop import Progress
+
+    begun = []
+    begin, update = Progress.__enter__, Progress.update
+
+    def counted(self):
+        begun.append(self)
+        return begin(self)
+
+    def hit(self, *figures):
+        update(self, *figures)
+        if len(begun) == stopped_in:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "__enter__", counted)
+    monkeypatch.setattr(Progress, "update", hit)
+    X, truth, y = moons
+    path = tmp_path / "run.checkpoint"
+    model = quick_flowgmm(n_flows=3, checkpoint=path, max_epochs=3).fit(X, y)
+    assert model.interrupted_
+    assert len(begun) == 2 * len(model.models_) < 6
+    assert path.exists()
+    assert model.score(X, truth) > 0.7
+
+    monkeypatch.undo()
+    assert not model.fit(X, y).interrupted_
+    assert len(model.models_) == 3
+    assert not list(tmp_path.iterdir())
+    whole = quick_flowgmm(n_flows=3, max_epochs=3).fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), whole.predict_proba(X))
+
+
+def test_a_fit_without_a_seed_goes_on_from_its_checkpoint(moons, monkeypatch, tmp_path):
+    from flowssl.training import loop
+
+    X, _, y = moons
+    path = tmp_path / "run.checkpoint"
+    model = FlowGMMClassifier(architecture="affine", max_epochs=4, checkpoint=path)
+    write, written = loop.write_checkpoint, []
+
+    def write_and_die(path, identity, seed, state, groups):
+        write(path, identity, seed, state, groups)
+        written.append([dict(figures) for figures in state.history])
+        if len(written) == 2:
+            raise OSError("the power is gone")
+
+    monkeypatch.setattr(loop, "write_checkpoint", write_and_die)
+    with pytest.raises(OSError, match="power"):
+        model.fit(X, y)
+    monkeypatch.undo()
+    model.fit(X, y)
+    assert model.history_[:2] == written[-1]
+    assert len(model.history_) == 4
+    with pytest.raises(ValueError, match="labeled_share is 0"):
+        model.set_params(labeled_share=0.0).fit(X, np.arange(len(X)) % 2)
+
+
 @pytest.mark.parametrize("init", ["propagate", "latent", "random"])
 @pytest.mark.parametrize("objective", ["soft-labels", "likelihood", "em"])
 def test_every_start_and_objective_trains(moons, init, objective):
@@ -207,16 +303,37 @@ def test_rows_have_the_class_shares_that_are_given(quick_flowgmm, rare):
     assert model.score(X, truth) > (best == truth).mean() - 0.02
 
 
+@pytest.mark.parametrize(
+    ("n_labeled", "rare"),
+    # 80 of 400 rows are rare. Labels may have taken all of them: then a tenth of the share is left.
+    [(0, 80 / 400), (50, 30 / 300), (100, 0.02 / (0.02 + 220 / 200))],
+)
+def test_given_shares_are_those_of_all_rows_with_labels_in_equal_numbers(n_labeled, rare):
+    codes = np.repeat([0, 1, -1], [n_labeled, n_labeled, 400 - 2 * n_labeled])
+    rows = Rows(np.zeros((400, 1)), codes, np.ones(400), 2)
+    posteriors = np.random.default_rng(0).dirichlet([1, 1], 400)
+    matched = with_shares(posteriors, np.array([0.8, 0.2]), rows)
+    assert matched[codes < 0, 1].mean() == pytest.approx(rare, abs=1e-5)
+    # Shares change the odds of all unlabeled rows by one factor; labeled rows have their labels.
+    odds = (matched[:, 1] / matched[:, 0]) / (posteriors[:, 1] / posteriors[:, 0])
+    assert np.ptp(odds[codes < 0]) < 1e-9 * odds.max()
+    np.testing.assert_array_equal(matched[codes >= 0], posteriors[codes >= 0])
+
+
 def test_unlabeled_rows_that_mislead_are_left_aside(quick_flowgmm):
-    # Two lines of rows whose gap has nothing to do with the classes.
+    # Eight clusters in three columns that have nothing to do with the classes.
     rng = np.random.default_rng(0)
-    X = np.column_stack((rng.normal(size=400), 20.0 * rng.integers(2, size=400)))
+    centers = 3.0 * rng.normal(size=(8, 3))
+    clusters = centers[rng.integers(8, size=400)] + 0.1 * rng.normal(size=(400, 3))
+    X = np.column_stack((rng.normal(size=400), clusters))
     truth = (X[:, 0] > 0).astype(int)
-    forced = quick_flowgmm(unlabeled_weight=0.0).fit(
-        X, hide_labels(truth, per_class=15, random_state=0)
-    )
-    assert not forced.used_unlabeled_
-    assert forced.score(X, truth) > 0.85
+    y = hide_labels(truth, per_class=5, random_state=0)
+    with pytest.warns(UnlabeledDataWarning, match="predicted worse with the unlabeled rows"):
+        model = quick_flowgmm().fit(X, y)
+    assert not model.used_unlabeled_
+    believed = quick_flowgmm(unlabeled_weight=1.0).fit(X, y)
+    assert believed.used_unlabeled_
+    assert model.score(X, truth) > believed.score(X, truth) + 0.02
 
 
 def test_whole_numbers_of_numpy_are_settings_too(quick_flowgmm, moons, tmp_path):
@@ -372,7 +489,7 @@ def test_metadata_routing_reaches_the_weights(quick_flowgmm):
             quick_flowgmm().set_fit_request(sample_weight=True),
         )
         routed.fit(X, y, sample_weight=np.r_[np.zeros(20), np.ones(40)])
-    assert routed[-1].n_labeled_ == 60
+    assert routed[-1].n_labeled_ == 40
     alone = quick_flowgmm().fit(StandardScaler().fit(X).transform(X)[20:], y[20:])
     assert np.array_equal(
         routed[-1].predict_proba(routed[0].transform(X)),

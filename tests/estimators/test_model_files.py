@@ -46,6 +46,20 @@ def test_frames_categories_and_ensembles_come_back(quick, mixed, tmp_path):
     assert np.isnan(loaded.unlabeled_value)
 
 
+@pytest.mark.parametrize("learned", [False, True])
+def test_what_training_may_move_comes_back(quick_flowgmm, quick, moons, tmp_path, learned):
+    X, _, y = moons
+    prior = "learned" if learned else None
+    for model in (quick(class_prior=prior), quick_flowgmm(learn_means=learned, class_prior=prior)):
+        model.fit(X, y).save(tmp_path / "m.flowssl")
+        free, again = (
+            {name: parameter.requires_grad for name, parameter in m.models_[0].named_parameters()}
+            for m in (model, flowssl.load(tmp_path / "m.flowssl"))
+        )
+        assert again == free
+        assert learned in free.values()
+
+
 @pytest.mark.parametrize(
     "classes",
     [

@@ -106,7 +106,7 @@ def test_checkpoint_of_another_run_is_refused(runs, tmp_path, change):
     path = tmp_path / "checkpoint"
     with pytest.raises(OSError, match="power"):
         runs.run(path, step=5, action=fail)
-    with pytest.raises(ModelFileError, match="other data or other settings"):
+    with pytest.raises(ModelFileError, match="other data or with other settings"):
         runs.run(path, **change(runs))
 
 

@@ -22,9 +22,14 @@ from flowssl.objectives import (
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
 
-__all__ = ["OBJECTIVES", "class_prior", "given_prior", "likelihood_terms"]
+__all__ = ["OBJECTIVES", "class_prior", "given_prior", "is_learned", "likelihood_terms"]
 
 OBJECTIVES = ("soft-labels", "likelihood", "em")
+
+
+def is_learned(parameter: ArrayLike | str | None) -> bool:
+    """Tell whether the ``class_prior`` parameter asks for class probabilities that are trained."""
+    return isinstance(parameter, str) and parameter == "learned"
 
 
 def given_prior(parameter: ArrayLike | str | None, classes: NDArray[np.generic]) -> Floats | None:
@@ -33,14 +38,14 @@ def given_prior(parameter: ArrayLike | str | None, classes: NDArray[np.generic])
     Raises
     ------
     ValueError
-        If it is not one positive number for each class.
+        If it is not one positive, finite number for each class.
     """
-    if parameter is None or (isinstance(parameter, str) and parameter == "learned"):
+    if parameter is None or is_learned(parameter):
         return None
     if isinstance(parameter, str):
         return np.full(len(classes), 1 / len(classes))
     prior = np.asarray(parameter, dtype=np.float64)
-    if prior.shape != (len(classes),) or not (prior > 0).all():
+    if prior.shape != (len(classes),) or not ((prior > 0) & np.isfinite(prior)).all():
         raise ValueError(
             f"class_prior needs {len(classes)} positive numbers, one for each of the classes "
             f"{classes.tolist()}; got {parameter!r}"
@@ -57,8 +62,7 @@ def class_prior(
     if prior is None:
         mass = prepared.rows.weight @ prepared.targets + 1.0
         prior = mass / mass.sum()
-    learn = isinstance(parameter, str) and parameter == "learned"
-    return ClassPrior(torch.from_numpy(prior), learn=learn)
+    return ClassPrior(torch.from_numpy(prior), learn=is_learned(parameter))
 
 
 def likelihood_terms(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from flowssl.bijections import Bijection
 from flowssl.estimators._rows import Rows
 from flowssl.exceptions import UnlabeledDataWarning
-from flowssl.initialization import Start
+from flowssl.initialization import Start, match_prior
 from flowssl.objectives import Perturbation
 from flowssl.persistence import JSON
 from flowssl.preprocessing import Completion, Pixels
@@ -33,6 +33,7 @@ __all__ = [
     "training_config",
     "training_rows",
     "unlabeled_weight",
+    "with_shares",
 ]
 
 Floats = NDArray[np.float64]
@@ -43,6 +44,10 @@ MIN_HELD_OUT = 10
 
 COPIES_WITH_HOLES = 4
 """Random completions of each training row when rows have missing numbers or categories."""
+
+LEAST_SHARE = 0.1
+"""Of a given class share, what the unlabeled rows keep where the labels alone use it up: then they
+were not drawn from the rows that the share speaks of."""
 
 MAX_EPOCHS = 40
 """Largest automatic number of epochs."""
@@ -158,6 +163,24 @@ def unlabeled_weight(parameter: float | str, start: Start, rows: Rows) -> float:
         stacklevel=4,
     )
     return 0.0
+
+
+def with_shares(posteriors: Floats, prior: Floats, rows: Rows) -> Floats:
+    """Return posteriors (n, C) of which the unlabeled rows' give all rows the shares `prior` (C,).
+
+    Labels are often drawn in equal numbers: what is rare among the rows is then rarer still among
+    the unlabeled ones.
+    """
+    unlabeled = ~rows.labeled
+    if not unlabeled.any():
+        return posteriors
+    wanted = prior * rows.weight.sum() - rows.weight @ rows.one_hot()
+    wanted = np.maximum(wanted, LEAST_SHARE * prior * rows.weight[unlabeled].sum())
+    matched = posteriors.copy()
+    matched[unlabeled] = match_prior(
+        posteriors[unlabeled], wanted / wanted.sum(), rows.weight[unlabeled]
+    )
+    return matched
 
 
 def prepare(

@@ -2,22 +2,25 @@
 
 Rows are sorted and identical rows are merged with their weights added. So the order of the rows
 does not matter, a row of weight 2 is the same as the row given twice, and a row of weight 0 is the
-same as no row: exactly, not only on average.
+same as no row: exactly, not only on average. (Categories are the exception: which of them the others
+are told from follows the rows as they are given.)
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _num_samples as _n_rows
 
 from flowssl.exceptions import FlowSSLWarning
 from flowssl.labels import EncodedLabels
+from flowssl.preprocessing.containers import TableLike, take_rows
 
-__all__ = ["Rows", "canonical_rows", "labeled_rows"]
+__all__ = ["Rows", "canonical_rows", "counted_rows", "labeled_rows"]
 
 Floats = NDArray[np.float64]
 
@@ -55,6 +58,18 @@ class Rows:
     def one_hot(self) -> Floats:
         """Return the labels as probabilities, shape (n, C); zeros for unlabeled rows."""
         return np.eye(self.n_classes + 1)[self.codes][:, : self.n_classes]
+
+
+def counted_rows(
+    X: TableLike, labels: EncodedLabels, sample_weight: ArrayLike | None
+) -> tuple[TableLike, EncodedLabels, ArrayLike | None]:
+    """Leave out the rows of weight 0; weights that do not fit are left to `labeled_rows`."""
+    weight = np.asarray(1.0 if sample_weight is None else sample_weight)
+    counted = np.flatnonzero(weight)
+    whole = len(counted) in (0, weight.size)
+    if whole or weight.shape != labels.codes.shape or len(weight) != _n_rows(X):
+        return X, labels, sample_weight
+    return take_rows(X, counted), replace(labels, codes=labels.codes[counted]), weight[counted]
 
 
 def labeled_rows(matrix: Floats, labels: EncodedLabels, sample_weight: ArrayLike | None) -> Rows:

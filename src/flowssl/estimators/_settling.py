@@ -34,7 +34,7 @@ def settle(
     noise: Perturbation | None,
     cross_entropy_weight: float,
     config: TrainingConfig,
-) -> None:
+) -> bool:
     """Bring the class part to the middle of its latents; it takes seconds.
 
     Flow and posteriors stay as they are: what the model says of the rows is what the class part is
@@ -55,9 +55,14 @@ def settle(
         Weight of the agreement with the posteriors, in nats of likelihood.
     config : TrainingConfig
         Of the training before; its seed chooses the rows.
+
+    Returns
+    -------
+    bool
+        Whether it came to its end; False after Ctrl-C.
     """
     if not any(parameter.requires_grad for parameter in model.classes.parameters()):
-        return
+        return True
     index = prepared.labeled_and_others(n_latents, config.seed)
     # Few rows are met again and again: with noise of their own each time.
     copies = 1 if noise is None else max(1, n_latents // len(index))
@@ -78,7 +83,8 @@ def settle(
     if cross_entropy_weight:
         terms.append(CrossEntropy(cross_entropy_weight))
     # The latents are rows of their own, to a flow that changes nothing.
-    train(JointModel(Chain(), model.classes), Objective(terms), seen, judged, config)
+    unmoved = JointModel(Chain(), model.classes)
+    return not train(unmoved, Objective(terms), seen, judged, config).interrupted
 
 
 def _latent_rows(

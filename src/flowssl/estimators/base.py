@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -36,12 +37,12 @@ from flowssl.estimators._fitting import (
     training_config,
     training_rows,
     unlabeled_weight,
+    with_shares,
 )
 from flowssl.estimators._images import ImageDomain
-from flowssl.estimators._rows import Rows, labeled_rows
+from flowssl.estimators._rows import Rows, counted_rows, labeled_rows
 from flowssl.estimators._settling import settle
 from flowssl.estimators._tables import TableDomain
-from flowssl.initialization import match_prior
 from flowssl.inspection.outliers import OutlierScale
 from flowssl.labels import LabelsLike, codes_of, encode_labels
 from flowssl.model_selection import labeled_accuracy
@@ -49,7 +50,7 @@ from flowssl.models import JointModel
 from flowssl.persistence import JSON
 from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
 from flowssl.preprocessing.containers import TableLike
-from flowssl.training import TrainingResult, n_processes, resolve_device, train
+from flowssl.training import TrainingResult, n_processes, read_seed, resolve_device, train
 
 __all__ = ["FlowClassifier"]
 
@@ -177,25 +178,27 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
                 f"random_state is None, but {n_processes()} processes train together and must "
                 "draw the same numbers; give random_state a whole number"
             )
-        continued = self.warm_start and hasattr(self, "models_")
+        continued = self.warm_start and self.__sklearn_is_fitted__()
         rows = self._encode_training(X, y, sample_weight, continued)
         self._domain.check(self.architecture)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        if self.labeled_share == 0 and rows.labeled.all():
+            raise ValueError(
+                "labeled_share is 0 and every row is labeled, so that no row would count; raise it "
+                "or add unlabeled rows"
+            )
+        seed = self._drawn_seed()
         posteriors = self._start(rows, seed)
         max_held_out = self._domain.max_held_out if self.early_stopping else 0
         prepared = prepare(self.completion_, rows, posteriors, max_held_out, seed)
-        previous = self.models_ if continued else []
-        self.models_ = []
-        results: list[TrainingResult] = []
-        for member in range(self.n_flows):
-            if member < len(previous):
-                model = previous[member].float()
-            else:
-                model = self._build_model(prepared, seed + member)
-            results.append(self._train(model, prepared, member, seed + member))
+        models = self._models_to_train(prepared, seed, self.models_ if continued else [])
+        self.models_, self.history_, self.interrupted_ = [], [], False
+        for member, model in enumerate(models):
+            result = self._train(model.float(), prepared, member, seed + member)
             self.models_.append(model.double())
-        self.history_ = results[0].history
-        self.interrupted_ = any(result.interrupted for result in results)
+            self.history_ = self.history_ or result.history
+            self.interrupted_ = result.interrupted
+            if self.interrupted_:
+                break
         self._calibrate(prepared)
         if not self.interrupted_:
             for member in range(self.n_flows):
@@ -376,8 +379,9 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
-        encoder = self.encoder_ if continued else self._domain.encoder().fit(X)
         labels = encode_labels(y, self.unlabeled_value)
+        X, labels, sample_weight = counted_rows(X, labels, sample_weight)
+        encoder = self.encoder_ if continued else self._domain.encoder().fit(X)
         rows = labeled_rows(encoder.transform(X), labels, sample_weight)
         if continued and list(labels.classes) != list(self.classes_):
             raise ValueError(
@@ -394,6 +398,25 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         self.n_labeled_ = int((labels.codes >= 0).sum())
         self.n_unlabeled_ = len(labels.codes) - self.n_labeled_
         return rows
+
+    def _models_to_train(
+        self, prepared: Preparation, seed: int, previous: list[JointModel]
+    ) -> list[JointModel]:
+        """Return the models that are there already, and new ones up to ``n_flows``."""
+        models = previous[: self.n_flows]
+        before = {name: getattr(self, name) for name in self._shape} if models else {}
+        for member in range(len(models), self.n_flows):
+            models.append(self._build_model(prepared, seed + member))
+            other = {name: getattr(self, name) for name in before}
+            if other != before:
+                for name, value in before.items():
+                    setattr(self, name, value)
+                raise ValueError(
+                    f"n_flows={self.n_flows}, but a new flow for these rows would have {other} and "
+                    f"those to go on from have {before}; set these parameters to what they have, "
+                    "or fit anew with warm_start=False"
+                )
+        return models
 
     def _train(
         self, model: JointModel, prepared: Preparation, member: int, seed: int
@@ -414,8 +437,10 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             show_progress=self.verbose > 0,
         )
         weight = self._domain.settling_share * self._domain.class_weight(self, dim)
-        settle(model, prepared, self._domain.settling_rows, objective.noise, weight, config)
-        return result
+        settled = settle(
+            model, prepared, self._domain.settling_rows, objective.noise, weight, config
+        )
+        return replace(result, interrupted=result.interrupted or not settled)
 
     def _start(self, rows: Rows, seed: int) -> Floats:
         """Return soft labels of all rows; keep the labels-only baseline and how they compare."""
@@ -430,7 +455,14 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         if weight < 1.0:
             baseline: Floats = start.baseline.predict_proba(filled)
             posteriors = weight * posteriors + (1 - weight) * baseline
-        return posteriors if prior is None else match_prior(posteriors, prior, rows.weight)
+        return posteriors if prior is None else with_shares(posteriors, prior, rows)
+
+    def _drawn_seed(self) -> int:
+        """Draw the seed of a fit; where none is asked for, go on with that of the checkpoint."""
+        path = self._checkpoint_of(0)
+        if self.random_state is None and path is not None and path.exists():
+            return read_seed(path)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _checkpoint_of(self, member: int) -> Path | None:
         if self.checkpoint is None:

@@ -24,7 +24,7 @@ from flowssl.densities import (
     ClassStart,
     SemiConditionalClasses,
 )
-from flowssl.estimators._building import class_prior
+from flowssl.estimators._building import class_prior, is_learned
 from flowssl.estimators._domain import FlowStart
 from flowssl.estimators._fitting import Preparation
 from flowssl.estimators.base import FlowClassifier
@@ -136,7 +136,7 @@ class ClassPartClassifier(FlowClassifier):
         latents = torch.zeros(n_classes, dim, dtype=torch.float64)
         share = torch.eye(n_classes, dtype=torch.float64)
         generator = torch.Generator().manual_seed(0)
-        prior = ClassPrior(torch.ones(n_classes))
+        prior = ClassPrior(torch.ones(n_classes), learn=is_learned(self.class_prior))
         return JointModel(flow, self._classes(latents, share, prior, generator))
 
     def _gathers(self, dim: int) -> bool:

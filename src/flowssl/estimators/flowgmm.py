@@ -19,7 +19,7 @@ from flowssl.densities import (
     GaussianClasses,
     SemiConditionalClasses,
 )
-from flowssl.estimators._building import class_prior
+from flowssl.estimators._building import class_prior, is_learned
 from flowssl.estimators._domain import FlowStart
 from flowssl.estimators._fitting import Preparation
 from flowssl.estimators.base import FlowClassifier
@@ -319,8 +319,10 @@ class FlowGMMClassifier(FlowClassifier):
     def _blank_model(self, dim: int, n_classes: int) -> JointModel:
         density = GaussianClasses(
             torch.zeros(n_classes, self.n_components_, self.class_features_),
-            ClassPrior(torch.ones(n_classes)),
+            ClassPrior(torch.ones(n_classes), learn=is_learned(self.class_prior)),
             covariance=self.covariance_type,
+            learn_means=self.learn_means,
+            learn_covariance=self.learn_means,
         )
         flow = self._domain.blank_flow(self.architecture_, dim)
         return JointModel(flow, self._with_auxiliary(density, dim))

@@ -151,12 +151,15 @@ def neighbor_cut(P: Floats, graph: sp.csr_array) -> float:
     """Share of neighbors given different classes, relative to rows paired at random.
 
     Classes that follow the clusters of the data cut few edges: without labels this ranks
-    candidates nearly as well as their accuracy does.
+    candidates nearly as well as their accuracy does. One class for all rows cuts none, but for no
+    cluster's sake: 1, as of classes at random.
     """
     if graph.nnz == 0:
         return 0.0
     best = P.argmax(axis=1)
     shares = np.bincount(best) / len(best)
+    if shares.max() == 1:
+        return 1.0
     rows = np.repeat(np.arange(len(best)), np.diff(graph.indptr))
     return float((best[rows] != best[graph.indices]).mean() / (1 - (shares**2).sum() + 1e-3))
 

@@ -76,9 +76,10 @@ class Start:
     label_log_likelihood : float
         The same of the final combination.
     cross_fitted : ndarray (n_labeled, C)
-        Posteriors of the labeled rows, in row order, by combinations that had not seen their
-        labels; NaN for the only label of a class or of a part of the rows that no other label
-        reaches. They assume the labels' class shares.
+        Posteriors of the labeled rows, in row order, by combinations of candidates that had not
+        seen their labels; three weights of smoothing and a temperature are fitted to them. NaN for
+        the only label of a class or of a part of the rows that no other label reaches, and for
+        labels left out of more than 40,000 rows. They assume the labels' class shares.
     baseline : Pipeline
         Labels-only logistic regression on standardized columns.
     baseline_label_log_likelihood : float
@@ -136,9 +137,9 @@ def propagate(
     n_classes : int
         C.
     class_prior : ndarray (C,) or None, default=None
-        Shares of the classes among all rows, to which every candidate is moved; `match_prior`
-        makes the result have them. By default they are not assumed to follow the labels: EM
-        candidates learn them.
+        Shares of the classes among all rows, to which every candidate is moved; the result has
+        them only about (see `match_prior`). By default they are not assumed to follow the labels:
+        EM candidates learn them.
     sample_weight : ndarray (n,) or None, default=None
         Weights of the rows, labeled and unlabeled. Neighbor graphs and mixtures ignore them.
     random_state : int, Generator or None, default=None
@@ -254,12 +255,19 @@ def _checked_weight(
 
 
 def _core_rows(codes: Integers, rng: np.random.Generator) -> Integers:
-    """Rows that take part: all, or the labeled ones (at most half) and a random rest."""
+    """Rows that take part: all, or labeled and unlabeled ones, half of each if there are as many.
+
+    Two labels of each class come first, so that no rare class is lost.
+    """
     if len(codes) <= MAX_ROWS:
         return np.arange(len(codes))
-    labeled = rng.permutation(np.flatnonzero(codes >= 0))[: MAX_ROWS // 2]
-    others = rng.permutation(np.flatnonzero(codes < 0))[: MAX_ROWS - len(labeled)]
-    return np.sort(np.concatenate([labeled, others]))
+    labeled = rng.permutation(np.flatnonzero(codes >= 0))
+    others = rng.permutation(np.flatnonzero(codes < 0))
+    given = codes[labeled]
+    first = np.concatenate([np.flatnonzero(given == k)[:2] for k in np.unique(given)])
+    labeled = np.concatenate([labeled[first], np.delete(labeled, first)])
+    labeled = labeled[: max(MAX_ROWS // 2, MAX_ROWS - len(others))]
+    return np.sort(np.concatenate([labeled, others[: MAX_ROWS - len(labeled)]]))
 
 
 def follow(X: Floats, posteriors: Floats, queries: Floats) -> Floats:
@@ -436,8 +444,10 @@ def _regularized(space: Space, labels: Labels, folds: Integers) -> Labels:
     """
     if space.name == "raw" or folds.max() < 0:  # no linear candidates there; nothing to judge by
         return labels
-    judged = folds[:_PENALTY_ROWS]
-    rows = labels.rows[:_PENALTY_ROWS]
+    # Of many labels some, from all over the table: neighbors in it may be of one class.
+    chosen = np.random.default_rng(0).permutation(len(folds))[:_PENALTY_ROWS]
+    chosen = np.sort(chosen)
+    judged, rows = folds[chosen], labels.rows[chosen]
     found: list[tuple[float, float, float]] = []
     for C in INVERSE_PENALTIES:
         P = np.zeros((len(rows), labels.n_classes))

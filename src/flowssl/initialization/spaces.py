@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -40,6 +41,8 @@ _MAX_RANK_SCORE = 3.5  # quantile-normal columns end here, in standard deviation
 class Space:
     """One view of the rows and what can be known about it before any label.
 
+    What some views are not asked for is worked out when it is.
+
     Attributes
     ----------
     name : str
@@ -49,23 +52,38 @@ class Space:
     graph : sparse array (n, n)
         Symmetrically normalized neighbor graph, see `neighbor_graph`; categories, columns of two
         values, do not count in it, nor in the mixture.
-    scatter : ndarray (D, D)
-        Weighted covariance of all rows about the origin.
-    shrinkage : float
-        Its OAS shrinkage toward a multiple of the identity.
-    components : ndarray (n, M)
-        Responsibilities of the components of a Gaussian mixture.
     weight : ndarray (n,)
         Row weights with mean one.
+    compared : ndarray (n, d)
+        The columns of `X` without categories.
+    n_components : int
+        Components of the mixture.
+    seed : int
+        Of the mixture.
     """
 
     name: str
     X: Floats
     graph: sp.csr_array
-    scatter: Floats
-    shrinkage: float
-    components: Floats
     weight: Floats
+    compared: Floats
+    n_components: int
+    seed: int
+
+    @cached_property
+    def scatter(self) -> Floats:
+        """Weighted covariance (D, D) of all rows about the origin."""
+        return np.asarray((self.X * self.weight[:, None]).T @ self.X / len(self.X))
+
+    @cached_property
+    def shrinkage(self) -> float:
+        """OAS shrinkage of the covariance toward a multiple of the identity."""
+        return oas_shrinkage(self.scatter, len(self.X))
+
+    @cached_property
+    def components(self) -> Floats:
+        """Responsibilities (n, M) of the components of a Gaussian mixture."""
+        return _mixture_components(self.compared, self.n_components, self.seed)
 
 
 def nearest_neighbors(
@@ -159,7 +177,8 @@ def prepare_spaces(
         views["rank"] = _normal_scores(X)
     compared = _graded_columns(X)
     return tuple(
-        _space(name, V, V[:, compared], n_components, weight, seed) for name, V in views.items()
+        Space(name, V, neighbor_graph(V[:, compared]), weight, V[:, compared], n_components, seed)
+        for name, V in views.items()
     )
 
 
@@ -172,21 +191,6 @@ def _graded_columns(X: Floats) -> NDArray[np.bool_]:
     lowest, highest = X.min(axis=0), X.max(axis=0)
     graded = ((lowest != X) & (highest != X)).any(axis=0)
     return graded if graded.sum() >= 2 else np.ones(X.shape[1], dtype=bool)
-
-
-def _space(
-    name: str, X: Floats, compared: Floats, n_components: int, weight: Floats, seed: int
-) -> Space:
-    scatter = (X * weight[:, None]).T @ X / len(X)
-    return Space(
-        name=name,
-        X=X,
-        graph=neighbor_graph(compared),
-        scatter=scatter,
-        shrinkage=oas_shrinkage(scatter, len(X)),
-        components=_mixture_components(compared, n_components, seed),
-        weight=weight,
-    )
 
 
 def _normal_scores(X: Floats) -> Floats:

@@ -17,7 +17,7 @@ from narwhals.exceptions import DuplicateError
 from narwhals.typing import IntoDataFrame, IntoSeries
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_array
+from sklearn.utils import _safe_indexing, check_array
 
 from flowssl.exceptions import DataError
 from flowssl.labels import is_missing
@@ -38,6 +38,7 @@ __all__ = [
     "as_numbers",
     "is_level",
     "read_table",
+    "take_rows",
 ]
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -164,15 +165,34 @@ def read_table(X: TableLike, estimator: BaseEstimator) -> Table:
     DataError
         If two columns share a name.
     """
-    try:
-        frame = nw.from_native(X, pass_through=True)
-    except DuplicateError as error:
-        raise DataError(f"the columns of X must have different names: {error}") from error
+    frame = _frame_or_other(X)
     if isinstance(frame, nw.LazyFrame):
         raise TypeError("X is a lazy frame; collect it first, with X.collect().")
     if isinstance(frame, nw.DataFrame):
         return _read_frame(frame)
     return _read_array(X, estimator)
+
+
+def take_rows(X: TableLike, index: NDArray[np.int64]) -> TableLike:
+    """Return some of a table's rows, in the same container.
+
+    Raises
+    ------
+    DataError
+        If two columns share a name.
+    """
+    frame = _frame_or_other(X)
+    if isinstance(frame, nw.DataFrame):
+        return cast("IntoDataFrame", frame[index.tolist()].to_native())
+    return cast("TableLike", _safe_indexing(X, index))
+
+
+def _frame_or_other(X: TableLike) -> object:
+    """Wrap a data frame; anything else is left as it is."""
+    try:
+        return nw.from_native(X, pass_through=True)
+    except DuplicateError as error:
+        raise DataError(f"the columns of X must have different names: {error}") from error
 
 
 def as_numbers(values: list[object]) -> Floats:

@@ -15,9 +15,19 @@ import torch
 from torch import Tensor
 
 from flowssl.exceptions import ModelFileError
-from flowssl.persistence import JSON, read_model_file, write_model_file
+from flowssl.persistence import JSON, read_manifest, read_model_file, write_model_file
 
-__all__ = ["LoopState", "Snapshot", "fingerprint", "read_checkpoint", "write_checkpoint"]
+__all__ = [
+    "LoopState",
+    "Snapshot",
+    "fingerprint",
+    "read_checkpoint",
+    "read_seed",
+    "write_checkpoint",
+]
+
+_KIND = "checkpoint"
+_NO_CHECKPOINT = "{path} is not a training checkpoint"
 
 Snapshot = dict[str, Tensor]
 """Named tensors: the weights of a model, or the moments of an optimizer."""
@@ -66,9 +76,13 @@ def fingerprint(parts: Mapping[str, Tensor], settings: str) -> str:
 
 
 def write_checkpoint(
-    path: Path, identity: str, state: LoopState, groups: Mapping[str, Snapshot]
+    path: Path, identity: str, seed: int, state: LoopState, groups: Mapping[str, Snapshot]
 ) -> None:
-    """Write a checkpoint atomically; a process killed meanwhile leaves the former one."""
+    """Write a checkpoint atomically; a process killed meanwhile leaves the former one.
+
+    The seed is part of the identity already. It is kept as a number as well, so that a training
+    whose seed nobody chose can be repeated up to here: see `read_seed`.
+    """
     tensors = {
         f"{group}/{name}": tensor.detach().cpu().numpy()
         for group, snapshot in groups.items()
@@ -77,7 +91,23 @@ def write_checkpoint(
     loop: dict[str, JSON] = {}
     for key, value in asdict(state).items():
         loop[key] = "inf" if value == float("inf") else value
-    write_model_file(path, {"kind": "checkpoint", "identity": identity, "loop": loop}, tensors)
+    manifest: dict[str, JSON] = {"kind": _KIND, "identity": identity, "seed": seed, "loop": loop}
+    write_model_file(path, manifest, tensors)
+
+
+def read_seed(path: Path) -> int:
+    """Return the seed of the training that wrote a checkpoint.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is damaged or is not a checkpoint.
+    """
+    manifest = read_manifest(path)
+    seed = manifest.get("seed")
+    if manifest.get("kind") != _KIND or not isinstance(seed, int):
+        raise ModelFileError(_NO_CHECKPOINT.format(path=path))
+    return seed
 
 
 def read_checkpoint(path: Path, identity: str) -> tuple[LoopState, dict[str, Snapshot]]:
@@ -90,12 +120,12 @@ def read_checkpoint(path: Path, identity: str) -> tuple[LoopState, dict[str, Sna
     """
     file = read_model_file(path)
     loop = file.manifest.get("loop")
-    if file.manifest.get("kind") != "checkpoint" or not isinstance(loop, dict):
-        raise ModelFileError(f"{path} is not a training checkpoint")
+    if file.manifest.get("kind") != _KIND or not isinstance(loop, dict):
+        raise ModelFileError(_NO_CHECKPOINT.format(path=path))
     if file.manifest.get("identity") != identity:
         raise ModelFileError(
-            f"{path} was written for other data or other settings; repeat the command that began "
-            "the training, or start anew without resuming"
+            f"{path} is of a training on other data or with other settings; repeat what began it, "
+            "or delete the file to start anew"
         )
     loop["best_loss"] = float(str(loop["best_loss"]))
     groups: dict[str, Snapshot] = {}

@@ -70,7 +70,7 @@ def resolve_device(name: str) -> torch.device:
         )
     try:
         return make_fabric(name).device
-    except (ValueError, RuntimeError, MisconfigurationException) as error:
+    except (TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
         raise ValueError(
             f"device is {name!r}, which this machine does not have; "
             "'auto' takes the fastest it has, 'cpu' is always there"

@@ -279,7 +279,7 @@ class _Run:
                 self.best = _snapshot(self.average)
             good = self._groups()
             if self.checkpoint is not None and self.fabric.is_global_zero:
-                write_checkpoint(self.checkpoint, self.identity, state, good)
+                write_checkpoint(self.checkpoint, self.identity, config.seed, state, good)
             yield figures
 
     def finish(self) -> None:
