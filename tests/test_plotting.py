@@ -124,7 +124,7 @@ def test_a_large_table_is_thinned_and_the_picture_says_so(planar):
     figure = plot_latent_space(model, X, y)
     assert len(marks(figure.axes[0], "dots")) == MAX_DOTS
     assert len(marks(figure.axes[0], "labeled")) == (y >= 0).sum()
-    assert figure.get_suptitle() == f"3,000 of {(y < 0).sum():,} unlabeled rows drawn"
+    assert figure.get_suptitle() == f"3,000 of {(y < 0).sum():,} unlabeled drawn"
 
 
 def test_the_latent_plane_shows_the_latents_of_planar_data(planar):
@@ -189,7 +189,7 @@ def test_reliability_agrees_with_scikit_learn(planar):
 def test_reliability_leaves_unlabeled_rows_out(planar):
     model, X, y, _ = planar
     title = plot_reliability(model, X, y).axes[0].get_title(loc="left")
-    assert title.startswith("8 labeled rows")
+    assert title.startswith("8 labels;")
     with pytest.raises(ValueError, match="needs labeled rows"):
         plot_reliability(model, X, np.full(len(X), -1))
 

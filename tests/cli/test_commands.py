@@ -112,6 +112,9 @@ def test_evaluate_equals_scikit_learn_on_the_labeled_rows(
 def test_evaluate_is_readable(model: str, run: Run) -> None:
     code, out, _ = run("evaluate", model, "flowers.csv", "--target", "kind")
     assert code == 0
+    # What is asked for is a result, which --quiet leaves.
+    assert run("evaluate", model, "flowers.csv", "--target", "kind", "-q")[:2] == (0, out)
+    assert "iris, lily, rose" in run("-q", "info", model)[1]
     assert "30 of 90" in out
     table = out[out.index("by class") :].splitlines()
     assert table[1].split() == ["class", "labeled", "predicted", "recall", "precision"]

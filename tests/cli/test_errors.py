@@ -55,6 +55,10 @@ def _one_line(result: tuple[int, str, str], *causes: str, code: int = 2) -> None
             ("two lines",),
         ),
         (("fit", "unlabeled.csv", "--target", "kind"), ("has no labeled row",)),
+        (
+            ("fit", "flowers.csv", "--target", "kind", "--labels", "nowhere.csv"),
+            ("--labels is for pictures", "--target COLUMN"),
+        ),
         (("fit", "ragged.csv", "--target", "a"), ("line 3 has 3 cells",)),
         (("fit", "header.csv", "--target", "a"), ("no rows",)),
         (("fit", "empty.csv", "--target", "a"), ("is empty",)),

@@ -51,16 +51,16 @@ def test_info_on_a_terminal_needs_no_torch(model: str) -> None:
     [
         ("--smoothing", "FLOAT", "Share of the largest variance that is added to all (default:"),
         ("--kind", "good|slow|broken|wrong|stopped|INT", "How fit ends, in 100 % of cases (def"),
-        ("--early, --no-early", "", "Two switches over two lines (default: True)"),
-        ("--other, --no-other", "", "Two switches over two lines (default: True)"),
+        ("--early, --no-early", "", "Two switches over two lines (default: yes)"),
+        ("--other, --no-other", "", "Two switches over two lines (default: yes)"),
         (
             "--class-prior",
             "uniform|A,B,...|none",
             'Probabilities of the classes. "uniform": equal ones (d',
         ),
-        ("--unlabeled-value", "VALUE", "What marks an unlabeled row (default: 'auto')"),
+        ("--unlabeled-value", "VALUE", "What marks an unlabeled row (default: auto)"),
         ("--checkpoint", "FILE|none", "File of the training's checkpoint (default: MODEL.c"),
-        ("--random-state", "INT|none", "Seed (default: None)"),
+        ("--random-state", "INT|none", "Seed (default: none)"),
         ("--verbose", "INT", "How much to tell (default: 1)"),
     ],
 )
@@ -97,6 +97,8 @@ def test_options_are_those_of_the_named_method(capsys: pytest.CaptureFixture[str
     assert "--class-features" in told
     assert "--covariance-type" not in told
     assert "--class-part" not in told
+    assert main(["fit", "--method", "conditional", "--help"]) == 0
+    assert "--views" not in capsys.readouterr().out  # its rows are no images
     assert main(["fit", "--method", "m2-vae", "--help"]) == 0
     told = capsys.readouterr().out
     assert "--hidden-layer-sizes A,B,..." in told
@@ -120,7 +122,6 @@ def test_tables_are_plain_in_a_pipe_and_drawn_on_a_terminal(
     terminal = _Tty()
     monkeypatch.setattr(sys, "stdout", terminal)
     Console().table(("name", "rows"), rows, "title")
-    Console(quiet=True).table(("name", "rows"), rows, "title")
     drawn = terminal.getvalue()
     assert drawn.count("[red]a") == 1
     assert "─" in drawn

@@ -56,7 +56,7 @@ class M2VAEClassifier(DropoutNetworkClassifier):
     hidden_layer_sizes : sequence of int, default=(256,)
         Widths of the hidden layers of all networks, which have ReLU units.
     classification_weight : float, default=0.1
-        :math:`\alpha`; the paper's.
+        Weight of the labeled rows' cross-entropy, the paper's :math:`\alpha`.
     learning_rate : float, default=1e-3
         Of Adam; 3e-4 in the paper, whose trainings are longer.
     n_steps : int, default=3000

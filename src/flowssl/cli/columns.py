@@ -34,6 +34,7 @@ __all__ = [
 _NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 _MOSTLY = 0.8
 _MANY = 20
+_SHOWN = 8  # names in a message
 _MISSING_MARKS = (
     "na",
     "n/a",
@@ -118,9 +119,15 @@ def matching_features(
     Raises
     ------
     DataError
-        If a column is missing or, without names, their number is another.
+        If a column is missing, their number is another, or columns are chosen for a model that has
+        their names.
     """
-    wanted = chosen if chosen is not None else names
+    if names is not None and chosen is not None:
+        raise DataError(
+            f"--features: the model finds its {width} columns by their names, "
+            f"{', '.join(map(repr, names[:_SHOWN]))}{' ...' if width > _SHOWN else ''}; leave it out."
+        )
+    wanted = chosen or names
     if wanted is None:
         if table.num_columns != width:
             raise DataError(
@@ -136,8 +143,7 @@ def matching_features(
             f"the file lacks {len(missing)} of the model's {width} columns, "
             f"{missing[0]!r} first; {_hint(missing[0], table)}"
         )
-    selected = _checked(table.select(wanted))
-    return selected if names is None else selected.rename_columns(list(names))
+    return _checked(table.select(wanted))
 
 
 def labels(table: pa.Table, target: str) -> npt.NDArray[np.generic]:
@@ -288,6 +294,6 @@ def _hint(name: str, table: pa.Table) -> str:
     near = [folded[match] for match in get_close_matches(name.lower(), folded, n=3, cutoff=0.6)]
     if near:
         return f"did you mean {' or '.join(map(repr, near))}?"
-    shown = table.column_names[:8]
+    shown = table.column_names[:_SHOWN]
     more = len(table.column_names) - len(shown)
     return f"the file has {', '.join(map(repr, shown))}" + (f" and {more} more." if more else ".")

@@ -23,7 +23,7 @@ class Console:
     Attributes
     ----------
     quiet : bool
-        Whether to leave out remarks and tables; asked-for data and errors are still written.
+        Whether to leave out remarks; results and errors are still written.
     """
 
     quiet: bool = False
@@ -49,7 +49,7 @@ class Console:
         title : str
             A line above.
         """
-        if self.quiet or not rows:
+        if not rows:
             return
         if sys.stdout.isatty():
             _write_rich(header, rows, title)

@@ -10,7 +10,7 @@ import flowssl
 from flowssl.cli.columns import labels, mark_unlabeled, require_column
 from flowssl.cli.inference import flow_in, model_inputs
 from flowssl.cli.pictures import LABEL, labels_of, pictures_for
-from flowssl.cli.training import check_directory
+from flowssl.cli.training import check_directory, table_target
 from flowssl.exceptions import DataError
 from flowssl.labels import encode_labels, is_unlabeled
 from flowssl.pictures import holds_pictures
@@ -82,7 +82,10 @@ def evaluate(arguments: argparse.Namespace, console: Console) -> int:
         return 0
     console.facts(
         [
-            ("labeled rows", f"{result.labeled:,} of {result.rows:,}"),
+            (
+                "labeled rows" if estimator.image_shape is None else "labeled images",
+                f"{result.labeled:,} of {result.rows:,}",
+            ),
             ("accuracy", f"{result.accuracy:.4f}"),
             ("balanced accuracy", f"{result.balanced_accuracy:.4f}"),
             ("negative log-likelihood", f"{result.negative_log_likelihood:.4f} nats a label"),
@@ -207,12 +210,11 @@ def _with_labels(
         y = labels_of(pictures, table, arguments.target, option)
         X, names = pictures.images, pictures.names
     else:
-        if arguments.target is None:
-            raise DataError("a table needs --target COLUMN, the column of labels.")
+        target = table_target(arguments, option)
         read = read_table(path)
-        require_column(read, arguments.target, "--target")
-        y = labels(read, arguments.target)
-        X = model_inputs(estimator, read.drop_columns([arguments.target]), arguments.features)
+        require_column(read, target, "--target")
+        y = labels(read, target)
+        X = model_inputs(estimator, read.drop_columns([target]), arguments.features)
     y = mark_unlabeled(y, estimator.unlabeled_value)
     if is_unlabeled(y, estimator.unlabeled_value).all():
         column = arguments.target or LABEL

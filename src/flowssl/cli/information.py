@@ -58,7 +58,7 @@ def describe(manifest: Mapping[str, JSON]) -> list[tuple[str, str]]:
             case "parameters", Mapping():
                 facts.append((key, _changed(value, manifest.get("estimator"))))
             case "n_labeled" | "n_unlabeled", int():
-                facts.append((f"{key.removeprefix('n_')} rows", f"{value:,}"))
+                facts.append((f"{key.removeprefix('n_')} {_noun(manifest)}", f"{value:,}"))
             case "history", [*epochs]:
                 facts.append(("training", _training(epochs)))
             case "candidates", [*candidates]:
@@ -70,6 +70,13 @@ def describe(manifest: Mapping[str, JSON]) -> list[tuple[str, str]]:
             case _ if key not in _LEFT_OUT:
                 facts.append((key, _text(value)))
     return [(name.replace("_", " "), text) for name, text in facts]
+
+
+def _noun(manifest: Mapping[str, JSON]) -> str:
+    """Say what a model was fitted on."""
+    parameters = manifest.get("parameters")
+    is_image = isinstance(parameters, Mapping) and parameters.get("image_shape") is not None
+    return "images" if is_image else "rows"
 
 
 def _training(epochs: Sequence[JSON]) -> str:

@@ -30,6 +30,7 @@ __all__ = [
 
 # What the shell has no use for: it starts afresh each time.
 _LEFT_OUT = ("warm_start",)
+_OF_PICTURES = ("views", "dequantization_draws", "consistency_weight")
 # Options whose text only the data can turn into a value (see `columns.typed_marker`).
 _KEPT_AS_TEXT = ("unlabeled_value",)
 # Where the command has another default than the estimator.
@@ -145,6 +146,16 @@ class Parameter:
         return "--" + self.name.replace("_", "-")
 
     @property
+    def typed_default(self) -> str:
+        """The default as one would type it after the option."""
+        value = ast.literal_eval(self.default) if self.default else ""
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, tuple):
+            return ",".join(map(str, value))
+        return "none" if value is None else str(value)
+
+    @property
     def metavar(self) -> str:
         """What to put after the option, as the help shows it."""
         names = [str(choice) for choice in self.choices]
@@ -230,8 +241,10 @@ def add_options(parser: argparse.ArgumentParser, name: str) -> None:
     for parameter in read_parameters(*method.described_by):
         if parameter.name in (*method.fixed, *method.left_out):
             continue
+        if parameter.name in _OF_PICTURES and not method.takes_pictures:
+            continue
         summary = parameter.summary.replace("%", "%%")
-        text = f"{summary} (default: {_DEFAULTS_HERE.get(parameter.name, parameter.default)})"
+        text = f"{summary} (default: {_DEFAULTS_HERE.get(parameter.name, parameter.typed_default)})"
         if parameter.kinds == ("bool",):
             group.add_argument(
                 parameter.option,
@@ -328,7 +341,7 @@ def _first_sentence(text: str) -> str:
     """Cut the text after its first sentence and the ones that explain quoted choices."""
     paragraph = " ".join(text.strip().split("\n\n")[0].split())
     sentence = re.split(r"(?<=[.!?]) +(?=[A-Z`])", paragraph)[0]
-    return re.sub(r":\w+:(?=`)|`", "", sentence).rstrip(".:")
+    return re.sub(r":\w+:(?=`)|`(~[\w.]*\.)?\\?", "", sentence).rstrip(".:")
 
 
 def _boolean(text: str) -> bool:

@@ -65,16 +65,21 @@ def build_parser(method: str) -> argparse.ArgumentParser:
     _add_fit(
         command(
             "fit",
-            "learn a model from a table and save it",
+            "learn a model from a table or pictures and save it",
             "Rows whose label is empty (or -1, among numbers) are unlabeled and are learned from "
-            "too. Training writes a checkpoint at the end of each epoch and removes it at the "
+            "too, as are pictures that --labels does not name. Training writes a checkpoint at the end of each epoch and removes it at the "
             "end; Ctrl-C saves the best model so far.",
         ),
         method,
     )
     _add_predict(command("predict", "predict the classes of new rows"))
     _add_score(
-        command("score", "write the log-density of each row", "It is log p(x) in nats, exact.")
+        command(
+            "score",
+            "write the log-density of each row",
+            "It is log p(x) in nats; exact for rows of numbers, of categories, missing numbers and "
+            "pictures approximate.",
+        )
     )
     _add_sample(command("sample", "draw new rows from a model"))
     _add_evaluate(
@@ -110,7 +115,7 @@ def _add_common(parser: argparse.ArgumentParser, default: bool | str) -> None:
 
 
 def _add_fit(parser: argparse.ArgumentParser, method: str) -> None:
-    parser.usage = "%(prog)s DATA --target COLUMN -o MODEL [options]"  # all of them take 14 lines
+    parser.usage = "%(prog)s DATA (--target COLUMN | --labels TABLE) -o MODEL [options]"
     parser.add_argument("data", metavar="DATA", help=_DATA)
     _add_labels(parser)
     _add_column_choice(parser, "columns to learn from (default: all but the target)")
@@ -174,7 +179,9 @@ def _add_sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--random-state", type=int, metavar="SEED", help="seed; the same rows for the same seed"
     )
-    parser.add_argument("-o", "--output", metavar="OUT", help=_OUTPUT)
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", help=f"{_OUTPUT}; of pictures a folder for PNG files"
+    )
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -243,7 +250,6 @@ def _add_column_choice(parser: argparse.ArgumentParser, summary: str) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)

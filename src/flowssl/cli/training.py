@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from flowssl.cli.console import Console
     from flowssl.estimators import Classifier
 
-__all__ = ["INTERRUPTED", "check_directory", "fit", "summary"]
+__all__ = ["INTERRUPTED", "check_directory", "fit", "summary", "table_target"]
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -47,7 +47,7 @@ _SHOWN_CLASSES = 10
 
 
 def fit(arguments: argparse.Namespace, console: Console) -> int:
-    """Learn a model from a table and save it.
+    """Learn a model from a table or pictures and save it.
 
     Ctrl-C ends the training early: the best model so far is saved, and the exit code is 130.
     """
@@ -84,7 +84,8 @@ def fit(arguments: argparse.Namespace, console: Console) -> int:
         from flowssl.report import write_report
 
         write_report(estimator, X, y, arguments.report, names=names)
-    console.facts([*summary(estimator, len(y)), *_outcome(arguments, seconds)])
+    if not console.quiet:
+        console.facts([*summary(estimator, len(y)), *_outcome(arguments, seconds)])
     if method.is_flow and estimator.interrupted_:
         can_resume = checkpoint is not None and Path(checkpoint).exists()
         console.remark(
@@ -105,9 +106,15 @@ def summary(estimator: Classifier, rows: int) -> list[tuple[str, str]]:
     rows : int
         How many rows it was fitted on.
     """
+    shape = estimator.image_shape
     facts = [
-        ("rows", f"{rows:,}: {estimator.n_labeled_:,} labeled, {estimator.n_unlabeled_:,} not"),
-        ("columns", f"{estimator.n_features_in_:,}"),
+        (
+            "rows" if shape is None else "images",
+            f"{rows:,}: {estimator.n_labeled_:,} labeled, {estimator.n_unlabeled_:,} not",
+        ),
+        ("columns", f"{estimator.n_features_in_:,}")
+        if shape is None
+        else ("channels, height, width", " x ".join(map(str, shape))),
         ("classes", _shortened([str(label) for label in estimator.classes_])),
     ]
     start: Mapping[str, object] = getattr(estimator, "start_", {})  # of flows alone
@@ -131,12 +138,25 @@ def check_directory(path: str | None) -> None:
         raise DataError(f"{path}: there is no directory {Path(path).parent}; create it first.")
 
 
+def table_target(arguments: argparse.Namespace, option: str = "--labels") -> str:
+    """Return the name of a table's column of labels.
+
+    Raises
+    ------
+    DataError
+        If none is named, or a table of labels is, as for pictures.
+    """
+    if getattr(arguments, option.removeprefix("--").replace("-", "_")) is not None:
+        raise DataError(f"{option} is for pictures; a table has its labels in --target COLUMN.")
+    if arguments.target is None:
+        raise DataError("a table needs --target COLUMN, the column of labels.")
+    return str(arguments.target)
+
+
 def _read(
     arguments: argparse.Namespace, console: Console
 ) -> tuple[pa.Table, npt.NDArray[np.generic], object]:
-    target = arguments.target
-    if target is None:
-        raise DataError("a table needs --target COLUMN, the column of labels.")
+    target = table_target(arguments)
     table = read_table(arguments.data)
     require_column(table, target, "--target")
     X = choose_features(table, target, split_names(arguments.features), split_names(arguments.drop))

@@ -2,8 +2,8 @@
 
 Rows are sorted and identical rows are merged with their weights added. So the order of the rows
 does not matter, a row of weight 2 is the same as the row given twice, and a row of weight 0 is the
-same as no row: exactly, not only on average. (Categories are the exception: which of them the others
-are told from follows the rows as they are given.)
+same as no row: exactly, not only on average. Categories are the exception: the level that the
+others are told from is found in the rows as they are given.
 """
 
 from __future__ import annotations

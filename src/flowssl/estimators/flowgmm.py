@@ -59,8 +59,8 @@ class FlowGMMClassifier(FlowClassifier):
     views : {"translate", "translate-flip"}, callable or None, default="translate"
         Random views of images that training looks at. "translate": moved by up to an eighth of
         the side. "translate-flip": also mirrored left to right, for photographs but not for
-        digits. A callable takes and gives images of levels as tensors (n, c, h, w). None: images
-        as they are, without consistency. Not for tables.
+        digits. "none" (None in Python): images as they are, without consistency. A callable takes
+        and gives images of levels as tensors (n, c, h, w). Not for tables.
     dequantization_draws : int, default=0
         Fixed points within the levels of an image whose densities prediction averages; 0 takes
         the center alone. See ``flowssl.preprocessing.Pixels``. Not for tables.
@@ -71,8 +71,9 @@ class FlowGMMClassifier(FlowClassifier):
         labels.
     objective : {"soft-labels", "likelihood", "em"}, default="soft-labels"
         What is maximized. "soft-labels": expected log p(x, y) under the soft labels, which cannot
-        drift away from them. "likelihood": log p(x, y) of labeled and log p(x) of unlabeled rows
-        (eq. 4). "em": the same by expectation maximization (appendix A).
+        drift away from them (of images log p(x), and cross-entropies). "likelihood": log p(x, y)
+        of labeled and log p(x) of unlabeled rows (eq. 4). "em": the same by expectation
+        maximization (appendix A).
     covariance_type : {"spherical", "diag", "tied", "low_rank"}, default="spherical"
         Kind of the class covariances in latent space.
     n_components : int or "auto", default="auto"
@@ -93,22 +94,22 @@ class FlowGMMClassifier(FlowClassifier):
         is one half for images and None for tables.
     cross_entropy_weight : float or "auto", default="auto"
         Weight of the posterior's cross-entropy to the targets, for each nat per column of
-        likelihood; with "likelihood" and "em" it looks at labeled rows only. Of images it looks
-        at views. "auto" is 3 for tables and 1 for images.
+        likelihood; with "likelihood" and "em" it looks at labeled rows only. "auto" is 3 for
+        tables and 1 for images, of which it looks half at the images and half at their views.
     consistency_weight : "auto" or float, default="auto"
         Weight of the consistency term, eq. 7, between a row and a copy of it: for tables under
-        Gaussian noise, for images in another view. For images with "soft-labels" it is that of
-        the view's cross-entropy to the label that the image itself clearly tells, relative to
-        ``cross_entropy_weight``. "auto" is 1 for images and 0 for tables.
+        Gaussian noise, for images in another view. "auto" is 1 for images and 0 for tables. For
+        images with "soft-labels" it is that of the view's cross-entropy to the label that the
+        image itself clearly tells, relative to ``cross_entropy_weight``.
     consistency_noise : float, default=0.3
         Standard deviation of that noise, in standardized units.
     em_refresh : int, default=1
         Steps between two E-steps of the "em" objective.
     noise : "auto" or float, default="auto"
         Standard deviation of the noise added to rows of tables in training, in standardized
-        units; keeps the density from collapsing on single rows. Directions in which a class varies
-        less than half a unit get less, in proportion. "auto" is sqrt(1.5 columns / rows), at
-        most 0.3. Images have noise within their levels instead.
+        units; keeps the density from collapsing on single rows. "auto" is sqrt(1.5 columns /
+        rows), at most 0.3. Directions in which a class varies less than half a unit get less, in
+        proportion. Images have noise within their levels instead.
     max_epochs : int or "auto", default="auto"
         Passes over the rows at most; small tables are passed several times in each. "auto" makes
         about 1,000 steps: 40 epochs of a small table, 10 of a large one. For images about 3,600,
@@ -120,16 +121,20 @@ class FlowGMMClassifier(FlowClassifier):
     weight_decay : float, default=1e-4
         Weight decay of the coupling networks' matrices.
     early_stopping : bool, default=True
-        Whether a tenth of the unlabeled rows is held out to find the best epoch.
+        Whether some unlabeled rows are held out to find the best epoch: a tenth, of small tables
+        up to a quarter, none of fewer than 40, 2,000 images at most.
     calibrate : bool, default=True
-        Whether class probabilities get a temperature; ``score_samples`` is never changed by it.
+        Whether class probabilities get a temperature, fitted to the soft labels of held-out
+        unlabeled rows or, where none are held out, of all unlabeled ones; it is 1 without any.
+        ``score_samples`` is never changed by it.
     n_flows : int, default=1
         Number of flows whose densities are averaged.
     warm_start : bool, default=False
         Whether a further ``fit`` goes on from the present models, encoder and classes.
     checkpoint : path or None, default=None
         File to which training writes its state after each epoch. If it exists, training of the
-        same rows and parameters goes on from it, to the same bits; it is removed at the end.
+        same rows and parameters goes on from it, to the same bits, and with its seed where
+        ``random_state`` is None; it is removed at the end.
     unlabeled_value : object, default="auto"
         What marks an unlabeled row in ``y``: "auto" is -1, NaN, None and pd.NA; None means that
         every row is labeled.

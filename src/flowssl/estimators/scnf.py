@@ -48,9 +48,10 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         Name of the preset whose couplings the classes' flow has; "auto" is "small", and "affine",
         which makes the classes Gaussian, with fewer than 15 rows for each of ``class_features``.
     class_features : int, "auto" or "all", default="auto"
-        Width of ``z_f``. "auto" is the number of classes, but at least 8; never more than all
-        columns. Of images it is at least a quarter of the deepest scale. A number takes so many of
-        the first latents: channels of the deepest scale, one after the other, and then those of the next.
+        Width of ``z_f``, the latents that know the class. "auto" is the number of classes, but at
+        least 8; never more than all columns. Of images it is at least a quarter of the deepest
+        scale. A number takes so many of the first latents: channels of the deepest scale, one after
+        the other, and then those of the next.
     image_shape : (channels, height, width) or None, default=None
         Shape of the images, such as (1, 28, 28); None means tables. The unconditional flow is then
         multi-scale, a preset of ``flowssl.image_architectures``; see
@@ -64,8 +65,9 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         "random": random class means and no whitening, the papers' way.
     objective : {"soft-labels", "likelihood", "em"}, default="soft-labels"
         What is maximized. "soft-labels": expected log p(x, y) under the soft labels, which cannot
-        drift away from them. "likelihood": log p(x, y) of labeled and log p(x) of unlabeled rows
-        (eq. 1), directly. "em": the same by expectation maximization (appendix B).
+        drift away from them (of images log p(x), and cross-entropies). "likelihood": log p(x, y)
+        of labeled and log p(x) of unlabeled rows (eq. 1), directly. "em": the same by expectation
+        maximization (appendix B).
     class_prior : {"uniform", "learned"}, array-like of shape (n_classes,) or None, default=None
         Shares of the classes among all rows, sorted by label, if known; None takes the mean of
         the soft labels, "learned" trains on from it. Known shares place the boundary better than
@@ -80,7 +82,7 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
     cross_entropy_weight : float or "auto", default="auto"
         Weight of the posterior's cross-entropy to the targets, for each nat per column of
         likelihood; with "likelihood" and "em" it looks at labeled rows only. "auto" is 3 for
-        tables and 1 for images.
+        tables and 1 for images, of which it looks half at the images and half at their views.
     consistency_weight : float, default=1.0
         Of images alone: weight of the consistency of an image and a view, as of
         :class:`~flowssl.FlowGMMClassifier`.
@@ -88,29 +90,34 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         Steps between two E-steps of the "em" objective.
     noise : "auto" or float, default="auto"
         Standard deviation of the noise added to rows of tables in training, in standardized
-        units; keeps the density from collapsing on single rows. Directions in which a class varies
-        less than half a unit get less, in proportion. "auto" is sqrt(1.5 columns / rows), at
-        most 0.3. Images have noise within their levels instead.
+        units; keeps the density from collapsing on single rows. "auto" is sqrt(1.5 columns /
+        rows), at most 0.3. Directions in which a class varies less than half a unit get less, in
+        proportion. Images have noise within their levels instead.
     max_epochs : int or "auto", default="auto"
         Passes over the rows at most; small tables are passed several times in each. "auto" makes
-        about 1,000 steps: 40 epochs of a small table, 10 of a large one.
+        about 1,000 steps: 40 epochs of a small table, 10 of a large one. For images about 3,600,
+        but 3 epochs at least.
     batch_size : int or "auto", default="auto"
-        Rows in a step; "auto" is 256, and 512 from 20,000 rows.
+        Rows in a step; "auto" is 256, 512 from 20,000 rows, and 96 for images.
     learning_rate : float, default=2e-3
         Peak learning rate of AdamW.
     weight_decay : float, default=1e-4
         Weight decay of the coupling networks' matrices.
     early_stopping : bool, default=True
-        Whether a tenth of the unlabeled rows is held out to find the best epoch.
+        Whether some unlabeled rows are held out to find the best epoch: a tenth, of small tables
+        up to a quarter, none of fewer than 40, 2,000 images at most.
     calibrate : bool, default=True
-        Whether class probabilities get a temperature; ``score_samples`` is never changed by it.
+        Whether class probabilities get a temperature, fitted to the soft labels of held-out
+        unlabeled rows or, where none are held out, of all unlabeled ones; it is 1 without any.
+        ``score_samples`` is never changed by it.
     n_flows : int, default=1
         Number of models whose densities are averaged.
     warm_start : bool, default=False
         Whether a further ``fit`` goes on from the present models, encoder and classes.
     checkpoint : path or None, default=None
         File to which training writes its state after each epoch. If it exists, training of the
-        same rows and parameters goes on from it, to the same bits; it is removed at the end.
+        same rows and parameters goes on from it, to the same bits, and with its seed where
+        ``random_state`` is None; it is removed at the end.
     unlabeled_value : object, default="auto"
         What marks an unlabeled row in ``y``: "auto" is -1, NaN, None and pd.NA; None means that
         every row is labeled.

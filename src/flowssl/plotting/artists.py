@@ -360,12 +360,10 @@ def draw_reliability(
     )
     curve.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="share that is right")
     curve.grid(True)
-    curve.set_title(
-        f"{len(codes):,} labeled rows; expected calibration error {error_of_calibration:.3f}"
-    )
+    curve.set_title(f"{len(codes):,} labels; expected calibration error {error_of_calibration:.3f}")
     edges = np.linspace(0, 1, n_bins + 1)
     bars.bar(edges[:-1], share, width=1 / n_bins, align="edge", color=style.muted, linewidth=0)
-    bars.set(xlabel="confidence: the highest class probability", ylabel="share of\nrows")
+    bars.set(xlabel="confidence: the highest class probability", ylabel="share of\nlabels")
 
 
 def _wilson(rate: Floats, count: Floats) -> tuple[Floats, Floats]:

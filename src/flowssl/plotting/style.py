@@ -207,7 +207,7 @@ def add_legend(
 def add_note(figure: Figure, codes: Integers, style: Theme, limit: int = MAX_DOTS) -> None:
     """Say so where not all rows are drawn."""
     notes = [
-        f"{limit:,} of {count:,} {kind} rows drawn"
+        f"{limit:,} of {count:,} {kind} drawn"
         for kind, count in (
             ("labeled", int((codes >= 0).sum())),
             ("unlabeled", int((codes < 0).sum())),
