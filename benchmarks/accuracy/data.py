@@ -1,7 +1,7 @@
 """The benchmark's data sets, as one matrix, one label vector and perhaps a test set of their own.
 
-Small and toy sets come with `flowssl.datasets`. The others are read from a data folder beside the
-repository (``../shared/data``) or, for the papers' own files, from the folder given by ``--root``.
+Small and toy sets come with `flowssl.datasets`. The others are read from the data folder (see
+benchmarks/README.md) or, for the papers' own files, from the folder given by ``--root``.
 """
 
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from benchmarks.folders import DATA
 
 from flowssl import datasets
 
-DATA_FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data"
 TOY_ROWS = 1500
 MNIST_ROWS = 20_000
 MNIST_COMPONENTS = 64
@@ -64,12 +64,12 @@ def _bundled(name: str) -> Table:
 
 
 def _tabular(name: str) -> Table:
-    arrays = np.load(DATA_FOLDER / "tabular" / f"{name}.npz", allow_pickle=False)
+    arrays = np.load(DATA / "tabular" / f"{name}.npz", allow_pickle=False)
     return Table(name, arrays["X"], arrays["y"].astype(np.int64))
 
 
 def _ag_news() -> Table:
-    arrays = np.load(DATA_FOLDER / "text" / "ag_news_minilm.npz", allow_pickle=False)
+    arrays = np.load(DATA / "text" / "ag_news_minilm.npz", allow_pickle=False)
     return Table(
         "ag_news",
         arrays["X_train"].astype(np.float32),
@@ -80,7 +80,7 @@ def _ag_news() -> Table:
 
 
 def _mnist() -> Table:
-    arrays = np.load(DATA_FOLDER / "images" / "mnist_train.npz", allow_pickle=False)
+    arrays = np.load(DATA / "images" / "mnist_train.npz", allow_pickle=False)
     X = arrays["x"][:MNIST_ROWS].reshape(MNIST_ROWS, -1).astype(np.float32) / 255
     y = arrays["y"][:MNIST_ROWS].astype(np.int64)
     return Table("mnist64", X, y, n_components=MNIST_COMPONENTS)

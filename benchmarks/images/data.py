@@ -1,14 +1,13 @@
-"""The image sets, from the data folder beside the repository (``../shared/data``)."""
+"""The image sets, from the data folder (see benchmarks/README.md)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from benchmarks.folders import DATA
 
-FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "images"
 FILES = {
     "mnist": ("mnist_train", "mnist_test"),
     "fashion": ("fashion_mnist_train", "fashion_mnist_test"),
@@ -42,7 +41,7 @@ class Images:
 
 def load(name: str) -> Images:
     """Read a set; FileNotFoundError where its files are not on this machine."""
-    parts = [np.load(FOLDER / f"{file}.npz") for file in FILES[name]]
+    parts = [np.load(DATA / "images" / f"{file}.npz") for file in FILES[name]]
     train, test = ((part["x"], part["y"].astype(np.int64)) for part in parts)
     return Images(*train, *test)
 

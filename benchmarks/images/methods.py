@@ -43,7 +43,14 @@ def flow(
     if method == "soft":
         settings |= {"consistency_weight": 0.0}
     if method == "paper":
-        settings |= {"objective": "likelihood", "consistency_weight": 1.0, "init": "random"}
+        settings |= {
+            "objective": "likelihood",
+            "consistency_weight": 1.0,
+            "cross_entropy_weight": 0.0,
+            "init": "random",
+            "learn_means": False,
+            "class_prior": "uniform",
+        }
     estimator = FlowGMMClassifier(
         image_shape=images.shape,
         views=views(images),
