@@ -1,7 +1,8 @@
 """The rows that a flow is trained on and how batches are drawn from them.
 
-Every batch holds rows drawn without replacement and, beside them, labeled rows; their joint weight
-in the objective is stated (``labeled_share``), never left to how often a sampler draws them.
+Every batch holds rows drawn without replacement. Where labeled rows are to count more, some of them
+stand beside these and their joint weight in the objective is stated (``labeled_share``), never left
+to how often a sampler draws them.
 """
 
 from __future__ import annotations
