@@ -54,7 +54,7 @@ def describe(manifest: Mapping[str, JSON]) -> list[tuple[str, str]]:
             case "classes", {"values": [*values]}:
                 facts.append((key, _listed(values)))
             case "encoder", str():
-                facts.append(("columns", _columns(value)))
+                facts.append(_encoder(value))
             case "parameters", Mapping():
                 facts.append((key, _changed(value, manifest.get("estimator"))))
             case "n_labeled" | "n_unlabeled", int():
@@ -112,13 +112,16 @@ def _weights(candidates: Sequence[JSON]) -> str:
     return ", ".join(f"{name} {weights[name]:.2f}" for name in ranked if weights[name] >= _SMALL)
 
 
-def _columns(encoder: str) -> str:
-    """Count and name the columns of a table encoder's record."""
+def _encoder(record: str) -> tuple[str, str]:
+    """Count and name the columns of a table encoder, or give the form of the images."""
     try:
-        columns = json.loads(encoder)["columns"]
-        return f"{len(columns):,}: {_listed([column['name'] for column in columns])}"
+        found = json.loads(record)
+        if "shape" in found:
+            return "form", f"{' x '.join(map(str, found['shape']))}, {found['layout']}"
+        names = [column["name"] for column in found["columns"]]
+        return "columns", f"{len(names):,}: {_listed(names)}"
     except (ValueError, LookupError, TypeError):
-        return _text(encoder)
+        return "columns", _text(record)
 
 
 def _listed(values: Sequence[JSON]) -> str:
