@@ -9,16 +9,15 @@ others are told from is found in the rows as they are given.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import _check_sample_weight
-from sklearn.utils.validation import _num_samples as _n_rows
+from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 from flowssl.exceptions import FlowSSLWarning
-from flowssl.labels import EncodedLabels
-from flowssl.preprocessing.containers import TableLike, take_rows
+from flowssl.labels import EncodedLabels, LabelsLike
+from flowssl.preprocessing.containers import TableLike
 
 __all__ = ["Rows", "canonical_rows", "counted_rows", "labeled_rows"]
 
@@ -61,15 +60,17 @@ class Rows:
 
 
 def counted_rows(
-    X: TableLike, labels: EncodedLabels, sample_weight: ArrayLike | None
-) -> tuple[TableLike, EncodedLabels, ArrayLike | None]:
-    """Leave out the rows of weight 0; weights that do not fit are left to `labeled_rows`."""
+    X: TableLike, y: LabelsLike, sample_weight: ArrayLike | None
+) -> NDArray[np.int64] | None:
+    """Return which rows have a weight other than 0; None for all of them.
+
+    None as well where the weights do not fit X and y, which `labeled_rows` then says.
+    """
     weight = np.asarray(1.0 if sample_weight is None else sample_weight)
     counted = np.flatnonzero(weight)
-    whole = len(counted) in (0, weight.size)
-    if whole or weight.shape != labels.codes.shape or len(weight) != _n_rows(X):
-        return X, labels, sample_weight
-    return take_rows(X, counted), replace(labels, codes=labels.codes[counted]), weight[counted]
+    if weight.ndim != 1 or len(counted) in (0, len(weight)):
+        return None
+    return counted if len(weight) == _num_samples(X) == _num_samples(y) else None
 
 
 def labeled_rows(matrix: Floats, labels: EncodedLabels, sample_weight: ArrayLike | None) -> Rows:

@@ -44,12 +44,12 @@ from flowssl.estimators._rows import Rows, counted_rows, labeled_rows
 from flowssl.estimators._settling import settle
 from flowssl.estimators._tables import TableDomain
 from flowssl.inspection.outliers import OutlierScale
-from flowssl.labels import LabelsLike, codes_of, encode_labels
+from flowssl.labels import EncodedLabels, LabelsLike, codes_of, encode_labels
 from flowssl.model_selection import labeled_accuracy
 from flowssl.models import JointModel
 from flowssl.persistence import JSON
 from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
-from flowssl.preprocessing.containers import TableLike
+from flowssl.preprocessing.containers import TableLike, take_rows
 from flowssl.training import TrainingResult, n_processes, read_seed, resolve_device, train
 
 __all__ = ["FlowClassifier"]
@@ -379,9 +379,14 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None"
             )
-        labels = encode_labels(y, self.unlabeled_value)
-        X, labels, sample_weight = counted_rows(X, labels, sample_weight)
+        counted = counted_rows(X, y, sample_weight)
+        if counted is not None:
+            X = take_rows(X, counted)
         encoder = self.encoder_ if continued else self._domain.encoder().fit(X)
+        labels = encode_labels(y, self.unlabeled_value)
+        if counted is not None:
+            labels = EncodedLabels(labels.codes[counted], labels.classes)
+            sample_weight = np.asarray(sample_weight)[counted]
         rows = labeled_rows(encoder.transform(X), labels, sample_weight)
         if continued and list(labels.classes) != list(self.classes_):
             raise ValueError(
