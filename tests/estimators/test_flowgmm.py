@@ -286,8 +286,9 @@ def test_class_prior_is_what_was_asked(quick, moons):
     np.testing.assert_allclose(given.models_[0].classes.log_prior().exp().tolist(), [0.9, 0.1])
     uniform = quick(class_prior="uniform").fit(X, y)
     np.testing.assert_allclose(uniform.models_[0].classes.log_prior().exp().tolist(), [0.5, 0.5])
-    with pytest.raises(ValueError, match="2 positive numbers"):
-        quick(class_prior=[1.0, 0.0]).fit(X, y)
+    for impossible in ([1.0, 0.0], [np.inf, 1.0], [1.0]):
+        with pytest.raises(ValueError, match="2 positive, finite numbers"):
+            quick(class_prior=impossible).fit(X, y)
 
 
 @pytest.mark.parametrize("rare", [0.12, 0.3])
@@ -458,6 +459,8 @@ def test_bad_parameters_are_named(quick, moons):
         quick(device="warp").fit(X, y)
     with pytest.raises(ValueError, match="device is 'cpu:x', which"):
         quick(device="cpu:x").fit(X, y)
+    with pytest.raises(ValueError, match="device is 'cpu:0', which"):
+        quick(device="cpu:0").fit(X, y)
     with pytest.raises(ValueError, match="architecture must be one of"):
         quick(architecture="resnet").fit(X, y)
     with pytest.raises(ValueError, match="not be negative"):

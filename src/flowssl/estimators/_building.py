@@ -47,7 +47,7 @@ def given_prior(parameter: ArrayLike | str | None, classes: NDArray[np.generic])
     prior = np.asarray(parameter, dtype=np.float64)
     if prior.shape != (len(classes),) or not ((prior > 0) & np.isfinite(prior)).all():
         raise ValueError(
-            f"class_prior needs {len(classes)} positive numbers, one for each of the classes "
+            f"class_prior needs {len(classes)} positive, finite numbers, one for each of the classes "
             f"{classes.tolist()}; got {parameter!r}"
         )
     normalized: Floats = prior / prior.sum()
