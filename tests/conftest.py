@@ -17,6 +17,7 @@ from sklearn.datasets import load_digits
 from flowssl import FlowGMMClassifier
 
 ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("FLOWSSL_DATA", ROOT.parent / "shared" / "data"))
 
 # The same examples in every run, so that a red test is red for everyone;
 # HYPOTHESIS_PROFILE=explore looks for new ones.
@@ -45,11 +46,10 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Folder of real data sets beside the repository; the test is skipped where there is none."""
-    folder = ROOT.parent / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip("the real data sets (../shared/data) are not on this machine")
-    return folder
+    """Folder of real data sets; the test is skipped where there is none."""
+    if not DATA.is_dir():
+        pytest.skip(f"the real data sets are not on this machine: there is no {DATA}")
+    return DATA
 
 
 @pytest.fixture(scope="session")

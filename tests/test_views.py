@@ -1,5 +1,7 @@
 """Random views of images: what they keep, what they change, and how often."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -71,7 +73,12 @@ def test_text_of_views_is_alike_in_every_process():
     def mine(x: torch.Tensor) -> torch.Tensor:
         return x
 
-    text = repr(Views((1, 8, 8), (Translated(1), mine)))
+    class Mine:
+        def __call__(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    text = repr(Views((1, 8, 8), (Translated(1), mine, partial(mine, 3), Mine())))
     assert "0x" not in text
-    assert "mine" in text
+    assert text.count("mine") == 2
+    assert "Mine" in text
     assert text != repr(Views((1, 8, 8), (Translated(2), mine)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -88,12 +89,8 @@ class Views:
     views: tuple[ImageView, ...]
 
     def __repr__(self) -> str:
-        """Name the views, a user's function without its address: alike in every process."""
-        names = [
-            f"{view.__module__}.{view.__qualname__}" if hasattr(view, "__qualname__") else str(view)
-            for view in self.views
-        ]
-        return f"Views({self.shape}, {names})"
+        """Name the views, a user's function or object without its address: alike in every process."""
+        return f"Views({self.shape}, {[_name(view) for view in self.views]})"
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return rows (n, D) of the same images seen in another way."""
@@ -101,6 +98,16 @@ class Views:
         for view in self.views:
             images = view(images)
         return Dequantized()(images).reshape(x.shape)
+
+
+def _name(view: ImageView) -> str:
+    """Return a text of a view that has no address in it."""
+    if isinstance(view, Translated | Flipped | Dequantized):
+        return str(view)
+    if isinstance(view, partial):
+        return f"{_name(view.func)}{view.args}{view.keywords}"
+    named = view if hasattr(view, "__qualname__") else type(view)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def named_views(name: str | Callable[..., object] | None, shape: Shape) -> Views:

@@ -192,6 +192,11 @@ def test_a_fit_that_failed_is_not_gone_on_from(quick_flowgmm, moons):
     with pytest.raises(ValueError, match="architecture"):
         model.fit(np.column_stack((X, X[:, 0])), y)
     assert model.set_params(architecture="affine").fit(X, y).score(X, truth) > 0.7
+    # Nor does a fit that fails leave an older one's flows under an encoder of its own.
+    with pytest.raises(ValueError, match="architecture"):
+        model.set_params(architecture="nonsense", warm_start=False).fit(X[:, ::-1] * 2, y)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
 
 
 @pytest.mark.parametrize("stopped_in", [1, 2, 3])
@@ -231,6 +236,33 @@ def test_ctrl_c_ends_all_training_and_keeps_a_model(
     np.testing.assert_array_equal(model.predict_proba(X), whole.predict_proba(X))
 
 
+def test_ctrl_c_in_a_warm_start_keeps_the_flows_that_were_there(quick_flowgmm, moons, monkeypatch):
+    from flowssl.training.loop import Progress
+
+    def hit(self, *figures):
+        raise KeyboardInterrupt
+
+    X, _, y = moons
+    model = quick_flowgmm(n_flows=3, warm_start=True).fit(X, y)
+    kept = model.models_[1:]
+    monkeypatch.setattr(Progress, "update", hit)
+    assert model.fit(X, y).interrupted_
+    assert len(model.models_) == 3
+    assert all(now is then for now, then in zip(model.models_[1:], kept, strict=True))
+    assert all(p.dtype == torch.float64 for m in model.models_ for p in m.parameters())
+
+
+def test_a_warm_start_does_not_resume_a_stopped_fit(quick_flowgmm, moons, tmp_path):
+    X, _, y = moons
+    path = tmp_path / "run.checkpoint"
+    model = quick_flowgmm(warm_start=True, checkpoint=path).fit(X, y)
+    before = model.predict_proba(X)
+    path.write_bytes(b"of a fit that was stopped")
+    with pytest.raises(ValueError, match="set warm_start=False to resume it"):
+        model.fit(X, y)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
 def test_a_fit_without_a_seed_goes_on_from_its_checkpoint(moons, monkeypatch, tmp_path):
     from flowssl.training import loop
 
@@ -252,8 +284,12 @@ def test_a_fit_without_a_seed_goes_on_from_its_checkpoint(moons, monkeypatch, tm
     model.fit(X, y)
     assert model.history_[:2] == written[-1]
     assert len(model.history_) == 4
+
+
+def test_labels_that_count_for_nothing_are_refused_where_there_is_nothing_else(quick, moons):
+    X, truth, _ = moons
     with pytest.raises(ValueError, match="labeled_share is 0"):
-        model.set_params(labeled_share=0.0).fit(X, np.arange(len(X)) % 2)
+        quick(labeled_share=0.0).fit(X, truth)
 
 
 @pytest.mark.parametrize("init", ["propagate", "latent", "random"])

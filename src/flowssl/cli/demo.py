@@ -68,7 +68,8 @@ def demo(arguments: argparse.Namespace, console: Console) -> int:
     write_report(
         estimator, train, y_partial, page, X_test=test, y_test=y_test, title="Handwritten digits"
     )
-    console.facts([*summary(estimator, len(X_train)), ("time", f"{seconds:.1f} s")])
+    if not console.quiet:
+        console.facts([*summary(estimator, len(X_train)), ("time", f"{seconds:.1f} s")])
     console.table(
         ("on the held-out images", "accuracy", "errors"),
         [

@@ -77,8 +77,8 @@ def build_parser(method: str) -> argparse.ArgumentParser:
         command(
             "score",
             "write the log-density of each row",
-            "It is log p(x) in nats; exact for rows of numbers, of categories, missing numbers and "
-            "pictures approximate.",
+            "It is log p(x) in nats: exact for rows of numbers, approximate where there are "
+            "categories, missing numbers or pictures.",
         )
     )
     _add_sample(command("sample", "draw new rows from a model"))
@@ -115,7 +115,7 @@ def _add_common(parser: argparse.ArgumentParser, default: bool | str) -> None:
 
 
 def _add_fit(parser: argparse.ArgumentParser, method: str) -> None:
-    parser.usage = "%(prog)s DATA (--target COLUMN | --labels TABLE) -o MODEL [options]"
+    parser.usage = "%(prog)s DATA [--target COLUMN] [--labels TABLE] -o MODEL [options]"
     parser.add_argument("data", metavar="DATA", help=_DATA)
     _add_labels(parser)
     _add_column_choice(parser, "columns to learn from (default: all but the target)")

@@ -70,6 +70,8 @@ def counted_rows(
     counted = np.flatnonzero(weight)
     if weight.ndim != 1 or len(counted) in (0, len(weight)):
         return None
+    if not (hasattr(X, "shape") or hasattr(X, "__len__")):  # a lazy frame, for example
+        return None
     return counted if len(weight) == _num_samples(X) == _num_samples(y) else None
 
 
@@ -88,7 +90,9 @@ def labeled_rows(matrix: Floats, labels: EncodedLabels, sample_weight: ArrayLike
             f"{[len(matrix), len(labels.codes)]}"
         )
     if len(matrix) < 2:
-        raise ValueError(f"a density needs at least 2 rows, got n_samples = {len(matrix)}")
+        raise ValueError(
+            f"a density needs at least 2 rows of a weight other than 0, got n_samples = {len(matrix)}"
+        )
     if matrix.shape[1] == 0:
         raise ValueError("every column of X is constant: there is nothing to learn from")
     weight = _check_sample_weight(sample_weight, matrix, dtype=np.float64, ensure_non_negative=True)

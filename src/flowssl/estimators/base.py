@@ -156,7 +156,9 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         y : array-like of shape (n_samples,)
             Labels of any sortable type; unlabeled rows carry ``unlabeled_value``.
         sample_weight : array-like of shape (n_samples,), optional
-            Weights, not negative. A row of weight 2 is the same as the row given twice.
+            Weights, not negative. A row of weight 2 is the same as the row given twice, one of
+            weight 0 as none. (With text or categories, which of two equally frequent ones the
+            others are told from goes by the rows as given.)
 
         Returns
         -------
@@ -179,6 +181,9 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
                 "draw the same numbers; give random_state a whole number"
             )
         continued = self.warm_start and self.__sklearn_is_fitted__()
+        self._check_checkpoint(continued)
+        previous = self.models_ if continued else []
+        self.models_ = previous
         rows = self._encode_training(X, y, sample_weight, continued)
         self._domain.check(self.architecture)
         if self.labeled_share == 0 and rows.labeled.all():
@@ -190,11 +195,14 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         posteriors = self._start(rows, seed)
         max_held_out = self._domain.max_held_out if self.early_stopping else 0
         prepared = prepare(self.completion_, rows, posteriors, max_held_out, seed)
-        models = self._models_to_train(prepared, seed, self.models_ if continued else [])
-        self.models_, self.history_, self.interrupted_ = [], [], False
+        models = self._models_to_train(prepared, seed, previous)
+        self.history_, self.interrupted_ = [], False
         for member, model in enumerate(models):
-            result = self._train(model.float(), prepared, member, seed + member)
-            self.models_.append(model.double())
+            try:
+                result = self._train(model.float(), prepared, member, seed + member)
+            finally:
+                model.double()
+            self.models_ = models[: max(member + 1, len(previous))]
             self.history_ = self.history_ or result.history
             self.interrupted_ = result.interrupted
             if self.interrupted_:
@@ -461,6 +469,14 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             baseline: Floats = start.baseline.predict_proba(filled)
             posteriors = weight * posteriors + (1 - weight) * baseline
         return posteriors if prior is None else with_shares(posteriors, prior, rows)
+
+    def _check_checkpoint(self, continued: bool) -> None:
+        path = self._checkpoint_of(0)
+        if continued and path is not None and path.exists():
+            raise ValueError(
+                f"{path} is the checkpoint of a fit that was stopped, which a warm start from the "
+                "models at hand cannot go on from; set warm_start=False to resume it, or delete it"
+            )
 
     def _drawn_seed(self) -> int:
         """Draw the seed of a fit; where none is asked for, go on with that of the checkpoint."""

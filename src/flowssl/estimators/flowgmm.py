@@ -95,7 +95,8 @@ class FlowGMMClassifier(FlowClassifier):
     cross_entropy_weight : float or "auto", default="auto"
         Weight of the posterior's cross-entropy to the targets, for each nat per column of
         likelihood; with "likelihood" and "em" it looks at labeled rows only. "auto" is 3 for
-        tables and 1 for images, of which it looks half at the images and half at their views.
+        tables and 1 for images. With "soft-labels" it looks half at the images and half at their
+        views, else at their views alone.
     consistency_weight : "auto" or float, default="auto"
         Weight of the consistency term, eq. 7, between a row and a copy of it: for tables under
         Gaussian noise, for images in another view. "auto" is 1 for images and 0 for tables. For
@@ -130,7 +131,8 @@ class FlowGMMClassifier(FlowClassifier):
     n_flows : int, default=1
         Number of flows whose densities are averaged.
     warm_start : bool, default=False
-        Whether a further ``fit`` goes on from the present models, encoder and classes.
+        Whether a further ``fit`` goes on from the present models, encoder and classes; it cannot
+        be resumed from a checkpoint.
     checkpoint : path or None, default=None
         File to which training writes its state after each epoch. If it exists, training of the
         same rows and parameters goes on from it, to the same bits, and with its seed where

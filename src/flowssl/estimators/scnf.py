@@ -82,7 +82,8 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
     cross_entropy_weight : float or "auto", default="auto"
         Weight of the posterior's cross-entropy to the targets, for each nat per column of
         likelihood; with "likelihood" and "em" it looks at labeled rows only. "auto" is 3 for
-        tables and 1 for images, of which it looks half at the images and half at their views.
+        tables and 1 for images. With "soft-labels" it looks half at the images and half at their
+        views, else at their views alone.
     consistency_weight : float, default=1.0
         Of images alone: weight of the consistency of an image and a view, as of
         :class:`~flowssl.FlowGMMClassifier`.
@@ -113,7 +114,8 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
     n_flows : int, default=1
         Number of models whose densities are averaged.
     warm_start : bool, default=False
-        Whether a further ``fit`` goes on from the present models, encoder and classes.
+        Whether a further ``fit`` goes on from the present models, encoder and classes; it cannot
+        be resumed from a checkpoint.
     checkpoint : path or None, default=None
         File to which training writes its state after each epoch. If it exists, training of the
         same rows and parameters goes on from it, to the same bits, and with its seed where

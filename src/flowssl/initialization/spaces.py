@@ -54,8 +54,8 @@ class Space:
         values, do not count in it, nor in the mixture.
     weight : ndarray (n,)
         Row weights with mean one.
-    compared : ndarray (n, d)
-        The columns of `X` without categories.
+    compared : ndarray (D,)
+        Which columns of `X` are no categories.
     n_components : int
         Components of the mixture.
     seed : int
@@ -66,7 +66,7 @@ class Space:
     X: Floats
     graph: sp.csr_array
     weight: Floats
-    compared: Floats
+    compared: NDArray[np.bool_]
     n_components: int
     seed: int
 
@@ -83,7 +83,7 @@ class Space:
     @cached_property
     def components(self) -> Floats:
         """Responsibilities (n, M) of the components of a Gaussian mixture."""
-        return _mixture_components(self.compared, self.n_components, self.seed)
+        return _mixture_components(self.X[:, self.compared], self.n_components, self.seed)
 
 
 def nearest_neighbors(
@@ -177,7 +177,7 @@ def prepare_spaces(
         views["rank"] = _normal_scores(X)
     compared = _graded_columns(X)
     return tuple(
-        Space(name, V, neighbor_graph(V[:, compared]), weight, V[:, compared], n_components, seed)
+        Space(name, V, neighbor_graph(V[:, compared]), weight, compared, n_components, seed)
         for name, V in views.items()
     )
 

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _KIND = "checkpoint"
-_NO_CHECKPOINT = "{path} is not a training checkpoint"
+_NO_CHECKPOINT = "{path} is not a training checkpoint of this version; delete it or name another"
 
 Snapshot = dict[str, Tensor]
 """Named tensors: the weights of a model, or the moments of an optimizer."""
