@@ -8,7 +8,7 @@ generator, which the training loop seeds.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import partial
 
 import torch
@@ -102,7 +102,7 @@ class Views:
 
 def _name(view: ImageView) -> str:
     """Return a text of a view that has no address in it."""
-    if isinstance(view, Translated | Flipped | Dequantized):
+    if is_dataclass(view):  # its settings tell it from others
         return str(view)
     if isinstance(view, partial):
         return f"{_name(view.func)}{view.args}{view.keywords}"

@@ -124,10 +124,10 @@ def matching_features(
     """
     if names is not None and chosen is not None:
         raise DataError(
-            f"--features: the model finds its {width} columns by their names, "
-            f"{', '.join(map(repr, names[:_SHOWN]))}{' ...' if width > _SHOWN else ''}; leave it out."
+            f"--features: the model finds its {width} columns by their names, {_listed(names)}; "
+            "leave it out."
         )
-    wanted = chosen or names
+    wanted = names if chosen is None else chosen
     if wanted is None:
         if table.num_columns != width:
             raise DataError(
@@ -294,6 +294,10 @@ def _hint(name: str, table: pa.Table) -> str:
     near = [folded[match] for match in get_close_matches(name.lower(), folded, n=3, cutoff=0.6)]
     if near:
         return f"did you mean {' or '.join(map(repr, near))}?"
-    shown = table.column_names[:_SHOWN]
-    more = len(table.column_names) - len(shown)
-    return f"the file has {', '.join(map(repr, shown))}" + (f" and {more} more." if more else ".")
+    return f"the file has {_listed(table.column_names)}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:_SHOWN]))
+    more = len(names) - _SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -204,13 +204,13 @@ def _with_labels(
     """Read rows with labels; ``option`` names the table of the labels of pictures."""
     names: list[str] | None = None
     X: pa.Table | Images
+    table = getattr(arguments, option.removeprefix("--").replace("-", "_"))
     if holds_pictures(path):
         pictures = pictures_for(estimator, path, arguments, console)
-        table = getattr(arguments, option.removeprefix("--").replace("-", "_"))
         y = labels_of(pictures, table, arguments.target, option)
         X, names = pictures.images, pictures.names
     else:
-        target = table_target(arguments, option)
+        target = table_target(arguments.target, table, option)
         read = read_table(path)
         require_column(read, target, "--target")
         y = labels(read, target)

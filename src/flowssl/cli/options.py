@@ -30,6 +30,7 @@ __all__ = [
 
 # What the shell has no use for: it starts afresh each time.
 _LEFT_OUT = ("warm_start",)
+# What methods that learn from tables alone have no use for.
 _OF_PICTURES = ("views", "dequantization_draws", "consistency_weight")
 # Options whose text only the data can turn into a value (see `columns.typed_marker`).
 _KEPT_AS_TEXT = ("unlabeled_value",)
@@ -90,9 +91,7 @@ _NOT_DIGLM = (
     "class_part",
     "class_architecture",
     "image_shape",
-    "views",
-    "dequantization_draws",
-    "consistency_weight",
+    *_OF_PICTURES,
 )
 
 METHODS: dict[str, Method] = {

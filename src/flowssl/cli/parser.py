@@ -67,8 +67,8 @@ def build_parser(method: str) -> argparse.ArgumentParser:
             "fit",
             "learn a model from a table or pictures and save it",
             "Rows whose label is empty (or -1, among numbers) are unlabeled and are learned from "
-            "too, as are pictures that --labels does not name. Training writes a checkpoint at the end of each epoch and removes it at the "
-            "end; Ctrl-C saves the best model so far.",
+            "too, as are pictures that --labels does not name. Training writes a checkpoint at the "
+            "end of each epoch and removes it at the end; Ctrl-C saves the best model so far.",
         ),
         method,
     )

@@ -138,25 +138,25 @@ def check_directory(path: str | None) -> None:
         raise DataError(f"{path}: there is no directory {Path(path).parent}; create it first.")
 
 
-def table_target(arguments: argparse.Namespace, option: str = "--labels") -> str:
+def table_target(target: str | None, label_table: str | None, option: str = "--labels") -> str:
     """Return the name of a table's column of labels.
 
     Raises
     ------
     DataError
-        If none is named, or a table of labels is, as for pictures.
+        If none is named, or a table of labels is, with ``option``, as for pictures.
     """
-    if getattr(arguments, option.removeprefix("--").replace("-", "_")) is not None:
+    if label_table is not None:
         raise DataError(f"{option} is for pictures; a table has its labels in --target COLUMN.")
-    if arguments.target is None:
+    if target is None:
         raise DataError("a table needs --target COLUMN, the column of labels.")
-    return str(arguments.target)
+    return target
 
 
 def _read(
     arguments: argparse.Namespace, console: Console
 ) -> tuple[pa.Table, npt.NDArray[np.generic], object]:
-    target = table_target(arguments)
+    target = table_target(arguments.target, arguments.labels)
     table = read_table(arguments.data)
     require_column(table, target, "--target")
     X = choose_features(table, target, split_names(arguments.features), split_names(arguments.drop))

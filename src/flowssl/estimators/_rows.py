@@ -104,7 +104,8 @@ def labeled_rows(matrix: Floats, labels: EncodedLabels, sample_weight: ArrayLike
             FlowSSLWarning,
             stacklevel=4,
         )
-    present = np.bincount(rows.codes[rows.labeled], minlength=rows.n_classes) > 0
+    known = rows.labeled
+    present = np.bincount(rows.codes[known], rows.weight[known], minlength=rows.n_classes) > 0
     if not present.all():
         raise ValueError(
             f"classes {labels.classes[~present].tolist()} have only rows of weight 0; give "
@@ -116,18 +117,16 @@ def labeled_rows(matrix: Floats, labels: EncodedLabels, sample_weight: ArrayLike
 def canonical_rows(
     matrix: Floats, codes: NDArray[np.int64], weight: Floats, n_classes: int
 ) -> Rows:
-    """Drop rows of weight 0, sort the others and merge identical ones.
+    """Sort rows and merge identical ones.
 
     Parameters
     ----------
     matrix : ndarray of shape (n, D)
     codes : ndarray of shape (n,), int64
     weight : ndarray of shape (n,)
-        Not negative.
+        Those of merged rows are added.
     n_classes : int
     """
-    positive = weight > 0
-    matrix, codes, weight = matrix[positive], codes[positive], weight[positive]
     # Adding 0 turns -0 into +0, so that equal rows have equal bytes.
     parts = (codes.astype(np.float64)[:, None], matrix + matrix.dtype.type(0))
     key = np.concatenate([np.ascontiguousarray(part).view(np.uint8) for part in parts], axis=1)

@@ -59,10 +59,10 @@ def settle(
     Returns
     -------
     bool
-        Whether it came to its end; False after Ctrl-C.
+        Whether Ctrl-C ended it early.
     """
     if not any(parameter.requires_grad for parameter in model.classes.parameters()):
-        return True
+        return False
     index = prepared.labeled_and_others(n_latents, config.seed)
     # Few rows are met again and again: with noise of their own each time.
     copies = 1 if noise is None else max(1, n_latents // len(index))
@@ -84,7 +84,7 @@ def settle(
         terms.append(CrossEntropy(cross_entropy_weight))
     # The latents are rows of their own, to a flow that changes nothing.
     unmoved = JointModel(Chain(), model.classes)
-    return not train(unmoved, Objective(terms), seen, judged, config).interrupted
+    return train(unmoved, Objective(terms), seen, judged, config).interrupted
 
 
 def _latent_rows(

@@ -450,10 +450,10 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             show_progress=self.verbose > 0,
         )
         weight = self._domain.settling_share * self._domain.class_weight(self, dim)
-        settled = settle(
+        stopped = settle(
             model, prepared, self._domain.settling_rows, objective.noise, weight, config
         )
-        return replace(result, interrupted=result.interrupted or not settled)
+        return replace(result, interrupted=result.interrupted or stopped)
 
     def _start(self, rows: Rows, seed: int) -> Floats:
         """Return soft labels of all rows; keep the labels-only baseline and how they compare."""

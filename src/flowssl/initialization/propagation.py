@@ -445,8 +445,7 @@ def _regularized(space: Space, labels: Labels, folds: Integers) -> Labels:
     if space.name == "raw" or folds.max() < 0:  # no linear candidates there; nothing to judge by
         return labels
     # Of many labels some, from all over the table: neighbors in it may be of one class.
-    chosen = np.random.default_rng(0).permutation(len(folds))[:_PENALTY_ROWS]
-    chosen = np.sort(chosen)
+    chosen = np.sort(np.random.default_rng(0).permutation(len(folds))[:_PENALTY_ROWS])
     judged, rows = folds[chosen], labels.rows[chosen]
     found: list[tuple[float, float, float]] = []
     for C in INVERSE_PENALTIES:
