@@ -65,7 +65,7 @@ def image_model() -> tuple[FlowGMMClassifier, np.ndarray, np.ndarray, np.ndarray
         image_shape=(1, 8, 8), max_epochs=1, batch_size=16, learning_rate=5e-4, random_state=0
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flowssl.estimators._images.STEPS", 40 * 12)
+        patch.setattr("flowssl.estimators._image_domain.STEPS", 40 * 12)
         patch.setattr("flowssl.initialization.propagation.FOLDS_UP_TO", ())
         model.fit(X[:110], y[:110])
     return model, X, y, truth

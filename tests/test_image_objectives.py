@@ -86,7 +86,7 @@ def test_likelihood_is_of_the_rows_and_class_terms_are_of_the_view(model, batch)
         model.zero_grad()
         rows = batch if x is None else replace(batch, x=x)
         Objective(terms, **perturbations)(model, rows).backward()
-        return model.classes.means.grad.clone()
+        return model.class_density.means.grad.clone()
 
     def moved(x):
         return x + 0.5

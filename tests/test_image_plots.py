@@ -59,7 +59,7 @@ def test_samples_are_those_of_the_estimator_and_means_those_of_the_flow(image_mo
     drawn = tiles(figure, 8, 8)[..., 0].reshape(3, 3, 8, 8)
     samples, _ = model.sample(y=np.repeat(model.classes_, 2), temperature=0.5, random_state=3)
     np.testing.assert_array_equal(drawn[:, 1:].reshape(-1, 8, 8), samples)
-    flow, classes = model.models_[0].flow, model.models_[0].classes
+    flow, classes = model.models_[0].flow, model.models_[0].class_density
     with torch.no_grad():
         means = flow.inverse(classes.class_means().double()).floor().clamp(0, 255)
     np.testing.assert_array_equal(drawn[:, 0].reshape(3, -1), means.numpy())

@@ -14,7 +14,7 @@ from sklearn.semi_supervised import LabelSpreading
 
 from flowssl.datasets import make_eight_gaussians
 from flowssl.initialization import (
-    affine_start,
+    fit_whitening,
     latent_means,
     match_prior,
     propagate,
@@ -56,7 +56,7 @@ def wine() -> tuple[np.ndarray, np.ndarray]:
 class TestAffineStart:
     def test_pooled_covariance_of_whitened_rows_is_the_identity(self, wine):
         X, y = wine
-        start = affine_start(X, np.eye(3)[y], shrinkage=0.0)
+        start = fit_whitening(X, np.eye(3)[y], shrinkage=0.0)
         Z = (X - start.mean) @ start.whitening.T
         residual = Z - np.stack([Z[y == k].mean(axis=0) for k in range(3)])[y]
         np.testing.assert_allclose(residual.T @ residual / len(X), np.eye(13), atol=1e-8)
@@ -67,7 +67,7 @@ class TestAffineStart:
 
     def test_posterior_of_the_start_is_linear_discriminant_analysis(self, wine):
         X, y = wine
-        start = affine_start(X, np.eye(3)[y], shrinkage=0.0)
+        start = fit_whitening(X, np.eye(3)[y], shrinkage=0.0)
         Z = (X - start.mean) @ start.whitening.T
         score = np.stack([multivariate_normal(m).logpdf(Z) for m in start.class_means], axis=1)
         mine = softmax(score + np.log(start.class_weights), axis=1)
@@ -78,22 +78,22 @@ class TestAffineStart:
         X, y = wine
         copies = np.random.default_rng(0).integers(0, 3, len(X))
         P = np.eye(3)[y]
-        weighted = affine_start(X, P, shrinkage=0.1, sample_weight=copies)
-        repeated = affine_start(X.repeat(copies, 0), P.repeat(copies, 0), shrinkage=0.1)
+        weighted = fit_whitening(X, P, shrinkage=0.1, sample_weight=copies)
+        repeated = fit_whitening(X.repeat(copies, 0), P.repeat(copies, 0), shrinkage=0.1)
         np.testing.assert_allclose(weighted.whitening, repeated.whitening, rtol=1e-6)
         np.testing.assert_allclose(weighted.class_means, repeated.class_means, atol=1e-8)
 
     def test_fewer_rows_than_columns(self):
         rng = np.random.default_rng(0)
-        start = affine_start(rng.normal(size=(6, 40)), np.eye(2)[[0, 1, 0, 1, 0, 1]])
+        start = fit_whitening(rng.normal(size=(6, 40)), np.eye(2)[[0, 1, 0, 1, 0, 1]])
         assert np.isfinite(start.log_det)
         assert np.isfinite(start.class_means).all()
 
     def test_errors_name_the_numbers(self):
         with pytest.raises(ValueError, match="3 rows but posteriors has 2"):
-            affine_start(np.zeros((3, 1)), np.ones((2, 1)))
+            fit_whitening(np.zeros((3, 1)), np.ones((2, 1)))
         with pytest.raises(ValueError, match=r"shrinkage is 1\.5"):
-            affine_start(np.eye(2), np.ones((2, 1)), shrinkage=1.5)
+            fit_whitening(np.eye(2), np.ones((2, 1)), shrinkage=1.5)
 
 
 class TestMeans:

@@ -6,9 +6,9 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 
+from flowssl._views import Translated, Views
 from flowssl.initialization import join, propagate
 from flowssl.initialization.network import class_probabilities, train_network
-from flowssl.views import Translated, Views
 
 
 @pytest.fixture(scope="module")

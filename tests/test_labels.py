@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.exceptions import DataConversionWarning
 from sklearn.preprocessing import LabelEncoder
 
-from flowssl.labels import encode_labels, is_unlabeled
+from flowssl._labels import encode_labels, is_unlabeled
 
 CONTAINERS = {
     "list": lambda v: v,

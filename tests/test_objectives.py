@@ -77,7 +77,10 @@ def scipy_log_joint(model: JointModel, x: Tensor) -> np.ndarray:
     with torch.no_grad():
         bias = model.flow(torch.zeros(1, DIM, dtype=torch.float64))[0][0].numpy()
         weight = model.flow(torch.eye(DIM, dtype=torch.float64))[0].numpy().T - bias[:, None]
-        means, prior = model.classes.means[:, 0].numpy(), model.classes.log_prior().numpy()
+        means, prior = (
+            model.class_density.means[:, 0].numpy(),
+            model.class_density.log_prior().numpy(),
+        )
     inverse = np.linalg.inv(weight)
     return np.stack(
         [
@@ -150,7 +153,7 @@ def test_em_with_old_responsibilities_has_another_gradient(flow):
     term.before_step(flow, batch.x, 0)
     moved = copy.deepcopy(flow)
     with torch.no_grad():
-        moved.classes.means.add_(0.5)
+        moved.class_density.means.add_(0.5)
     term.before_step(moved, batch.x, 1)  # not due yet
 
     objective = Objective([term])
@@ -213,23 +216,23 @@ def test_consistency_is_equation_7_by_hand(affine):
     """``-log p(x' | y'')`` with y'' the class that the model gives to the other copy."""
     batch = make_batch(n_labeled=0)
     first, second = (batch.x + randn(N, DIM, seed=seed) for seed in (10, 11))
-    term = Consistency(affine.classes.log_prior, weight=3.0)
+    term = Consistency(affine.class_density.log_prior, weight=3.0)
     loss = Objective([term], perturb=lambda x: first, noise=lambda x: second)(affine, batch)
 
     predicted = scipy_log_joint(affine, second).argmax(1)
     assert 0 < predicted.sum() < N
-    conditional = scipy_log_joint(affine, first) - affine.classes.log_prior().detach().numpy()
+    conditional = scipy_log_joint(affine, first) - affine.class_density.log_prior().detach().numpy()
     expected = -conditional[np.arange(N), predicted].mean()
     assert loss.item() == pytest.approx(3 * expected / DIM, rel=1e-10)
 
 
 def test_consistency_follows_the_prior_that_is_being_trained(flow):
-    flow.classes.prior.logits.requires_grad_()
+    flow.class_density.prior.logits.requires_grad_()
     batch = make_batch(n_labeled=0)
-    term = Consistency(flow.classes.log_prior)
+    term = Consistency(flow.class_density.log_prior)
     Objective([term], GaussianNoise(0.1))(flow, batch).backward()
     # The class-conditional density does not depend on the prior: its gradient cancels exactly.
-    assert flow.classes.prior.logits.grad.abs().max() < 1e-12
+    assert flow.class_density.prior.logits.grad.abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("n_labeled", [0, 4, N])
@@ -240,7 +243,7 @@ def test_labeled_unlabeled_and_the_view_go_through_the_flow_in_one_pass(flow, n_
         Likelihood(),
         CrossEntropy(labeled_only=True),
         ExpectationMaximization(),
-        Consistency(flow.classes.log_prior),
+        Consistency(flow.class_density.log_prior),
     ]
     Objective(terms, GaussianNoise(0.1))(flow, make_batch(n_labeled=n_labeled)).backward()
     assert calls == [(2 * N, DIM)]
@@ -250,7 +253,7 @@ def test_terms_see_the_rows_unperturbed(flow):
     """Views are for the consistency term only."""
     batch = make_batch()
     plain = Objective([Likelihood()])(flow, batch)
-    silent = Consistency(flow.classes.log_prior, weight=0.0)
+    silent = Consistency(flow.class_density.log_prior, weight=0.0)
     beside = Objective([Likelihood(), silent], GaussianNoise(5.0))(flow, batch)
     assert beside.item() == pytest.approx(plain.item(), rel=1e-12)
 

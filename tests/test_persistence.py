@@ -22,8 +22,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowssl._persistence import read_manifest, read_model_file, write_model_file
 from flowssl.exceptions import ModelFileError
-from flowssl.persistence import read_manifest, read_model_file, write_model_file
 
 MANIFEST = {"classes": ["cat", "dög"], "columns": {"x": 1, "y": None}, "rate": 1e-3, "flag": True}
 SET_BY_FLOWSSL = {"schema_version", "created", "versions", "tensors_sha256"}
@@ -534,7 +534,7 @@ def test_a_sparse_giant_is_refused_before_it_is_read(model, entry, message):
         file.seek(start + size)
         file.write(after)
     code = (
-        "import resource, sys; from flowssl.persistence import read_model_file\n"
+        "import resource, sys; from flowssl._persistence import read_model_file\n"
         "limit = 2 * 2**30; resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
         "try: read_model_file(sys.argv[1])\n"
         "except ValueError as error: print(error)"
@@ -551,7 +551,7 @@ def test_a_sparse_giant_is_refused_before_it_is_read(model, entry, message):
 def test_a_full_disk_leaves_the_old_file(model):
     """The limit on file sizes makes the real write fail in the middle."""
     code = (
-        "import resource, sys, numpy as np; from flowssl.persistence import write_model_file\n"
+        "import resource, sys, numpy as np; from flowssl._persistence import write_model_file\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "try: write_model_file(sys.argv[1], {}, {'a': np.zeros(100_000)})\n"
         "except OSError as error: print('failed:', error)"
@@ -579,7 +579,7 @@ def test_a_read_only_folder_is_an_os_error_that_names_the_file(model, monkeypatc
 WRITER = """
 import os, signal, sys
 import numpy as np
-from flowssl.persistence import write_model_file
+from flowssl._persistence import write_model_file
 
 path, death = sys.argv[1:]
 if death != "later":

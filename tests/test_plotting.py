@@ -33,7 +33,7 @@ def planar():
     X, truth = make_moons(160, random_state=0)
     y = hide_labels(truth, per_class=4, random_state=0)
     model = FlowGMMClassifier(
-        architecture="affine", max_epochs=2, unlabeled_weight=1, random_state=0
+        architecture="affine", max_epochs=2, propagation_weight=1, random_state=0
     )
     return model.fit(X, y), X, y, truth
 
@@ -47,7 +47,7 @@ def wide():
     y = names[code].astype(object)
     y[24:] = None
     model = FlowGMMClassifier(
-        architecture="affine", max_epochs=1, unlabeled_weight=1, random_state=0
+        architecture="affine", max_epochs=1, propagation_weight=1, random_state=0
     )
     return model.fit(X, y), X, y
 

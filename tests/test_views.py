@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import shift
 
-from flowssl.views import Dequantized, Flipped, Translated, Views
+from flowssl._views import Dequantized, Flipped, Translated, Views
 
 
 @pytest.fixture(autouse=True)

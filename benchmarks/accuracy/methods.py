@@ -319,7 +319,7 @@ def _flow_labels_only(s: Situation) -> Classifier:
 def _flow_ensemble(s: Situation) -> Classifier:
     from flowssl import FlowGMMClassifier
 
-    return FlowGMMClassifier(n_flows=3, random_state=s.seed)
+    return FlowGMMClassifier(n_estimators=3, random_state=s.seed)
 
 
 def _flow_paper(s: Situation) -> Classifier:
@@ -336,7 +336,7 @@ def _flow_paper(s: Situation) -> Classifier:
         objective="likelihood",
         learn_means=False,
         class_prior="uniform",
-        labeled_share=0.5,
+        labeled_fraction=0.5,
         cross_entropy_weight=0.0,
         noise=0.0,
         learning_rate=1e-4 if s.is_text else 1e-3,

@@ -11,10 +11,10 @@ from benchmarks.images.data import Codes, Images
 from torch import Tensor
 
 from flowssl import FlowGMMClassifier
+from flowssl._views import named_views
 from flowssl.estimators.base import FlowClassifier
 from flowssl.initialization.network import class_probabilities, train_network
 from flowssl.preprocessing import bits_per_dimension
-from flowssl.views import named_views
 
 NETWORK_STEPS = 3_000
 

@@ -16,7 +16,7 @@ from threading import Event, Thread
 import torch
 from torch import Tensor
 
-from flowssl.persistence import read_model_file
+from flowssl._persistence import read_model_file
 
 POLL_SECONDS = 0.2
 AVERAGE = "average/"

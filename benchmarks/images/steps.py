@@ -18,12 +18,12 @@ from pathlib import Path
 
 import torch
 
+from flowssl._views import Translated, Views
 from flowssl.bijections import ConvResNet
 from flowssl.densities import ClassPrior, GaussianClasses
 from flowssl.image_architectures import IMAGE_ARCHITECTURES, build_image_flow, train_in_bfloat16
 from flowssl.models import JointModel
 from flowssl.objectives import Batch, Consistency, CrossEntropy, Likelihood, Objective
-from flowssl.views import Translated, Views
 
 RESULTS = Path(__file__).parent / "results" / "steps.json"
 SHAPES = {"mnist": (1, 28, 28), "cifar": (3, 32, 32)}
@@ -54,7 +54,7 @@ def measure(case: Case, repeats: int) -> dict[str, object]:
     means = torch.randn(CLASSES, dim, generator=generator)
     model = JointModel(flow, GaussianClasses(means, ClassPrior(torch.ones(CLASSES)))).train()
     terms = [Likelihood(), CrossEntropy(dim, labeled_only=True)]
-    terms.append(Consistency(model.classes.log_prior))
+    terms.append(Consistency(model.class_density.log_prior))
     objective = Objective(terms, Views(shape, (Translated(4),)), noise=Views(shape, ()))
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     index = torch.arange(case.batch)
@@ -70,11 +70,11 @@ def measure(case: Case, repeats: int) -> dict[str, object]:
 
     z = torch.randn(case.batch, dim, generator=generator, requires_grad=True)
 
-    def class_part() -> None:
-        model.classes(z).logsumexp(1).mean().backward()
+    def class_density() -> None:
+        model.class_density(z).logsumexp(1).mean().backward()
 
     seconds = _seconds(step, repeats)
-    of_classes = _seconds(class_part, 20)
+    of_classes = _seconds(class_density, 20)
     parameters = sum(p.numel() for m in flow.modules() for p in m.parameters(recurse=False))
     uses_half = any(isinstance(m, ConvResNet) and m.in_bfloat16 for m in flow.modules())
     return {

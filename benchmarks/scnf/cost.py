@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from flowssl.architectures import ARCHITECTURES, Architecture, build_flow
-from flowssl.densities import ClassPrior, ClassStart, ConditionalFlowClasses, SemiConditionalClasses
+from flowssl.densities import ClassInit, ClassPrior, ConditionalFlowClasses, SemiConditionalClasses
 from flowssl.models import JointModel
 
 RESULTS = Path(__file__).parent / "results" / "cost.json"
@@ -32,14 +32,14 @@ REPEATS = 15
 def build_classes(n_classes: int) -> ConditionalFlowClasses:
     """Build a class part of 8 latents."""
     generator = torch.Generator().manual_seed(0)
-    start = ClassStart(
+    start = ClassInit(
         torch.randn(n_classes, FEATURES, generator=generator, dtype=torch.float64),
         torch.eye(n_classes, dtype=torch.float64),
         ClassPrior(torch.ones(n_classes)),
         ARCHITECTURES["small"],
         generator,
     )
-    return ConditionalFlowClasses.from_start(start)
+    return ConditionalFlowClasses.from_init(start)
 
 
 def build(n_classes: int) -> JointModel:

@@ -32,8 +32,8 @@ from flowssl.baselines import M2VAEClassifier
 from flowssl.inspection import audit_class_removal
 
 RESULTS = Path(__file__).parent / "results"
-CLASS_PARTS = {"scnf-glow": "flow", "scnf-gmm": "gaussian"}
-METHODS = (*CLASS_PARTS, "flowgmm-cons", "m1m2")
+CLASS_DENSITIES = {"scnf-glow": "flow", "scnf-gmm": "gaussian"}
+METHODS = (*CLASS_DENSITIES, "flowgmm-cons", "m1m2")
 # Test error in percent from 100 labels, as printed in tables 2 and 3.
 PAPER = {"scnf-glow": "1.9 ± 0.3", "scnf-gmm": "14.2 ± 2.4", "m1m2": "3.3 ± 0.1"}
 PAPER_WIDTHS = {48: 2.6, 98: 2.0, 196: 1.9, 392: 61.4, 784: 91.1}
@@ -57,7 +57,7 @@ def fit(images: Images, y: Codes, method: str, width: int | str, epochs: int, se
     if method == "flowgmm-cons":
         return methods.flow("cons", images, y, seed, max_epochs=epochs)
     return SemiConditionalFlowClassifier(
-        class_part=CLASS_PARTS[method],
+        class_density=CLASS_DENSITIES[method],
         class_features=width,
         image_shape=images.shape,
         views=methods.views(images),
@@ -232,7 +232,7 @@ def settings(arguments: argparse.Namespace) -> list[tuple[Any, ...]]:
         (arguments.set, method, arguments.labels, width, given or EPOCHS.get(method, 1), seed)
         for seed in arguments.seeds
         for method in arguments.method
-        for width in (arguments.widths if method in CLASS_PARTS else ["auto"])
+        for width in (arguments.widths if method in CLASS_DENSITIES else ["auto"])
     ]
 
 

@@ -52,9 +52,9 @@ def run(labels: str, seed: int) -> list[dict[str, object]]:
         draw(model, held_out, held_out_truth)
     kinds = {
         "held out": (held_out, held_out_truth, 0.0),
-        "held out, with noise": (held_out, held_out_truth, model.noise_),
+        "held out, with noise": (held_out, held_out_truth, model.training_noise_),
         "trained on": (X, truth, 0.0),
-        "trained on, with noise": (X, truth, model.noise_),
+        "trained on, with noise": (X, truth, model.training_noise_),
     }
     rows = []
     for kind, (attacked, classes, noise) in kinds.items():

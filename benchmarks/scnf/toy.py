@@ -29,12 +29,12 @@ Sample = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 METHODS: dict[str, dict[str, object]] = {
     "Glow / Glow": {"architecture": "glow", "class_architecture": "glow"},
-    "Glow / GMM": {"architecture": "glow", "class_part": "gaussian"},
+    "Glow / GMM": {"architecture": "glow", "class_density": "gaussian"},
     # The unconditional flow is one continuous flow; needs the extra flowssl[ode].
     "FFJORD / Glow": {"architecture": "ffjord", "class_architecture": "glow"},
-    "FFJORD / GMM": {"architecture": "ffjord", "class_part": "gaussian"},
+    "FFJORD / GMM": {"architecture": "ffjord", "class_density": "gaussian"},
     "RealNVP / RealNVP": {},
-    "RealNVP / GMM": {"class_part": "gaussian"},
+    "RealNVP / GMM": {"class_density": "gaussian"},
     # The paper's way: random start, the likelihood alone; a third of it is the labeled rows', as
     # the published code draws them.
     "Glow / Glow, paper's recipe": {
@@ -43,16 +43,16 @@ METHODS: dict[str, dict[str, object]] = {
         "init": "random",
         "objective": "likelihood",
         "cross_entropy_weight": 0.0,
-        "labeled_share": 1 / 3,
+        "labeled_fraction": 1 / 3,
     },
     "Glow / Glow, paper's recipe, EM": {
         "architecture": "glow",
         "class_architecture": "glow",
         "init": "random",
         "objective": "em",
-        "em_refresh": 20,
+        "e_step_interval": 20,
         "cross_entropy_weight": 0.0,
-        "labeled_share": 1 / 3,
+        "labeled_fraction": 1 / 3,
     },
 }
 

@@ -14,8 +14,6 @@ from typing import BinaryIO
 
 from flowssl.exceptions import ModelFileError
 
-__all__ = ["MAX_FILE_BYTES", "Container", "Entry", "read_at", "read_container"]
-
 MAX_FILE_BYTES = 2**32 - 1
 """Largest archive without the ZIP64 extension, which this container does not use."""
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["read_delimited"]
 
 _DELIMITERS = ",;\t|"
 _SNIFFED_LINES = 20

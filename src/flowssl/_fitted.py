@@ -9,18 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
-from flowssl.labels import LabelsLike, encode_labels, is_unlabeled
+from flowssl._labels import LabelsLike, encode_labels, is_unlabeled
+from flowssl._typing import Floats, Integers
 
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
-
-__all__ = ["baseline_log_proba", "class_codes", "draw", "is_planar", "judge", "latents"]
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 def class_codes(estimator: FlowClassifier, y: LabelsLike) -> Integers:
@@ -54,7 +49,7 @@ def judge(estimator: FlowClassifier, matrix: Floats) -> tuple[Floats, Floats]:
     The same as ``score_samples`` and ``predict_log_proba``, of encoded rows (n, D) and in one pass.
     """
     log_joint = estimator._ensemble.log_joint(matrix)
-    log_proba = log_softmax(log_joint / estimator.temperature_, axis=1)
+    log_proba = log_softmax(log_joint / estimator.calibration_temperature_, axis=1)
     return np.asarray(logsumexp(log_joint, axis=1)), np.asarray(log_proba)
 
 

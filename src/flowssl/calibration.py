@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from flowssl._typing import Floats
+
 __all__ = ["expected_calibration_error", "fit_temperature", "reliability"]
 
-Floats = NDArray[np.float64]
 
 LOG_TEMPERATURE_RANGE = (-2.0, 6.0)
 

@@ -18,8 +18,8 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import _check_sample_weight
 
+from flowssl._labels import LabelsLike, encode_labels, is_unlabeled
 from flowssl.exceptions import FlowSSLWarning
-from flowssl.labels import LabelsLike, encode_labels, is_unlabeled
 
 __all__ = [
     "LabeledScorer",
@@ -56,7 +56,7 @@ def labeled_accuracy(
     predicted : ndarray of shape (n,)
         Predicted classes.
     unlabeled_value : object, default="auto"
-        What marks an unlabeled row; see `flowssl.labels.encode_labels`.
+        What marks an unlabeled row; see `flowssl._labels.encode_labels`.
     sample_weight : array-like of shape (n,), optional
         Weights of the rows.
 
@@ -93,7 +93,7 @@ class LabeledStratifiedKFold(BaseCrossValidator):
     random_state : int, RandomState instance or None, default=None
         Seed of the shuffling; only with `shuffle=True`.
     unlabeled_value : object, default="auto"
-        What marks an unlabeled row; see `flowssl.labels.encode_labels`.
+        What marks an unlabeled row; see `flowssl._labels.encode_labels`.
 
     Notes
     -----
@@ -195,7 +195,7 @@ class LabeledScorer:
     scorer : callable
         Called as `scorer(estimator, X, y)` with the labeled rows of X and y.
     unlabeled_value : object, default="auto"
-        What marks an unlabeled row; see `flowssl.labels.encode_labels`.
+        What marks an unlabeled row; see `flowssl._labels.encode_labels`.
     """
 
     def __init__(self, scorer: Scorer, unlabeled_value: object = "auto") -> None:
@@ -288,7 +288,7 @@ def make_labeled_scorer(
         of a metric with `sklearn.metrics.make_scorer`. "neg_log_loss" here also works where a
         test fold lacks a class that the estimator knows.
     unlabeled_value : object, default="auto"
-        What marks an unlabeled row; see `flowssl.labels.encode_labels`.
+        What marks an unlabeled row; see `flowssl._labels.encode_labels`.
 
     Returns
     -------
@@ -320,7 +320,7 @@ def unlabeled_log_likelihood_scorer(
     y : array-like of shape (n,)
         Labels, with unlabeled rows marked.
     unlabeled_value : object, default="auto"
-        What marks an unlabeled row; see `flowssl.labels.encode_labels`.
+        What marks an unlabeled row; see `flowssl._labels.encode_labels`.
 
     Returns
     -------

@@ -22,25 +22,25 @@ class JointModel(nn.Module):
     ----------
     flow : Bijection
         The map f from data to latents.
-    classes : ClassDensity
+    class_density : ClassDensity
         The joint density of latents and classes.
     """
 
-    def __init__(self, flow: Bijection, classes: ClassDensity) -> None:
+    def __init__(self, flow: Bijection, class_density: ClassDensity) -> None:
         super().__init__()
         self.flow = flow
-        self.classes = classes
+        self.class_density = class_density
 
     @property
     def n_classes(self) -> int:
         """Number C of classes."""
-        n_classes: int = self.classes.n_classes
+        n_classes: int = self.class_density.n_classes
         return n_classes
 
     def forward(self, x: Tensor) -> Tensor:
         """Return :meth:`log_joint`: the path that training takes, on one device or on many."""
         z, log_det = self.flow(x)
-        joint: Tensor = self.classes(z) + log_det[:, None]
+        joint: Tensor = self.class_density(z) + log_det[:, None]
         return joint
 
     def log_joint(self, x: Tensor) -> Tensor:
@@ -69,4 +69,4 @@ class JointModel(nn.Module):
         ``temperature`` multiplies the latent covariances: below 1 the rows come closer to their
         class's typical row ``f^-1(mu_k)``.
         """
-        return self.flow.inverse(self.classes.sample(y, temperature, generator))
+        return self.flow.inverse(self.class_density.sample(y, temperature, generator))

@@ -8,11 +8,11 @@ from scipy.stats import multivariate_normal
 from sklearn.datasets import make_blobs
 
 import flowssl
+from flowssl._persistence import read_model_file, write_model_file
 from flowssl.baselines import M2VAEClassifier
 from flowssl.baselines.m2_vae import M2VAENetwork, _AutoEncoder
 from flowssl.datasets import hide_labels
 from flowssl.exceptions import ModelFileError
-from flowssl.persistence import read_model_file, write_model_file
 
 SMALL = {
     "n_latents": 2,

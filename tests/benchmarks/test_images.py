@@ -20,7 +20,7 @@ def images():
 
 
 def test_weights_of_every_epoch_are_recorded_as_the_training_tested_them(images, monkeypatch):
-    monkeypatch.setattr("flowssl.estimators._images.STEPS", 40 * 12)
+    monkeypatch.setattr("flowssl.estimators._image_domain.STEPS", 40 * 12)
     monkeypatch.setattr("benchmarks.images.recorder.POLL_SECONDS", 0.01)
     recorder = Recorder()
     y = draw(images.y, 100, 0)
@@ -51,7 +51,7 @@ def test_the_network_learns_from_labels_alone(images, monkeypatch):
 
 
 def test_a_flow_of_some_images_is_recorded_with_its_settings(images, monkeypatch):
-    monkeypatch.setattr("flowssl.estimators._images.STEPS", 40 * 3)
+    monkeypatch.setattr("flowssl.estimators._image_domain.STEPS", 40 * 3)
     monkeypatch.setattr(command, "load", lambda name: images)
     asked = argparse.Namespace(
         set="mnist",

@@ -18,7 +18,7 @@ def digits(monkeypatch):
     X, y = load_digits(n_class=2, return_X_y=True)
     X = (X.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
     monkeypatch.setattr(mnist, "load", lambda name: Images(X[:200], y[:200], X[200:], y[200:]))
-    monkeypatch.setattr("flowssl.estimators._images.STEPS", 400)
+    monkeypatch.setattr("flowssl.estimators._image_domain.STEPS", 400)
     monkeypatch.setattr(obfuscation, "attackers", lambda seed: {"linear": LogisticRegression()})
 
 

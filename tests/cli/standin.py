@@ -14,8 +14,8 @@ from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.naive_bayes import GaussianNB
 
-from flowssl.labels import encode_labels
-from flowssl.persistence import read_model_file, write_model_file
+from flowssl._labels import encode_labels
+from flowssl._persistence import read_model_file, write_model_file
 from flowssl.preprocessing import TableEncoder
 
 Kind = Literal["good", "slow", "broken", "wrong", "stopped"]
@@ -99,7 +99,10 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
             self.encoder_.transform(X)[rows], encoded.codes[rows]
         )
         self.n_labeled_, self.n_unlabeled_ = int(rows.sum()), int((~rows).sum())
-        self.start_ = {"baseline_label_log_likelihood": -0.5, "label_log_likelihood": -0.25}
+        self.initialization_ = {
+            "baseline_label_log_likelihood": -0.5,
+            "label_log_likelihood": -0.25,
+        }
         self.used_unlabeled_, self.interrupted_ = True, False
         self._end()
         return self

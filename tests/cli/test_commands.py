@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
 import flowssl
-from flowssl.persistence import read_manifest
+from flowssl._persistence import read_manifest
 
 Run = Callable[..., tuple[int, str, str]]
 FIT = ("fit", "flowers.csv", "--target", "kind", "--drop", "truth,row", "-o", "m.flowssl")

@@ -32,7 +32,7 @@ def fitted(tmp_path_factory):
         file.writelines(f"{i:02d}.png,{'zero' if y[i] == 0 else 'one'}\n" for i in range(16))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr("flowssl.estimators._images.STEPS", 40 * 12)
+        patch.setattr("flowssl.estimators._image_domain.STEPS", 40 * 12)
         patch.setattr("flowssl.initialization.propagation.FOLDS_UP_TO", ())
         code = shell(
             "fit digits --labels labels.csv -o m.flowssl --bad-pictures skip --max-epochs 1 "
@@ -98,7 +98,7 @@ def test_a_report_names_the_pictures(folder, fitted):
 
 @pytest.mark.parametrize("method", ["scnf", "scnf-gmm"])
 def test_semi_conditional_flows_learn_from_pictures(folder, fitted, monkeypatch, method):
-    monkeypatch.setattr("flowssl.estimators._images.STEPS", 40 * 12)
+    monkeypatch.setattr("flowssl.estimators._image_domain.STEPS", 40 * 12)
     monkeypatch.setattr("flowssl.initialization.propagation.FOLDS_UP_TO", ())
     assert (
         shell(

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 import flowssl
+from flowssl._persistence import read_manifest, read_model_file
 from flowssl.baselines import M2VAEClassifier
 from flowssl.cli import main
-from flowssl.persistence import read_manifest, read_model_file
 
 COLUMNS = ["height", "weight", "floor"]
 FIT = ["fit", "t.csv", "--target", "kind", "--drop", "truth"]
@@ -64,7 +64,7 @@ def run(
 
 def test_predictions_equal_those_of_the_same_fit_in_python(run: Callable[..., str]) -> None:
     table, new = _table(200, seed=0), _table(50, seed=1)
-    estimator = flowssl.FlowGMMClassifier(random_state=0, max_epochs=6, unlabeled_weight=1.0)
+    estimator = flowssl.FlowGMMClassifier(random_state=0, max_epochs=6, propagation_weight=1.0)
     estimator.fit(table[COLUMNS], table["kind"])
     out = run("predict", "m.flowssl", "new.csv", "--proba", "--log-density", "--ood-score")
     frame = pd.read_csv(io.StringIO(out))
@@ -85,10 +85,10 @@ def test_another_method_is_fitted_saved_and_described(run: Callable[..., str]) -
     run(*FIT, *OPTIONS, "--method", "scnf-gmm", "--class-features", "2", "-o", "scnf.flowssl")
     loaded = flowssl.load("scnf.flowssl")
     assert isinstance(loaded, flowssl.SemiConditionalFlowClassifier)
-    assert (loaded.class_part, loaded.class_features_) == ("gaussian", 2)
+    assert (loaded.class_density, loaded.class_features_) == ("gaussian", 2)
     result = json.loads(run("evaluate", "scnf.flowssl", "new.csv", "--target", "truth", "--json"))
     assert result["accuracy"] > 0.8
-    assert "class_part='gaussian'" in run("info", "scnf.flowssl")
+    assert "class_density='gaussian'" in run("info", "scnf.flowssl")
 
 
 M2_VAE = ("--method", "m2-vae", "--kind", "m2", "--n-latents", "2", "--hidden-layer-sizes", "16,8")
@@ -158,7 +158,7 @@ def test_info_shows_what_was_learned(run: Callable[..., str]) -> None:
     out = run("info", "m.flowssl")
     assert "cat, dog" in out
     assert "3: height, weight, floor" in out
-    assert "random_state=0, unlabeled_weight=1.0" in out
+    assert "random_state=0, propagation_weight=1.0" in out
 
 
 def test_fit_tells_what_it_did(home: Path) -> None:

@@ -8,8 +8,8 @@ from scipy.stats import multivariate_normal
 from flowssl.architectures import Architecture
 from flowssl.bijections import Chain
 from flowssl.densities import (
+    ClassInit,
     ClassPrior,
-    ClassStart,
     ConditionalFlowClasses,
     GaussianClasses,
     SemiConditionalClasses,
@@ -29,14 +29,14 @@ def shaken(
 ) -> ConditionalFlowClasses:
     """Build classes whose every parameter is random, in float64."""
     prior = torch.tensor(PRIOR) if n_classes == 3 else torch.ones(n_classes)
-    start = ClassStart(
+    start = ClassInit(
         normal(n_classes, dim),
         torch.eye(n_classes, dtype=torch.float64),
         ClassPrior(prior),
         Architecture(n_couplings, (8,), rotations=True),
         torch.Generator().manual_seed(0),
     )
-    classes = ConditionalFlowClasses.from_start(start).double().eval()
+    classes = ConditionalFlowClasses.from_init(start).double().eval()
     with torch.no_grad():
         for i, parameter in enumerate(classes.flow.parameters()):
             parameter.add_(by * normal(*parameter.shape, seed=i))
@@ -73,14 +73,14 @@ def test_without_couplings_the_classes_are_gaussians():
 
 def test_training_begins_with_unit_gaussians_around_the_weighted_means():
     latents, share = normal(50, 4), torch.rand(50, 3, dtype=torch.float64)
-    start = ClassStart(
+    start = ClassInit(
         latents,
         share,
         ClassPrior(torch.tensor(PRIOR)),
         Architecture(4, (8,)),
         torch.Generator().manual_seed(0),
     )
-    classes = ConditionalFlowClasses.from_start(start)
+    classes = ConditionalFlowClasses.from_init(start)
     for k in range(3):
         mean = np.average(latents.numpy(), axis=0, weights=share[:, k].numpy())
         expected = np.log(PRIOR[k]) + multivariate_normal(mean, np.eye(4)).logpdf(latents.numpy())

@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from flowssl.architectures import ARCHITECTURES
-from flowssl.densities import ClassPrior, ClassStart, LinearClasses
+from flowssl.densities import ClassInit, ClassPrior, LinearClasses
 
 
 @pytest.fixture(params=[0.5, 6.0], ids=["soft", "sharp"])
@@ -83,7 +83,7 @@ def test_training_begins_as_linear_discriminant_analysis():
     X = rng.normal(size=(3000, 3)) + 1.2 * rng.normal(size=(3, 3))[y]
     whiten = np.linalg.cholesky(np.linalg.inv(np.cov(X.T, bias=True)))
     z = (X - X.mean(axis=0)) @ whiten
-    start = ClassStart(
+    start = ClassInit(
         torch.from_numpy(z),
         torch.eye(3, dtype=torch.float64)[y],
         ClassPrior(torch.bincount(torch.from_numpy(y)).double()),
@@ -91,7 +91,7 @@ def test_training_begins_as_linear_discriminant_analysis():
         torch.Generator(),
     )
     with torch.no_grad():
-        posterior = LinearClasses.from_start(start).double().log_joint(torch.from_numpy(z))
+        posterior = LinearClasses.from_init(start).double().log_joint(torch.from_numpy(z))
     lda = LinearDiscriminantAnalysis(solver="lsqr").fit(X, y)
     np.testing.assert_allclose(posterior.softmax(1).numpy(), lda.predict_proba(X), atol=1e-3)
 

@@ -67,11 +67,13 @@ def test_posterior_is_bayes_rule_and_calibration_leaves_the_density(moons):
     X, _, y = moons
     model = FlowGMMClassifier(max_epochs=3, random_state=0).fit(X, y)
     raw = FlowGMMClassifier(max_epochs=3, random_state=0, calibrate=False).fit(X, y)
-    assert raw.temperature_ == 1.0 != model.temperature_
+    assert raw.calibration_temperature_ == 1.0 != model.calibration_temperature_
     assert np.array_equal(raw.score_samples(X), model.score_samples(X))
     odds = np.log(raw.predict_proba(X[:1])[0, 1] / raw.predict_proba(X[:1])[0, 0])
     calibrated = model.predict_log_proba(X[:1])[0]
-    assert calibrated[1] - calibrated[0] == pytest.approx(odds / model.temperature_, rel=1e-6)
+    assert calibrated[1] - calibrated[0] == pytest.approx(
+        odds / model.calibration_temperature_, rel=1e-6
+    )
 
 
 def test_same_seed_same_bits_whatever_the_order_of_the_rows(quick, moons):
@@ -124,7 +126,7 @@ def test_samples_of_a_class_are_of_that_class_and_tighter_when_cold(moons):
     ratio = cold_z.var(axis=0) / z.var(axis=0)
     np.testing.assert_allclose(ratio, 0.05, rtol=0.3)
     _, drawn = fitted.sample(4000, random_state=0)
-    prior = fitted.models_[0].classes.log_prior().exp().detach().numpy()
+    prior = fitted.models_[0].class_density.log_prior().exp().detach().numpy()
     assert np.mean(drawn == 1) == pytest.approx(prior[1], abs=0.03)
     with pytest.raises(ValueError, match="'moon' is not one of the classes"):
         fitted.sample(1, y="moon")
@@ -152,7 +154,7 @@ def test_far_rows_are_outliers(fitted, moons, method):
 
 def test_ensemble_is_the_average_of_its_densities(quick_flowgmm, moons):
     X, _, y = moons
-    model = quick_flowgmm(n_flows=3, architecture="plane").fit(X, y)
+    model = quick_flowgmm(n_estimators=3, architecture="plane").fit(X, y)
     members = []
     for member in model.models_:
         single = quick_flowgmm(architecture="plane").fit(X, y)
@@ -178,7 +180,7 @@ def test_warm_start_adds_flows_of_the_same_shape_only(quick_flowgmm, moons):
     model = quick_flowgmm(warm_start=True, architecture="auto").fit(X[::20], truth[::20])
     few = model.architecture_
     assert few == "affine"
-    model.set_params(n_flows=2)
+    model.set_params(n_estimators=2)
     with pytest.raises(ValueError, match=r"those to go on from have .*affine"):
         model.fit(X, y)
     assert (len(model.models_), model.architecture_) == (1, few)
@@ -222,7 +224,7 @@ def test_ctrl_c_ends_all_training_and_keeps_a_model(
     monkeypatch.setattr(Progress, "update", hit)
     X, truth, y = moons
     path = tmp_path / "run.checkpoint"
-    model = quick_flowgmm(n_flows=3, checkpoint=path, max_epochs=3).fit(X, y)
+    model = quick_flowgmm(n_estimators=3, checkpoint=path, max_epochs=3).fit(X, y)
     assert model.interrupted_
     assert len(begun) == 2 * len(model.models_) < 6
     assert path.exists()
@@ -232,7 +234,7 @@ def test_ctrl_c_ends_all_training_and_keeps_a_model(
     assert not model.fit(X, y).interrupted_
     assert len(model.models_) == 3
     assert not list(tmp_path.iterdir())
-    whole = quick_flowgmm(n_flows=3, max_epochs=3).fit(X, y)
+    whole = quick_flowgmm(n_estimators=3, max_epochs=3).fit(X, y)
     np.testing.assert_array_equal(model.predict_proba(X), whole.predict_proba(X))
 
 
@@ -243,7 +245,7 @@ def test_ctrl_c_in_a_warm_start_keeps_the_flows_that_were_there(quick_flowgmm, m
         raise KeyboardInterrupt
 
     X, _, y = moons
-    model = quick_flowgmm(n_flows=3, warm_start=True).fit(X, y)
+    model = quick_flowgmm(n_estimators=3, warm_start=True).fit(X, y)
     kept = model.models_[1:]
     monkeypatch.setattr(Progress, "update", hit)
     assert model.fit(X, y).interrupted_
@@ -288,8 +290,8 @@ def test_a_fit_without_a_seed_goes_on_from_its_checkpoint(moons, monkeypatch, tm
 
 def test_labels_that_count_for_nothing_are_refused_where_there_is_nothing_else(quick, moons):
     X, truth, _ = moons
-    with pytest.raises(ValueError, match="labeled_share is 0"):
-        quick(labeled_share=0.0).fit(X, truth)
+    with pytest.raises(ValueError, match="labeled_fraction is 0"):
+        quick(labeled_fraction=0.0).fit(X, truth)
 
 
 @pytest.mark.parametrize("init", ["propagate", "latent", "random"])
@@ -297,7 +299,7 @@ def test_labels_that_count_for_nothing_are_refused_where_there_is_nothing_else(q
 def test_every_start_and_objective_trains(moons, init, objective):
     X, truth, y = moons
     model = FlowGMMClassifier(
-        init=init, objective=objective, max_epochs=2, em_refresh=5, random_state=0,
+        init=init, objective=objective, max_epochs=2, e_step_interval=5, random_state=0,
         consistency_weight=0.1, covariance_type="diag", n_components=2 if init == "propagate" else 1,
     ).fit(X, y)  # fmt: skip
     assert np.isfinite(model.score_samples(X)).all()
@@ -311,7 +313,7 @@ def test_the_papers_recipe_keeps_its_means(moons):
         architecture="paper-uci", init="random", objective="likelihood", learn_means=False,
         cross_entropy_weight=0.0, calibrate=False, max_epochs=2, random_state=0,
     ).fit(X, y)  # fmt: skip
-    means = model.models_[0].classes.class_means().detach().numpy()
+    means = model.models_[0].class_density.class_means().detach().numpy()
     assert np.linalg.norm(means[0] - means[1]) == pytest.approx(7.5, rel=1e-5)
     np.testing.assert_allclose(means[0], -means[1], rtol=1e-5)
 
@@ -319,9 +321,13 @@ def test_the_papers_recipe_keeps_its_means(moons):
 def test_class_prior_is_what_was_asked(quick, moons):
     X, _, y = moons
     given = quick(class_prior=[0.9, 0.1]).fit(X, y)
-    np.testing.assert_allclose(given.models_[0].classes.log_prior().exp().tolist(), [0.9, 0.1])
+    np.testing.assert_allclose(
+        given.models_[0].class_density.log_prior().exp().tolist(), [0.9, 0.1]
+    )
     uniform = quick(class_prior="uniform").fit(X, y)
-    np.testing.assert_allclose(uniform.models_[0].classes.log_prior().exp().tolist(), [0.5, 0.5])
+    np.testing.assert_allclose(
+        uniform.models_[0].class_density.log_prior().exp().tolist(), [0.5, 0.5]
+    )
     for impossible in ([1.0, 0.0], [np.inf, 1.0], [1.0]):
         with pytest.raises(ValueError, match="2 positive, finite numbers"):
             quick(class_prior=impossible).fit(X, y)
@@ -368,7 +374,7 @@ def test_unlabeled_rows_that_mislead_are_left_aside(quick_flowgmm):
     with pytest.warns(UnlabeledDataWarning, match="predicted worse with the unlabeled rows"):
         model = quick_flowgmm().fit(X, y)
     assert not model.used_unlabeled_
-    believed = quick_flowgmm(unlabeled_weight=1.0).fit(X, y)
+    believed = quick_flowgmm(propagation_weight=1.0).fit(X, y)
     assert believed.used_unlabeled_
     assert model.score(X, truth) > believed.score(X, truth) + 0.02
 
@@ -395,7 +401,7 @@ def test_falling_back_is_said_aloud(quick_flowgmm, moons, monkeypatch):
         return replace(start, label_gain=-3 * start.label_gain_error - 1)
 
     monkeypatch.setattr(_domain, "propagate", misled)
-    with pytest.warns(UnlabeledDataWarning, match="unlabeled_weight=1"):
+    with pytest.warns(UnlabeledDataWarning, match="propagation_weight=1"):
         model = quick_flowgmm().fit(X, y)
     assert not model.used_unlabeled_
 

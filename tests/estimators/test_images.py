@@ -14,7 +14,7 @@ from flowssl import FlowGMMClassifier
 def _short():
     """Make the start and the training as short as the tests can do with."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flowssl.estimators._images.STEPS", 40 * 12)
+        patch.setattr("flowssl.estimators._image_domain.STEPS", 40 * 12)
         patch.setattr("flowssl.initialization.propagation.FOLDS_UP_TO", ())
         yield
 
@@ -57,7 +57,7 @@ def test_predictions_do_not_depend_on_the_form_of_the_array(model, digits):
 def test_density_is_that_of_the_latents_at_the_centers_per_level(model, digits):
     """An independent computation: the volume by autograd, the mixture by hand."""
     image = torch.tensor(digits[0][:1].reshape(1, -1) + 0.5, dtype=torch.float64)
-    flow, classes = model.models_[0].flow, model.models_[0].classes
+    flow, classes = model.models_[0].flow, model.models_[0].class_density
     jacobian = torch.autograd.functional.jacobian(lambda x: flow(x)[0][0], image)[:, 0]
     with torch.no_grad():
         z = flow(image)[0].numpy()
@@ -80,7 +80,7 @@ def test_density_is_that_of_the_latents_at_the_centers_per_level(model, digits):
 def test_class_means_end_in_the_middle_of_their_images_latents(model, digits):
     """For images the likelihood has the last word: a class's mean is that of its latents."""
     with torch.no_grad():
-        means = model.models_[0].classes.class_means().numpy()[:, : model.class_features_]
+        means = model.models_[0].class_density.class_means().numpy()[:, : model.class_features_]
     z = model.transform(digits[0])[:, : model.class_features_]
     share = model.predict_proba(digits[0])
     found = share.T @ z / share.sum(axis=0)[:, None]
@@ -125,7 +125,7 @@ def test_same_seed_gives_the_same_bits(model, digits, hidden):
     "options",
     [
         {"objective": "likelihood", "init": "latent", "consistency_weight": 1.0},
-        {"objective": "em", "init": "random", "consistency_weight": 0.0, "em_refresh": 3},
+        {"objective": "em", "init": "random", "consistency_weight": 0.0, "e_step_interval": 3},
         {"views": None, "dequantization_draws": 2, "cross_entropy_weight": 0.0},
         {"views": None},
     ],

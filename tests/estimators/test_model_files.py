@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import flowssl
+from flowssl._persistence import read_model_file, write_model_file
 from flowssl.exceptions import ModelFileError
-from flowssl.persistence import read_model_file, write_model_file
 
 # Tiny tables: whether their unlabeled rows help is a matter of chance.
 
@@ -31,12 +31,12 @@ def test_loaded_model_answers_with_the_same_bits(fitted, saved, moons):
     assert np.array_equal(loaded.baseline_.predict_proba(X), fitted.baseline_.predict_proba(X))
     assert loaded.get_params() == fitted.get_params()
     assert loaded.history_ == fitted.history_
-    assert loaded.start_ == fitted.start_
+    assert loaded.initialization_ == fitted.initialization_
 
 
 def test_frames_categories_and_ensembles_come_back(quick, mixed, tmp_path):
     frame, _, labels = mixed
-    model = quick(n_flows=2, unlabeled_value=np.nan, class_prior=[0.3, 0.7]).fit(frame, labels)
+    model = quick(n_estimators=2, unlabeled_value=np.nan, class_prior=[0.3, 0.7]).fit(frame, labels)
     model.save(tmp_path / "a.flowssl")
     loaded = flowssl.load(tmp_path / "a.flowssl")
     assert np.array_equal(loaded.predict_proba(frame), model.predict_proba(frame))
@@ -106,7 +106,7 @@ def test_manifests_that_were_edited_by_hand_are_refused(saved, seed, tmp_path):
         lambda: manifest.update(architecture="unheard of"),
         lambda: manifest.update(n_components=10**9, class_features=10**9),
         lambda: tensors.pop("completion.widths"),
-        lambda: tensors.update({"model0.classes.means": np.zeros((3, 1, 7), np.float64)}),
+        lambda: tensors.update({"model0.class_density.means": np.zeros((3, 1, 7), np.float64)}),
         lambda: manifest.update(classes={"dtype": "O", "values": "nonsense"}),
     ]
     edits[seed]()

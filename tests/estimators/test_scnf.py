@@ -35,15 +35,15 @@ def test_the_first_latents_hold_the_classes_and_the_others_do_not(scnf, blobs):
 
 
 @pytest.mark.parametrize(
-    ("class_part", "architecture", "class_architecture"),
+    ("class_density", "architecture", "class_architecture"),
     [("flow", "glow", "plane"), ("flow", "affine", "plane"), ("gaussian", "plane", "auto")],
 )
 def test_every_combination_keeps_what_the_start_knows(
-    moons, class_part, architecture, class_architecture
+    moons, class_density, architecture, class_architecture
 ):
     X, truth, y = moons
     model = SemiConditionalFlowClassifier(
-        class_part=class_part,
+        class_density=class_density,
         architecture=architecture,
         class_architecture=class_architecture,
         max_epochs=2,
@@ -56,7 +56,7 @@ def test_every_combination_keeps_what_the_start_knows(
 def test_the_papers_way_trains(moons, init, objective):
     X, _, y = moons
     model = SemiConditionalFlowClassifier(
-        init=init, objective=objective, em_refresh=5, labeled_share=0.3, max_epochs=3,
+        init=init, objective=objective, e_step_interval=5, labeled_fraction=0.3, max_epochs=3,
         cross_entropy_weight=0.0, random_state=0,
     ).fit(X, y)  # fmt: skip
     assert model.score_samples(X).mean() > -2.0  # two independent normal columns have -2.0
@@ -87,17 +87,19 @@ def test_code_without_class_leads_back_to_the_row_and_translation_changes_the_cl
 def test_noise_is_added_to_the_rows_before_they_are_mapped(scnf, blobs):
     X, _, _ = blobs
     n, dim = X.shape
-    assert scnf.noise_ == pytest.approx(min(0.3, (1.5 * dim / n) ** 0.5), rel=0.06)  # fewer trained
-    noisy = [scnf.transform(X, noise=scnf.noise_, random_state=seed) for seed in (0, 0, 1)]
+    assert scnf.training_noise_ == pytest.approx(
+        min(0.3, (1.5 * dim / n) ** 0.5), rel=0.06
+    )  # fewer trained
+    noisy = [scnf.transform(X, noise=scnf.training_noise_, random_state=seed) for seed in (0, 0, 1)]
     assert np.array_equal(noisy[0], noisy[1])
     assert not np.isclose(noisy[0], noisy[2]).any(axis=1).all()
-    code = scnf.transform(X, remove_class=True, noise=scnf.noise_, random_state=0)
+    code = scnf.transform(X, remove_class=True, noise=scnf.training_noise_, random_state=0)
     np.testing.assert_array_equal(code[:, 3:], noisy[0][:, 3:])
     rows = [
         scnf.models_[0].flow.inverse(torch.from_numpy(z)).detach().numpy()
         for z in (noisy[0], scnf.transform(X))
     ]
-    assert (rows[0] - rows[1]).std() == pytest.approx(scnf.noise_, rel=0.1)
+    assert (rows[0] - rows[1]).std() == pytest.approx(scnf.training_noise_, rel=0.1)
     with pytest.raises(ValueError, match="noise must be a number from 0 on, got nan"):
         scnf.transform(X, noise=float("nan"))
 
@@ -105,9 +107,9 @@ def test_noise_is_added_to_the_rows_before_they_are_mapped(scnf, blobs):
 def test_gaussian_classes_have_no_code(blobs):
     X, _, y = blobs
     model = SemiConditionalFlowClassifier(
-        class_part="gaussian", architecture="affine", max_epochs=1, random_state=0
+        class_density="gaussian", architecture="affine", max_epochs=1, random_state=0
     ).fit(X, y)
-    with pytest.raises(ValueError, match="only class_part='flow'"):
+    with pytest.raises(ValueError, match="only class_density='flow'"):
         model.transform(X, remove_class=True)
 
 
@@ -120,7 +122,7 @@ def test_saved_with_its_shape(scnf, blobs, tmp_path):
     assert np.array_equal(
         loaded.transform(X, remove_class=True), scnf.transform(X, remove_class=True)
     )
-    assert (loaded.class_features_, loaded.noise_) == (3, scnf.noise_)
+    assert (loaded.class_features_, loaded.training_noise_) == (3, scnf.training_noise_)
 
 
 def test_too_many_class_features_are_named(blobs):
@@ -149,7 +151,7 @@ def small_digits():
 def image_model(X, y, **parameters):
     """Fit images in 10 steps."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flowssl.estimators._images.STEPS", 400)  # 10 in an epoch
+        patch.setattr("flowssl.estimators._image_domain.STEPS", 400)  # 10 in an epoch
         return SemiConditionalFlowClassifier(
             image_shape=(1, 8, 8), max_epochs=1, batch_size=8, random_state=0, **parameters
         ).fit(X, y)
@@ -173,7 +175,7 @@ def test_images_keep_the_class_in_a_part_of_the_deepest_scale(small_digits, tmp_
 def test_any_number_of_an_images_latents_may_know_the_class(small_digits, width):
     """Less than the deepest scale has, more, and all of them."""
     X, _, y = small_digits
-    model = image_model(X, y, class_features=width, unlabeled_weight=1.0)
+    model = image_model(X, y, class_features=width, propagation_weight=1.0)
     z, code = model.transform(X), model.transform(X, remove_class=True)
     assert model.class_features_ == width
     np.testing.assert_array_equal(code[:, width:], z[:, width:])

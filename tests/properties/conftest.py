@@ -65,13 +65,13 @@ def spline(kind: str, dim: int, generator: torch.Generator) -> MonotonicSpline:
     return MonotonicSpline.fit(skewed_rows(kind, 500, dim, generator))
 
 
-def affine_start(dim: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def fit_whitening(dim: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     weight = torch.eye(dim) + 0.3 * randn(dim, dim, generator=generator) / dim**0.5
     return weight, randn(dim, generator=generator)
 
 
 def preset(name: str, dim: int, generator: torch.Generator) -> Chain:
-    return build_flow(ARCHITECTURES[name], *affine_start(dim, generator), generator=generator)
+    return build_flow(ARCHITECTURES[name], *fit_whitening(dim, generator), generator=generator)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Case:
 
 CASES = [
     Case("actnorm", lambda dim, _: ActNorm(dim)),
-    Case("lu", lambda dim, g: LULinear(*affine_start(dim, g))),
+    Case("lu", lambda dim, g: LULinear(*fit_whitening(dim, g))),
     Case("rotation", lambda dim, g: Rotation(dim, generator=g)),
     Case("soft-tails", lambda dim, _: SoftTails(dim, threshold=0.5)),
     Case("coupling", lambda dim, g: AffineCoupling(dim, generator=g)),

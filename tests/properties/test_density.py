@@ -41,7 +41,7 @@ def test_density_of_one_column_integrates_to_one(build_model, device, table, see
     x, weights = sinh_axis(8_001)
     mass = integral(model, x[:, None], weights, device)
     assert mass.sum().item() == pytest.approx(1.0, abs=1e-3)
-    assert mass.tolist() == pytest.approx(model.classes.log_prior().exp().tolist(), abs=1e-3)
+    assert mass.tolist() == pytest.approx(model.class_density.log_prior().exp().tolist(), abs=1e-3)
 
 
 def nodes_along(spline: MonotonicSpline, column: int) -> tuple[Tensor, Tensor]:
@@ -104,7 +104,7 @@ def test_everything_follows_from_log_joint(build_model, device, kind):
         torch.testing.assert_close(model.posterior(x), joint / joint.sum(1, keepdim=True))
         z, log_det = model.flow(x)
         torch.testing.assert_close(model.latent(x), z)
-        torch.testing.assert_close(joint.log(), model.classes.log_joint(z) + log_det[:, None])
+        torch.testing.assert_close(joint.log(), model.class_density.log_joint(z) + log_det[:, None])
 
 
 @pytest.mark.parametrize("kind", list(COVARIANCES))
@@ -146,7 +146,7 @@ def test_samples_have_the_density_of_the_model(build_model, device):
         y = torch.full((5_000,), 1, device=device)
         generator = torch.Generator(device=device).manual_seed(0)
         drawn = model.sample(y, generator=generator)
-        conditional = joint[:, 1] - model.classes.log_prior()[1].cpu()
+        conditional = joint[:, 1] - model.class_density.log_prior()[1].cpu()
         mean = (weights * conditional.exp() * x).sum().item()
         variance = (weights * conditional.exp() * (x - mean).square()).sum().item()
     error = (variance / len(y)) ** 0.5

@@ -80,7 +80,7 @@ def planar():
     X, truth = make_moons(160, random_state=0)
     y = hide_labels(truth, per_class=4, random_state=0)
     model = FlowGMMClassifier(
-        architecture="affine", max_epochs=2, unlabeled_weight=1, random_state=0
+        architecture="affine", max_epochs=2, propagation_weight=1, random_state=0
     )
     return model.fit(X, y), X, y
 
@@ -103,7 +103,7 @@ def mixed():
     y = truth.copy()
     y[30:200] = None
     model = FlowGMMClassifier(
-        architecture="affine", max_epochs=1, unlabeled_weight=1, random_state=0
+        architecture="affine", max_epochs=1, propagation_weight=1, random_state=0
     )
     model.fit(table[:200], y[:200])
     return model, table[:200], y[:200], table[200:], truth[200:]
@@ -235,7 +235,7 @@ def test_the_confusion_matrix_agrees_with_scikit_learn(mixed, test_page):
 
 
 def test_without_test_rows_it_says_that_accuracy_is_not_known(planar, plain_page):
-    start = planar[0].start_
+    start = planar[0].initialization_
     for value in (start["label_log_likelihood"], start["baseline_label_log_likelihood"]):
         assert number(value) in plain_page.text
     assert "there are no test rows to say how often the finished model is right" in plain_page.text
@@ -283,7 +283,7 @@ def test_rows_to_label_next_are_unlabeled_and_the_least_sure(mixed, test_page):
 def test_candidates_and_parameters_are_listed(mixed, test_page):
     model = mixed[0]
     names = {row[0] for row in test_page.table("Candidates")}
-    assert {candidate["name"] for candidate in model.start_["candidates"]} < names
+    assert {candidate["name"] for candidate in model.initialization_["candidates"]} < names
     parameters = {row[0]: row[1:] for row in test_page.table("Parameters")}
     assert set(model.get_params()) < set(parameters)
     assert parameters["architecture"] == ["'affine'", "changed"]

@@ -25,7 +25,7 @@ from flowssl.objectives import (
 from flowssl.training import TrainingConfig, TrainingResult, TrainingRows, train
 
 CONFIG = TrainingConfig(
-    max_epochs=5, steps_per_epoch=4, batch_size=16, labeled_share=0.2, device="cpu", seed=3
+    max_epochs=5, steps_per_epoch=4, batch_size=16, labeled_fraction=0.2, device="cpu", seed=3
 )
 
 
@@ -75,7 +75,7 @@ def run(
     terms = [
         Counting(step, action),
         CrossEntropy(weight),
-        Consistency(model.classes.log_prior, 0.5),
+        Consistency(model.class_density.log_prior, 0.5),
     ]
     result = train(
         model,

@@ -11,8 +11,8 @@ from types import ModuleType
 import pytest
 import torch
 
+from flowssl._persistence import write_model_file
 from flowssl.exceptions import ModelFileError
-from flowssl.persistence import write_model_file
 from flowssl.training import TrainingRows
 
 RUNS = Path(__file__).with_name("runs.py")

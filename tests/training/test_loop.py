@@ -26,7 +26,7 @@ from flowssl.objectives import (
 from flowssl.training import TrainingConfig, TrainingRows, train
 
 CONFIG = TrainingConfig(
-    max_epochs=3, steps_per_epoch=4, batch_size=32, labeled_share=0.2, device="cpu"
+    max_epochs=3, steps_per_epoch=4, batch_size=32, labeled_fraction=0.2, device="cpu"
 )
 
 
@@ -123,7 +123,7 @@ def test_history_tells_what_happened_and_the_model_is_that_of_the_best_epoch():
     assert best["loss"] == min(epoch["loss"] for epoch in result.history)
     with torch.no_grad():
         log_joint = model(held_out.x)
-        batch = held_out.batch(torch.arange(len(held_out)), CONFIG.labeled_share)
+        batch = held_out.batch(torch.arange(len(held_out)), CONFIG.labeled_fraction)
         loss = (Likelihood().losses(batch, log_joint, log_joint) * batch.weight).sum() / 2
         unlabeled = log_joint.logsumexp(1)[~held_out.labeled].mean() / 2
     assert best["loss"] == pytest.approx(loss.item(), rel=1e-6)
@@ -140,7 +140,7 @@ def test_same_seed_gives_the_same_bits_and_another_seed_does_not():
 def test_global_random_stream_is_handed_back():
     before = torch.get_rng_state()
     model = make_model()
-    terms = [Likelihood(), Consistency(model.classes.log_prior)]
+    terms = [Likelihood(), Consistency(model.class_density.log_prior)]
     train(model, Objective(terms, GaussianNoise(0.1)), make_rows(), make_rows(), CONFIG)
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -367,9 +367,9 @@ def test_class_means_have_a_rate_of_their_own():
     train(model, Objective([Better()]), make_rows(), make_rows(seed=1), config)
     step = {name: (value - start[name]).abs() for name, value in weights(model).items()}
     torch.testing.assert_close(
-        step["classes.means"], torch.full((2, 1, 2), 7e-3), rtol=1e-3, atol=0.0
+        step["class_density.means"], torch.full((2, 1, 2), 7e-3), rtol=1e-3, atol=0.0
     )
-    others = [value.max() for name, value in step.items() if name != "classes.means"]
+    others = [value.max() for name, value in step.items() if name != "class_density.means"]
     assert 0.9e-3 < max(others) < 1.1e-3
 
 
@@ -383,7 +383,7 @@ def test_result_is_the_exponential_average_of_the_weights():
             self.evaluations = 0
 
         def before_step(self, model: JointModel, x: Tensor, step: int) -> None:
-            self.path.append(model.classes.means.detach().clone())
+            self.path.append(model.class_density.means.detach().clone())
 
         def held_out_losses(self, batch: Batch, log_joint: Tensor) -> Tensor:
             self.evaluations += 1
@@ -399,7 +399,7 @@ def test_result_is_the_exponential_average_of_the_weights():
     average = term.path[0]
     for means in term.path[1 : steps + 1]:
         average = decay * average + (1 - decay) * means
-    torch.testing.assert_close(model.classes.means.detach(), average)
+    torch.testing.assert_close(model.class_density.means.detach(), average)
     assert (average - term.path[steps]).abs().max() > 1e-3
 
 
@@ -430,7 +430,7 @@ def test_bfloat16_training_is_close_and_keeps_float32_weights(covariance, capfd)
 @pytest.mark.parametrize("share", [None, 0.3])
 def test_no_label_and_all_labels(n_labeled, share):
     rows = make_rows(n_labeled=n_labeled)
-    config = replace(CONFIG, max_epochs=1, labeled_share=share)
+    config = replace(CONFIG, max_epochs=1, labeled_fraction=share)
     result = train(make_model(), Objective([Likelihood()]), rows, rows, config)
     assert all(math.isfinite(value) for value in result.history[0].values())
 

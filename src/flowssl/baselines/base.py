@@ -14,15 +14,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 from torch import Tensor, nn
 
+from flowssl._labels import LabelsLike, encode_labels
+from flowssl._typing import Floats
 from flowssl.baselines.network import DropoutNetwork
 from flowssl.exceptions import TrainingDivergedError
-from flowssl.labels import LabelsLike, encode_labels
 from flowssl.model_selection import labeled_accuracy
 from flowssl.preprocessing.containers import TableLike
 
-__all__ = ["DropoutNetworkClassifier"]
-
-Floats = npt.NDArray[np.float64]
 RandomState = int | np.random.RandomState | None
 
 

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from flowssl.baselines.base import DropoutNetworkClassifier, RandomState
 
-__all__ = ["DropoutMLPClassifier"]
-
 
 class DropoutMLPClassifier(DropoutNetworkClassifier):
     """Multilayer perceptron with dropout, trained on the labeled rows alone.
@@ -30,7 +28,7 @@ class DropoutMLPClassifier(DropoutNetworkClassifier):
     batch_size : int, default=2000
         Labeled rows a step; all of them where there are no more.
     unlabeled_value : object, default="auto"
-        What marks an unlabeled row in `y`; see `flowssl.labels.encode_labels`.
+        What marks an unlabeled row in `y`; see `flowssl._labels.encode_labels`.
     random_state : int, RandomState or None, default=None
         Seed of weights, dropout and batches.
 

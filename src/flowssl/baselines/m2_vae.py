@@ -16,15 +16,14 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from flowssl.baselines.base import DropoutNetworkClassifier, Floats
+from flowssl._labels import codes_of
+from flowssl._typing import Floats
+from flowssl.baselines.base import DropoutNetworkClassifier
 from flowssl.baselines.network import DropoutNetwork
 from flowssl.baselines.pi_model import shuffled_batches
 from flowssl.densities.base import check_temperature
-from flowssl.labels import codes_of
 from flowssl.preprocessing import TableEncoder
 from flowssl.preprocessing.containers import TableLike
-
-__all__ = ["KINDS", "Kind", "M2VAEClassifier", "M2VAENetwork"]
 
 Kind = Literal["m1", "m2", "m1+m2"]
 KINDS = ("m1", "m2", "m1+m2")
@@ -64,7 +63,7 @@ class M2VAEClassifier(DropoutNetworkClassifier):
     batch_size : int, default=256
         Labeled rows a step, at most, and unlabeled rows a step.
     unlabeled_value : object, default="auto"
-        What marks an unlabeled row in `y`; see `flowssl.labels.encode_labels`.
+        What marks an unlabeled row in `y`; see `flowssl._labels.encode_labels`.
     random_state : int, RandomState or None, default=None
         Seed of weights, noise and batches.
 

@@ -10,8 +10,6 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-__all__ = ["DropoutNetwork"]
-
 
 class DropoutNetwork(nn.Module):
     """Linear layers with ReLU and dropout between them; logits out.

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from flowssl.baselines.base import DropoutNetworkClassifier, RandomState
 
-__all__ = ["PiModelClassifier", "shuffled_batches"]
-
 
 class PiModelClassifier(DropoutNetworkClassifier):
     r"""Pi-model (Laine and Aila 2017) on the network of `DropoutMLPClassifier`.
@@ -51,7 +49,7 @@ class PiModelClassifier(DropoutNetworkClassifier):
         Rows a step in the consistency term: 2000 in the paper's tables; None, as many as labeled
         ones, in its texts.
     unlabeled_value : object, default="auto"
-        What marks an unlabeled row in `y`; see `flowssl.labels.encode_labels`.
+        What marks an unlabeled row in `y`; see `flowssl._labels.encode_labels`.
     random_state : int, RandomState or None, default=None
         Seed of weights, dropout and batches.
 

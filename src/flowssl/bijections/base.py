@@ -14,8 +14,6 @@ from typing import cast, overload
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Bijection", "Chain"]
-
 
 class Bijection(nn.Module, ABC):
     """An invertible, differentiable map of rows with a tractable log-determinant.

@@ -17,7 +17,6 @@ from flowssl.bijections.networks import MLP
 if TYPE_CHECKING:
     from torchode import Solution
 
-__all__ = ["ContinuousFlow"]
 
 MAX_EXACT = 16
 """Width up to which the trace is exact by default: it takes one tangent for each dimension."""

@@ -14,8 +14,6 @@ from torch.utils.checkpoint import checkpoint
 from flowssl.bijections.coupling import Coupling
 from flowssl.bijections.images import Shape, check_shape
 
-__all__ = ["ChannelCoupling", "CheckerboardCoupling", "ConvResNet"]
-
 
 class ConvResNet(nn.Module):
     """A residual network of 3 x 3 convolutions whose last layer starts at zero.

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from flowssl.bijections.base import Bijection, check_width
 from flowssl.bijections.networks import MLP
 
-__all__ = ["AffineCoupling", "Coupling"]
-
 LOG_SCALE_BOUND = 3.0
 """Largest \\|log-scale\\| of one coupling: a factor of 20, either way, is never a reason for NaN."""
 

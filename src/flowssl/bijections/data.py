@@ -11,8 +11,6 @@ from torch import Tensor
 
 from flowssl.bijections.base import Bijection, check_width
 
-__all__ = ["MonotonicSpline", "SoftTails"]
-
 N_QUANTILES = 33
 MIN_DISTINCT = 32
 HEAVY_TAIL = 8.0

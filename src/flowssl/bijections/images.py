@@ -14,8 +14,6 @@ from torch import Tensor
 
 from flowssl.bijections.base import Bijection, check_width
 
-__all__ = ["FactorOut", "Logit", "PerPixel", "Reshape", "Shape", "Squeeze", "check_shape"]
-
 Shape = tuple[int, int, int]
 """Channels, height and width of an image."""
 

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from flowssl.bijections.base import Bijection, check_width, orthogonal, rows_of
 
-__all__ = ["ActNorm", "LULinear", "Rotation"]
-
 
 class ActNorm(Bijection):
     """A learned scale and shift of each column (Kingma and Dhariwal 2018, section 3.1).

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-__all__ = ["MLP"]
-
 NARROW = 128
 """Inputs up to which a layer's bias travels inside its matrix."""
 

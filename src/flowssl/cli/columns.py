@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-__all__ = [
-    "choose_features",
-    "doubts_about",
-    "labels",
-    "looks_missing",
-    "mark_unlabeled",
-    "matching_features",
-    "require_column",
-    "split_names",
-    "typed_marker",
-]
 
 _NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 _MOSTLY = 0.8
@@ -150,7 +139,7 @@ def labels(table: pa.Table, target: str) -> npt.NDArray[np.generic]:
     """Give the labels of a table: an array of numbers or, with text or empty cells, of objects.
 
     Empty cells are None. Other marks of an unlabeled row are left to
-    `flowssl.labels.encode_labels`.
+    `flowssl._labels.encode_labels`.
 
     Returns
     -------
@@ -216,7 +205,7 @@ def typed_marker(text: str, y: npt.NDArray[np.generic]) -> str | int | bool | No
 def mark_unlabeled(y: npt.NDArray[np.generic], marker: object) -> npt.NDArray[np.generic]:
     """Give empty cells the marker of unlabeled rows, where this is not ``"auto"`` or None.
 
-    `flowssl.labels.encode_labels` takes one marker at a time; in a file, an empty cell is a row
+    `flowssl._labels.encode_labels` takes one marker at a time; in a file, an empty cell is a row
     without a label whatever else the marker is.
     """
     import numpy as np

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from flowssl.cli.console import Console
 
-__all__ = ["demo"]
 
 _LABELS_A_CLASS = 10
 _SEED = 0

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import flowssl
+from flowssl._labels import encode_labels, is_unlabeled
 from flowssl.cli.columns import labels, mark_unlabeled, require_column
 from flowssl.cli.inference import flow_in, model_inputs
 from flowssl.cli.pictures import LABEL, labels_of, pictures_for
 from flowssl.cli.training import check_directory, table_target
 from flowssl.exceptions import DataError
-from flowssl.labels import encode_labels, is_unlabeled
 from flowssl.pictures import holds_pictures
 from flowssl.tables import read_table
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     Images = npt.NDArray[np.uint8]
 
-__all__ = ["ClassFigures", "Evaluation", "evaluate", "evaluate_model", "report"]
 
 _SHOWN_ITEMS = 8
 

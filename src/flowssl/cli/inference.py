@@ -23,16 +23,6 @@ if TYPE_CHECKING:
     from flowssl.cli.console import Console
     from flowssl.estimators import Classifier, FlowClassifier
 
-__all__ = [
-    "flow_in",
-    "model_inputs",
-    "named_label",
-    "predict",
-    "prediction_table",
-    "sample",
-    "score",
-]
-
 
 def predict(arguments: argparse.Namespace, console: Console) -> int:
     """Write the predicted class of each row and, if asked for, probabilities and scores."""

@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flowssl._persistence import read_manifest
 from flowssl.cli.options import METHODS, read_parameters
-from flowssl.persistence import read_manifest
 
 if TYPE_CHECKING:
     import argparse
 
+    from flowssl._persistence import JSON
     from flowssl.cli.console import Console
-    from flowssl.persistence import JSON
 
-__all__ = ["describe", "info"]
 
 _SHOWN_ITEMS = 10
 _SHOWN_LENGTH = 200
@@ -44,7 +43,7 @@ def describe(manifest: Mapping[str, JSON]) -> list[tuple[str, str]]:
     Parameters
     ----------
     manifest : mapping
-        As `flowssl.persistence.read_manifest` gives it; nothing is expected to be in it.
+        As `flowssl._persistence.read_manifest` gives it; nothing is expected to be in it.
     """
     facts: list[tuple[str, str]] = []
     for key, value in manifest.items():

@@ -18,15 +18,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = [
-    "METHODS",
-    "Method",
-    "Parameter",
-    "add_options",
-    "chosen_options",
-    "method_named",
-    "read_parameters",
-]
 
 # What the shell has no use for: it starts afresh each time.
 _LEFT_OUT = ("warm_start",)
@@ -88,7 +79,7 @@ _SCNF = ("flowssl.estimators.scnf", "SemiConditionalFlowClassifier")
 _M2_VAE = ("flowssl.baselines.m2_vae", "M2VAEClassifier")
 
 _NOT_DIGLM = (
-    "class_part",
+    "class_density",
     "class_architecture",
     "image_shape",
     *_OF_PICTURES,
@@ -96,14 +87,14 @@ _NOT_DIGLM = (
 
 METHODS: dict[str, Method] = {
     "flowgmm": Method("FlowGMMClassifier", _FLOWGMM),
-    "scnf": Method("SemiConditionalFlowClassifier", _SCNF, {"class_part": "flow"}),
-    "scnf-gmm": Method("SemiConditionalFlowClassifier", _SCNF, {"class_part": "gaussian"}),
+    "scnf": Method("SemiConditionalFlowClassifier", _SCNF, {"class_density": "flow"}),
+    "scnf-gmm": Method("SemiConditionalFlowClassifier", _SCNF, {"class_density": "gaussian"}),
     "diglm": Method("DIGLMClassifier", _SCNF, left_out=_NOT_DIGLM),
     "conditional": Method(
         "SemiConditionalFlowClassifier",
         _SCNF,
         {
-            "class_part": "flow",
+            "class_density": "flow",
             "architecture": "affine",
             "class_features": "all",
             "image_shape": None,

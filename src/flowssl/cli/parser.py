@@ -8,8 +8,6 @@ from typing import NoReturn
 
 from flowssl.cli.options import METHODS, add_options
 
-__all__ = ["build_parser"]
-
 _DATA = (
     "a table: CSV, TSV, Parquet, Feather, Arrow, NPZ or NPY; or a folder or zip file of PNG, JPEG "
     "or WebP pictures"

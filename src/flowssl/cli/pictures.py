@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from flowssl.cli.console import Console
     from flowssl.estimators import Classifier
 
-__all__ = ["LABEL", "labels_of", "pictures_for", "pictures_to_fit"]
 
 FILE = "file"
 LABEL = "label"

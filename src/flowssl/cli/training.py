@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flowssl._labels import is_unlabeled
 from flowssl.cli.columns import (
     choose_features,
     doubts_about,
@@ -23,7 +24,6 @@ from flowssl.cli.columns import (
 from flowssl.cli.options import METHODS, chosen_options
 from flowssl.cli.pictures import labels_of, pictures_to_fit
 from flowssl.exceptions import DataError
-from flowssl.labels import is_unlabeled
 from flowssl.pictures import Pictures, holds_pictures
 from flowssl.tables import read_table
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from flowssl.cli.console import Console
     from flowssl.estimators import Classifier
 
-__all__ = ["INTERRUPTED", "check_directory", "fit", "summary", "table_target"]
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -117,7 +116,7 @@ def summary(estimator: Classifier, rows: int) -> list[tuple[str, str]]:
         else ("channels, height, width", " x ".join(map(str, shape))),
         ("classes", _shortened([str(label) for label in estimator.classes_])),
     ]
-    start: Mapping[str, object] = getattr(estimator, "start_", {})  # of flows alone
+    start: Mapping[str, object] = getattr(estimator, "initialization_", {})  # of flows alone
     for name, key in (
         ("labels only", "baseline_label_log_likelihood"),
         ("with unlabeled rows", "label_log_likelihood"),

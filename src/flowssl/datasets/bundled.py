@@ -16,8 +16,6 @@ from flowssl.datasets.toy import (
     make_pinwheel,
 )
 
-__all__ = ["NAMES", "load"]
-
 _REAL = {"digits": "load_digits", "breast_cancer": "load_breast_cancer", "wine": "load_wine"}
 _TOY: dict[str, Callable[..., Sample]] = {
     "moons": make_moons,

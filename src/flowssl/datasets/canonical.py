@@ -16,8 +16,6 @@ import numpy.typing as npt
 from flowssl.datasets.container import Dataset
 from flowssl.exceptions import DataError
 
-__all__ = ["load_ag_news", "load_hepmass", "load_miniboone", "load_yahoo_answers"]
-
 _AG_NEWS_CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 _YAHOO_CLASSES = (
     "Society & Culture",

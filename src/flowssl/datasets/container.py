@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Dataset"]
-
 Rows = (
     npt.NDArray[np.float32]
     | npt.NDArray[np.float64]

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["hide_labels"]
-
 
 def hide_labels(
     y: npt.ArrayLike,

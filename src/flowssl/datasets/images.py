@@ -20,8 +20,6 @@ import numpy.typing as npt
 from flowssl.datasets.container import Dataset
 from flowssl.exceptions import DataError
 
-__all__ = ["load_cifar10", "load_fashion_mnist", "load_mnist", "load_svhn"]
-
 Levels = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.int64]
 

@@ -8,8 +8,6 @@ They are the synthetic sets of the FlowGMM paper (Izmailov et al. 2020, section 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["make_circles", "make_eight_gaussians", "make_moons", "make_pinwheel"]
-
 Sample = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
 RandomState = int | np.random.RandomState | None
 

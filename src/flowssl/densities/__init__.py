@@ -1,6 +1,6 @@
 """Class parts: densities of the latents of each class."""
 
-from flowssl.densities.base import ClassDensity, ClassPart, ClassPrior, ClassStart
+from flowssl.densities.base import BuildableClassDensity, ClassDensity, ClassInit, ClassPrior
 from flowssl.densities.conditional_flow import ConditionalFlowClasses
 from flowssl.densities.covariances import COVARIANCES, Diagonal, LowRank, Spherical, Tied
 from flowssl.densities.gaussian import GaussianClasses
@@ -8,12 +8,12 @@ from flowssl.densities.linear import LinearClasses
 from flowssl.densities.semi_conditional import SemiConditionalClasses
 
 __all__ = [
-    "CLASS_PARTS",
+    "CLASS_DENSITIES",
     "COVARIANCES",
+    "BuildableClassDensity",
     "ClassDensity",
-    "ClassPart",
+    "ClassInit",
     "ClassPrior",
-    "ClassStart",
     "ConditionalFlowClasses",
     "Diagonal",
     "GaussianClasses",
@@ -24,7 +24,7 @@ __all__ = [
     "Tied",
 ]
 
-CLASS_PARTS: dict[str, type[ClassPart]] = {
+CLASS_DENSITIES: dict[str, type[BuildableClassDensity]] = {
     "flow": ConditionalFlowClasses,
     "gaussian": GaussianClasses,
     "linear": LinearClasses,

@@ -15,8 +15,6 @@ from torch import Tensor, nn
 
 from flowssl.architectures import Architecture
 
-__all__ = ["ClassDensity", "ClassPart", "ClassPrior", "ClassStart", "check_temperature"]
-
 
 def check_temperature(temperature: float) -> None:
     """Raise ``ValueError`` unless a temperature is 0 or more."""
@@ -54,7 +52,7 @@ class ClassPrior(nn.Module):
 
 
 @dataclass(frozen=True)
-class ClassStart:
+class ClassInit:
     """What a class part begins from: latents with soft labels, before any training.
 
     Attributes
@@ -125,7 +123,7 @@ class ClassDensity(nn.Module, ABC):
         return self.log_joint(z)
 
 
-class ClassPart(ClassDensity):
+class BuildableClassDensity(ClassDensity):
     """A class density that can be built from soft labels: what the registry of class parts holds."""
 
     whitens_classes: ClassVar[bool] = True
@@ -133,5 +131,5 @@ class ClassPart(ClassDensity):
 
     @classmethod
     @abstractmethod
-    def from_start(cls, start: ClassStart) -> Self:
+    def from_init(cls, start: ClassInit) -> Self:
         """Build the density with which training begins."""

@@ -15,9 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from flowssl.architectures import build_couplings
 from flowssl.bijections import Bijection
-from flowssl.densities.base import ClassPart, ClassPrior, ClassStart, check_temperature
-
-__all__ = ["ConditionalFlowClasses"]
+from flowssl.densities.base import BuildableClassDensity, ClassInit, ClassPrior, check_temperature
 
 LOG_2PI = math.log(2 * math.pi)
 CHUNK_PAIRS = 2**15
@@ -25,7 +23,7 @@ CHUNK_PAIRS = 2**15
 MAX_EMBEDDING = 16
 
 
-class ConditionalFlowClasses(ClassPart):
+class ConditionalFlowClasses(BuildableClassDensity):
     """``p(z, y=k) = p(y=k) N(h(z; k) | 0, I) |det dh(z; k)/dz|``.
 
     ``h(z; k) = g((z - mu_k) / sigma_k; e_k)`` with an invertible ``g`` that starts as the identity:
@@ -66,7 +64,7 @@ class ConditionalFlowClasses(ClassPart):
         self.flow = flow
 
     @classmethod
-    def from_start(cls, start: ClassStart) -> Self:
+    def from_init(cls, start: ClassInit) -> Self:
         """Begin with unit Gaussians around the class means.
 
         Up to 16 classes have embeddings of their own; more share 16 random directions.

@@ -12,8 +12,6 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-__all__ = ["COVARIANCES", "Covariance", "Diagonal", "LowRank", "Spherical", "Tied"]
-
 LOG_2PI = math.log(2 * math.pi)
 
 

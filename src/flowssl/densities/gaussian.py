@@ -10,13 +10,11 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from flowssl.densities.base import ClassPart, ClassPrior, ClassStart, check_temperature
+from flowssl.densities.base import BuildableClassDensity, ClassInit, ClassPrior, check_temperature
 from flowssl.densities.covariances import COVARIANCES
 
-__all__ = ["GaussianClasses"]
 
-
-class GaussianClasses(ClassPart):
+class GaussianClasses(BuildableClassDensity):
     """``p(z, y=k) = p(y=k) sum_m w_km N(z | mu_km, Sigma_km)``.
 
     Parameters
@@ -79,7 +77,7 @@ class GaussianClasses(ClassPart):
         self.covariance.requires_grad_(learn_covariance)
 
     @classmethod
-    def from_start(cls, start: ClassStart) -> Self:
+    def from_init(cls, start: ClassInit) -> Self:
         """Put one Gaussian with a diagonal covariance of its own on each class."""
         return cls(start.means(), start.prior, covariance="diag")
 

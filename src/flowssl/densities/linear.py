@@ -12,16 +12,14 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from flowssl.densities.base import ClassPart, ClassStart, check_temperature
-
-__all__ = ["LinearClasses"]
+from flowssl.densities.base import BuildableClassDensity, ClassInit, check_temperature
 
 LOG_2PI = math.log(2 * math.pi)
 N_PRIOR_DRAWS = 4096
 N_MODE_STEPS = 50
 
 
-class LinearClasses(ClassPart):
+class LinearClasses(BuildableClassDensity):
     """``p(z, y=k) = N(z | 0, I) softmax_k(W z + b)`` (Nalisnick et al. 2019, section 3.1).
 
     The label says nothing about the density of the latents, and each class has one side of linear
@@ -55,7 +53,7 @@ class LinearClasses(ClassPart):
         self.bias = nn.Parameter(bias.to(dtype).clone())
 
     @classmethod
-    def from_start(cls, start: ClassStart) -> Self:
+    def from_init(cls, start: ClassInit) -> Self:
         """Begin with the posterior of class Gaussians that share one covariance.
 
         The latents as a whole have the unit covariance, which is that of the means and that inside

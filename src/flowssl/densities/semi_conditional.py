@@ -13,8 +13,6 @@ from torch import Tensor
 
 from flowssl.densities.base import ClassDensity
 
-__all__ = ["SemiConditionalClasses"]
-
 LOG_2PI = math.log(2 * math.pi)
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from flowssl._typing import Floats
 from flowssl.densities import ClassPrior
 from flowssl.estimators._fitting import Preparation
-from flowssl.initialization.spaces import Floats
 from flowssl.objectives import (
     CrossEntropy,
     ExpectationMaximization,
@@ -22,7 +22,6 @@ from flowssl.objectives import (
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
 
-__all__ = ["OBJECTIVES", "class_prior", "given_prior", "is_learned", "likelihood_terms"]
 
 OBJECTIVES = ("soft-labels", "likelihood", "em")
 
@@ -73,7 +72,7 @@ def likelihood_terms(
     if estimator.objective == "soft-labels":
         terms.append(SoftLabelLikelihood())
     elif estimator.objective == "em":
-        terms.append(ExpectationMaximization(refresh=estimator.em_refresh))
+        terms.append(ExpectationMaximization(refresh=estimator.e_step_interval))
     else:
         terms.append(Likelihood())
     if class_weight:

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from flowssl._typing import Floats
 from flowssl.bijections import Chain
 from flowssl.estimators._fitting import Automatic, Preparation
 from flowssl.estimators._rows import Rows
-from flowssl.initialization import Start, propagate
+from flowssl.initialization import SoftLabels, propagate
 from flowssl.models import JointModel
 from flowssl.objectives import Objective
 from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
@@ -26,15 +27,12 @@ from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
 
-__all__ = ["Domain", "FlowStart"]
-
-Floats = NDArray[np.float64]
 
 LEAST_CLASS_FEATURES = 8
 
 
 @dataclass(frozen=True)
-class FlowStart:
+class FlowInit:
     """An untrained flow and where it puts some training rows, at which the classes start.
 
     Attributes
@@ -106,7 +104,7 @@ class Domain(ABC):
     def read_completion(self, arrays: Mapping[str, NDArray[np.generic]]) -> Completion | Pixels:
         """Rebuild that step from its ``to_arrays``."""
 
-    def propagate(self, filled: Floats, rows: Rows, prior: Floats | None, seed: int) -> Start:
+    def propagate(self, filled: Floats, rows: Rows, prior: Floats | None, seed: int) -> SoftLabels:
         """Return class probabilities of all rows, given without holes, from the labels of some."""
         return propagate(
             filled,
@@ -127,7 +125,7 @@ class Domain(ABC):
     @abstractmethod
     def start_flow(
         self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator
-    ) -> FlowStart:
+    ) -> FlowInit:
         """Build a flow that starts from the training rows.
 
         Parameters
@@ -152,15 +150,15 @@ class Domain(ABC):
     def blank_flow(self, name: str, dim: int) -> Chain:
         """Build a flow whose weights a file then fills."""
 
-    def n_class_features(self, start: FlowStart) -> int:
+    def n_class_features(self, start: FlowInit) -> int:
         """Return how many of the first latents are to know the class: one each, but not too few."""
         return min(start.dim, max(start.n_classes, LEAST_CLASS_FEATURES))
 
-    def n_gaussian_features(self, start: FlowStart) -> int:
+    def n_gaussian_features(self, start: FlowInit) -> int:
         """Return in how many of the first latents Gaussians of classes differ."""
         return start.dim
 
-    def n_components(self, start: FlowStart, n_rows: int) -> int:
+    def n_components(self, start: FlowInit, n_rows: int) -> int:
         """Return how many Gaussians a class has where ``n_rows`` rows train a flow."""
         return 1
 

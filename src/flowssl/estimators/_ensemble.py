@@ -10,15 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from flowssl._typing import Floats
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
-
-__all__ = ["Ensemble"]
-
-Floats = NDArray[np.float64]
 
 REDRAWS = 100
 """Times that a sampled row is drawn anew at most; a flow without training may miss every time."""

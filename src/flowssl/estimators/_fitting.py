@@ -11,32 +11,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from flowssl._persistence import JSON
+from flowssl._typing import Floats
 from flowssl.bijections import Bijection
 from flowssl.estimators._rows import Rows
 from flowssl.exceptions import UnlabeledDataWarning
-from flowssl.initialization import Start, match_prior
+from flowssl.initialization import SoftLabels, match_prior
 from flowssl.objectives import Perturbation
-from flowssl.persistence import JSON
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.training import TrainingConfig, TrainingRows, seeded
 
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
 
-__all__ = [
-    "Automatic",
-    "Preparation",
-    "chosen",
-    "noisy_latents",
-    "prepare",
-    "summary",
-    "training_config",
-    "training_rows",
-    "unlabeled_weight",
-    "with_shares",
-]
 
-Floats = NDArray[np.float64]
 T = TypeVar("T")
 
 MIN_HELD_OUT = 10
@@ -67,7 +55,7 @@ class Automatic:
         Smallest automatic number of epochs.
     min_steps_per_epoch : int
         Few rows are passed several times in an epoch to make as many.
-    batch_size, labeled_share, learning_rate, evaluation_rows, means_rate
+    batch_size, labeled_fraction, learning_rate, evaluation_rows, means_rate
         As in `TrainingConfig`.
     noise : float
         Standard deviation of the noise of training, in standardized units.
@@ -77,7 +65,7 @@ class Automatic:
     min_epochs: int
     min_steps_per_epoch: int
     batch_size: int
-    labeled_share: float | None
+    labeled_fraction: float | None
     learning_rate: float
     noise: float
     evaluation_rows: int = TrainingConfig.evaluation_rows
@@ -124,7 +112,7 @@ class Preparation:
         return self.targets * self.rows.weight[:, None]
 
 
-def summary(start: Start) -> dict[str, JSON]:
+def summary(start: SoftLabels) -> dict[str, JSON]:
     """Return how the start's candidates fared, without the posteriors; NaN becomes None."""
 
     def number(value: float) -> float | None:
@@ -141,7 +129,7 @@ def summary(start: Start) -> dict[str, JSON]:
     }
 
 
-def unlabeled_weight(parameter: float | str, start: Start, rows: Rows) -> float:
+def propagation_weight(parameter: float | str, start: SoftLabels, rows: Rows) -> float:
     """Return how much the start counts beside its labels-only baseline; "auto" is all or nothing.
 
     Warns
@@ -158,7 +146,7 @@ def unlabeled_weight(parameter: float | str, start: Start, rows: Rows) -> float:
         f"({start.label_log_likelihood:.3f} nats each) than without them "
         f"({start.baseline_label_log_likelihood:.3f}, standard error of the "
         f"difference {start.label_gain_error:.3f}); training on the labels-only "
-        "baseline's soft labels. Set unlabeled_weight=1 to use them all the same.",
+        "baseline's soft labels. Set propagation_weight=1 to use them all the same.",
         UnlabeledDataWarning,
         stacklevel=4,
     )
@@ -245,7 +233,7 @@ def training_config(
         max_epochs=epochs,
         steps_per_epoch=steps,
         batch_size=size,
-        labeled_share=chosen(estimator.labeled_share, automatic.labeled_share),
+        labeled_fraction=chosen(estimator.labeled_fraction, automatic.labeled_fraction),
         learning_rate=chosen(estimator.learning_rate, automatic.learning_rate),
         weight_decay=estimator.weight_decay,
         patience=PATIENCE if estimator.early_stopping else epochs,

@@ -15,13 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
+from flowssl._labels import EncodedLabels, LabelsLike
+from flowssl._typing import Floats
 from flowssl.exceptions import FlowSSLWarning
-from flowssl.labels import EncodedLabels, LabelsLike
 from flowssl.preprocessing.containers import TableLike
-
-__all__ = ["Rows", "canonical_rows", "counted_rows", "labeled_rows"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

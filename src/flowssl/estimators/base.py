@@ -24,6 +24,9 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from flowssl._labels import EncodedLabels, LabelsLike, codes_of, encode_labels
+from flowssl._persistence import JSON
+from flowssl._typing import Floats
 from flowssl.bijections.images import Shape
 from flowssl.calibration import fit_temperature
 from flowssl.estimators._building import OBJECTIVES, given_prior
@@ -33,28 +36,22 @@ from flowssl.estimators._fitting import (
     Preparation,
     chosen,
     prepare,
+    propagation_weight,
     summary,
     training_config,
     training_rows,
-    unlabeled_weight,
     with_shares,
 )
-from flowssl.estimators._images import ImageDomain
+from flowssl.estimators._image_domain import ImageDomain
+from flowssl.estimators._refit import refit_class_density
 from flowssl.estimators._rows import Rows, counted_rows, labeled_rows
-from flowssl.estimators._settling import settle
-from flowssl.estimators._tables import TableDomain
+from flowssl.estimators._table_domain import TableDomain
 from flowssl.inspection.outliers import OutlierScale
-from flowssl.labels import EncodedLabels, LabelsLike, codes_of, encode_labels
 from flowssl.model_selection import labeled_accuracy
 from flowssl.models import JointModel
-from flowssl.persistence import JSON
 from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
 from flowssl.preprocessing.containers import TableLike, take_rows
 from flowssl.training import TrainingResult, n_processes, read_seed, resolve_device, train
-
-__all__ = ["FlowClassifier"]
-
-Floats = NDArray[np.float64]
 
 
 class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
@@ -67,10 +64,10 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     init: str
     objective: str
     cross_entropy_weight: float | str
-    em_refresh: int
+    e_step_interval: int
     class_prior: ArrayLike | str | None
-    unlabeled_weight: float | str
-    labeled_share: float | str | None
+    propagation_weight: float | str
+    labeled_fraction: float | str | None
     noise: float | str
     max_epochs: int | str
     batch_size: int | str
@@ -78,7 +75,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     weight_decay: float
     early_stopping: bool
     calibrate: bool
-    n_flows: int
+    n_estimators: int
     warm_start: bool
     checkpoint: str | os.PathLike[str] | None
     unlabeled_value: object
@@ -96,7 +93,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     feature_names_in_: NDArray[np.object_]
     n_labeled_: int
     n_unlabeled_: int
-    noise_: float
+    training_noise_: float
     used_unlabeled_: bool
     interrupted_: bool
     architecture_: str
@@ -104,9 +101,9 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     completion_: Completion | Pixels
     models_: list[JointModel]
     baseline_: Pipeline
-    start_: Mapping[str, JSON]
+    initialization_: Mapping[str, JSON]
     history_: list[dict[str, float]]
-    temperature_: float
+    calibration_temperature_: float
     outlier_scale_: OutlierScale
 
     _shape: ClassVar[tuple[str, ...]] = ("architecture_",)
@@ -119,10 +116,10 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         "dequantization_draws": [Interval(Integral, 0, None, closed="left")],
         "objective": [StrOptions(set(OBJECTIVES))],
         "cross_entropy_weight": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "em_refresh": [Interval(Integral, 1, None, closed="left")],
+        "e_step_interval": [Interval(Integral, 1, None, closed="left")],
         "class_prior": [StrOptions({"uniform", "learned"}), "array-like", None],
-        "unlabeled_weight": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
-        "labeled_share": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both"), None],
+        "propagation_weight": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
+        "labeled_fraction": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both"), None],
         "noise": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -130,7 +127,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
         "calibrate": ["boolean"],
-        "n_flows": [Interval(Integral, 1, None, closed="left")],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "checkpoint": [str, os.PathLike, None],
         "device": [str],
@@ -186,9 +183,9 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         self.models_ = previous
         rows = self._encode_training(X, y, sample_weight, continued)
         self._domain.check(self.architecture)
-        if self.labeled_share == 0 and rows.labeled.all():
+        if self.labeled_fraction == 0 and rows.labeled.all():
             raise ValueError(
-                "labeled_share is 0 and every row is labeled, so that no row would count; raise it "
+                "labeled_fraction is 0 and every row is labeled, so that no row would count; raise it "
                 "or add unlabeled rows"
             )
         seed = self._drawn_seed()
@@ -209,7 +206,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
                 break
         self._calibrate(prepared)
         if not self.interrupted_:
-            for member in range(self.n_flows):
+            for member in range(self.n_estimators):
                 path = self._checkpoint_of(member)
                 if path is not None:
                     path.unlink(missing_ok=True)
@@ -225,10 +222,10 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         """Return ``log p(y=k | x)``, shape (n_samples, n_classes), calibrated unless switched off.
 
         Columns follow ``classes_``. Bayes' rule on the joint density (Izmailov et al. 2020,
-        eq. 5) with the log-odds divided by ``temperature_``.
+        eq. 5) with the log-odds divided by ``calibration_temperature_``.
         """
         log_joint = self._log_joint(X)
-        log_proba: Floats = log_softmax(log_joint / self.temperature_, axis=1)
+        log_proba: Floats = log_softmax(log_joint / self.calibration_temperature_, axis=1)
         return log_proba
 
     def predict_proba(self, X: TableLike) -> Floats:
@@ -272,7 +269,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         """
         if method == "distance":
             z = self.transform(X)
-            means = self.models_[0].classes.class_means().detach().numpy()
+            means = self.models_[0].class_density.class_means().detach().numpy()
             squared = np.min([((z - mean) ** 2).sum(1) for mean in means], axis=0)
             distance: Floats = np.sqrt(squared / z.shape[1])
             return distance
@@ -339,7 +336,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         random = check_random_state(random_state)
         generator = torch.Generator().manual_seed(int(random.randint(2**31 - 1)))
         if y is None:
-            prior = self.models_[0].classes.log_prior().detach().exp()
+            prior = self.models_[0].class_density.log_prior().detach().exp()
             codes = torch.multinomial(prior, n_samples, replacement=True, generator=generator)
         else:
             codes = torch.from_numpy(codes_of(y, self.classes_, n_samples))
@@ -415,17 +412,17 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     def _models_to_train(
         self, prepared: Preparation, seed: int, previous: list[JointModel]
     ) -> list[JointModel]:
-        """Return the models that are there already, and new ones up to ``n_flows``."""
-        models = previous[: self.n_flows]
+        """Return the models that are there already, and new ones up to ``n_estimators``."""
+        models = previous[: self.n_estimators]
         before = {name: getattr(self, name) for name in self._shape} if models else {}
-        for member in range(len(models), self.n_flows):
+        for member in range(len(models), self.n_estimators):
             models.append(self._build_model(prepared, seed + member))
             other = {name: getattr(self, name) for name in before}
             if other != before:
                 for name, value in before.items():
                     setattr(self, name, value)
                 raise ValueError(
-                    f"n_flows={self.n_flows}, but a new flow for these rows would have {other} and "
+                    f"n_estimators={self.n_estimators}, but a new flow for these rows would have {other} and "
                     f"those to go on from have {before}; set these parameters to what they have, "
                     "or fit anew with warm_start=False"
                 )
@@ -438,8 +435,8 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         automatic = self._domain.automatic(prepared.n_trained, dim)
         training, held_out = training_rows(self.completion_, prepared, seed)
         config = training_config(self, automatic, prepared.n_trained, seed)
-        self.noise_ = chosen(self.noise, automatic.noise)
-        objective = self._domain.objective(self, model, prepared, self.noise_)
+        self.training_noise_ = chosen(self.noise, automatic.noise)
+        objective = self._domain.objective(self, model, prepared, self.training_noise_)
         result = train(
             model,
             objective,
@@ -450,7 +447,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             show_progress=self.verbose > 0,
         )
         weight = self._domain.settling_share * self._domain.class_weight(self, dim)
-        stopped = settle(
+        stopped = refit_class_density(
             model, prepared, self._domain.settling_rows, objective.noise, weight, config
         )
         return replace(result, interrupted=result.interrupted or stopped)
@@ -461,8 +458,8 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         prior = given_prior(self.class_prior, self.classes_)
         start = self._domain.propagate(filled, rows, prior, seed)
         self.baseline_ = start.baseline
-        self.start_ = summary(start)
-        weight = unlabeled_weight(self.unlabeled_weight, start, rows)
+        self.initialization_ = summary(start)
+        weight = propagation_weight(self.propagation_weight, start, rows)
         self.used_unlabeled_ = weight > 0
         posteriors = start.posteriors
         if weight < 1.0:
@@ -498,9 +495,11 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         matrix, weight = prepared.rows.matrix[judged], prepared.rows.weight[judged]
         log_joint = self._ensemble.log_joint(matrix)
         self.outlier_scale_ = OutlierScale.fit(logsumexp(log_joint, axis=1))
-        self.temperature_ = 1.0
+        self.calibration_temperature_ = 1.0
         if self.calibrate and not prepared.rows.labeled[judged].any():
-            self.temperature_ = fit_temperature(log_joint, prepared.targets[judged], weight)
+            self.calibration_temperature_ = fit_temperature(
+                log_joint, prepared.targets[judged], weight
+            )
 
     # Prediction, step by step.
 

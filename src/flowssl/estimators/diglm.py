@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from flowssl.estimators.class_part import ClassPartClassifier
-
-__all__ = ["DIGLMClassifier"]
+from flowssl.estimators.class_density import ClassPartClassifier
 
 
 class DIGLMClassifier(ClassPartClassifier):
@@ -14,7 +12,7 @@ class DIGLMClassifier(ClassPartClassifier):
     Labels do not shape the density of a class; they only say where its linear boundaries lie. The
     paper's weight of log p(x) is 1 / (1 + cross_entropy_weight * columns) here.
 
-    Parameters are those of :class:`~flowssl.SemiConditionalFlowClassifier` but ``class_part``,
+    Parameters are those of :class:`~flowssl.SemiConditionalFlowClassifier` but ``class_density``,
     ``class_architecture`` and those of images. The boundaries see the first ``class_features`` latents. There are no
     class priors of its own: ``class_prior`` tells only the start what to expect.
 
@@ -29,4 +27,4 @@ class DIGLMClassifier(ClassPartClassifier):
     True
     """
 
-    class_part = "linear"
+    class_density = "linear"

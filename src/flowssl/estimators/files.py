@@ -19,19 +19,18 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from flowssl._labels import is_missing
+from flowssl._persistence import JSON, read_model_file, write_model_file
 from flowssl.baselines.m2_vae import KINDS, Kind, M2VAEClassifier, M2VAENetwork
 from flowssl.exceptions import ModelFileError
 from flowssl.inspection.outliers import OutlierScale
-from flowssl.labels import is_missing
 from flowssl.models import JointModel
-from flowssl.persistence import JSON, read_model_file, write_model_file
 from flowssl.preprocessing import TableEncoder
 
 if TYPE_CHECKING:
     from flowssl.estimators import Classifier
     from flowssl.estimators.base import FlowClassifier
 
-__all__ = ["load", "save"]
 
 Arrays = Mapping[str, NDArray[np.generic]]
 KIND = "estimator"
@@ -128,12 +127,12 @@ def _rebuild(manifest: Mapping[str, JSON], tensors: Arrays) -> Classifier:
 def _of_flow(estimator: FlowClassifier) -> tuple[dict[str, JSON], Arrays]:
     facts: dict[str, JSON] = {
         **{name.rstrip("_"): getattr(estimator, name) for name in estimator._shape},
-        "start": estimator.start_,
+        "start": estimator.initialization_,
         "history": cast(JSON, estimator.history_),
         "used_unlabeled": estimator.used_unlabeled_,
         "interrupted": estimator.interrupted_,
-        "noise": estimator.noise_,
-        "temperature": estimator.temperature_,
+        "noise": estimator.training_noise_,
+        "temperature": estimator.calibration_temperature_,
         "outlier_scale": asdict(estimator.outlier_scale_),
     }
     return facts, _tensors(estimator)
@@ -148,12 +147,12 @@ def _fill_flow(estimator: FlowClassifier, manifest: Mapping[str, JSON], tensors:
             raise ValueError(f"{name.rstrip('_')} is {value}, but must be 1 to {largest}")
         setattr(estimator, name, value)
     estimator.encoder_ = estimator._domain.encoder().from_json(str(manifest["encoder"]))
-    estimator.start_ = cast("dict[str, JSON]", manifest["start"])
+    estimator.initialization_ = cast("dict[str, JSON]", manifest["start"])
     estimator.history_ = cast("list[dict[str, float]]", manifest["history"])
     estimator.used_unlabeled_ = bool(manifest["used_unlabeled"])
     estimator.interrupted_ = bool(manifest["interrupted"])
-    estimator.noise_ = float(cast(float, manifest["noise"]))
-    estimator.temperature_ = float(cast(float, manifest["temperature"]))
+    estimator.training_noise_ = float(cast(float, manifest["noise"]))
+    estimator.calibration_temperature_ = float(cast(float, manifest["temperature"]))
     estimator.outlier_scale_ = OutlierScale(**cast("dict[str, float]", manifest["outlier_scale"]))
     estimator.completion_ = estimator._domain.read_completion(_group(tensors, "completion"))
     dim = estimator.completion_.dim

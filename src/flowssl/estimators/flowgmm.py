@@ -9,9 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from flowssl._typing import Floats
 from flowssl.densities import (
     COVARIANCES,
     ClassDensity,
@@ -20,7 +21,7 @@ from flowssl.densities import (
     SemiConditionalClasses,
 )
 from flowssl.estimators._building import class_prior, is_learned
-from flowssl.estimators._domain import FlowStart
+from flowssl.estimators._domain import FlowInit
 from flowssl.estimators._fitting import Preparation
 from flowssl.estimators.base import FlowClassifier
 from flowssl.initialization import (
@@ -30,10 +31,6 @@ from flowssl.initialization import (
     random_means,
 )
 from flowssl.models import JointModel
-
-__all__ = ["FlowGMMClassifier"]
-
-Floats = NDArray[np.float64]
 
 
 class FlowGMMClassifier(FlowClassifier):
@@ -86,10 +83,10 @@ class FlowGMMClassifier(FlowClassifier):
         Shares of the classes among all rows, sorted by label, if known; None takes the mean of
         the soft labels, "learned" trains on from it. Known shares place the boundary better than
         a few labels do.
-    unlabeled_weight : "auto" or float in [0, 1], default="auto"
+    propagation_weight : "auto" or float in [0, 1], default="auto"
         How much the unlabeled rows shape the soft labels: 0 uses the labels-only baseline's,
         1 the propagated ones. "auto" takes 1 unless held-out labels say that they mislead.
-    labeled_share : "auto", float in [0, 1] or None, default="auto"
+    labeled_fraction : "auto", float in [0, 1] or None, default="auto"
         Weight of the labeled rows together in the objective; None counts every row once. "auto"
         is one half for images and None for tables.
     cross_entropy_weight : float or "auto", default="auto"
@@ -104,7 +101,7 @@ class FlowGMMClassifier(FlowClassifier):
         image itself clearly tells, relative to ``cross_entropy_weight``.
     consistency_noise : float, default=0.3
         Standard deviation of that noise, in standardized units.
-    em_refresh : int, default=1
+    e_step_interval : int, default=1
         Steps between two E-steps of the "em" objective.
     noise : "auto" or float, default="auto"
         Standard deviation of the noise added to rows of tables in training, in standardized
@@ -128,7 +125,7 @@ class FlowGMMClassifier(FlowClassifier):
         Whether class probabilities get a temperature, fitted to the soft labels of held-out
         unlabeled rows or, where none are held out, of all unlabeled ones; it is 1 without any.
         ``score_samples`` is never changed by it.
-    n_flows : int, default=1
+    n_estimators : int, default=1
         Number of flows whose densities are averaged.
     warm_start : bool, default=False
         Whether a further ``fit`` goes on from the present models, encoder and classes; it cannot
@@ -162,15 +159,15 @@ class FlowGMMClassifier(FlowClassifier):
         The trained models, in standardized units.
     baseline_ : Pipeline
         Labels-only logistic regression, fitted on the encoded table.
-    start_ : dict
+    initialization_ : dict
         How the start's candidates fared: ``candidates`` (name, weight, cross-fitted
         ``label_log_likelihood`` in nats per label), and the ``label_log_likelihood`` of their
         combination beside ``baseline_label_log_likelihood``; None where labels are too few.
-    noise_ : float
+    training_noise_ : float
         Standard deviation of the noise that was added in training, in standardized units.
     history_ : list of dict
         Figures of each epoch of the first flow.
-    temperature_ : float
+    calibration_temperature_ : float
         Divisor of the log-odds in ``predict_proba``.
     outlier_scale_ : OutlierScale
         Typical log-densities, for ``ood_score``.
@@ -221,12 +218,12 @@ class FlowGMMClassifier(FlowClassifier):
         n_components: int | str = "auto",
         learn_means: bool = True,
         class_prior: ArrayLike | str | None = None,
-        unlabeled_weight: float | str = "auto",
-        labeled_share: float | str | None = "auto",
+        propagation_weight: float | str = "auto",
+        labeled_fraction: float | str | None = "auto",
         cross_entropy_weight: float | str = "auto",
         consistency_weight: float | str = "auto",
         consistency_noise: float = 0.3,
-        em_refresh: int = 1,
+        e_step_interval: int = 1,
         noise: float | str = "auto",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
@@ -234,7 +231,7 @@ class FlowGMMClassifier(FlowClassifier):
         weight_decay: float = 1e-4,
         early_stopping: bool = True,
         calibrate: bool = True,
-        n_flows: int = 1,
+        n_estimators: int = 1,
         warm_start: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         unlabeled_value: object = "auto",
@@ -252,12 +249,12 @@ class FlowGMMClassifier(FlowClassifier):
         self.n_components = n_components
         self.learn_means = learn_means
         self.class_prior = class_prior
-        self.unlabeled_weight = unlabeled_weight
-        self.labeled_share = labeled_share
+        self.propagation_weight = propagation_weight
+        self.labeled_fraction = labeled_fraction
         self.cross_entropy_weight = cross_entropy_weight
         self.consistency_weight = consistency_weight
         self.consistency_noise = consistency_noise
-        self.em_refresh = em_refresh
+        self.e_step_interval = e_step_interval
         self.noise = noise
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -265,7 +262,7 @@ class FlowGMMClassifier(FlowClassifier):
         self.weight_decay = weight_decay
         self.early_stopping = early_stopping
         self.calibrate = calibrate
-        self.n_flows = n_flows
+        self.n_estimators = n_estimators
         self.warm_start = warm_start
         self.checkpoint = checkpoint
         self.unlabeled_value = unlabeled_value
@@ -300,7 +297,7 @@ class FlowGMMClassifier(FlowClassifier):
         return SemiConditionalClasses(density, dim)
 
     def _place_means(
-        self, start: FlowStart, rng: np.random.Generator
+        self, start: FlowInit, rng: np.random.Generator
     ) -> tuple[Floats, Floats | None]:
         """Return the class means (C, K) or (C, M, K) and the weights within a class, if any."""
         if self.init == "random":
@@ -311,7 +308,7 @@ class FlowGMMClassifier(FlowClassifier):
         latents = start.latents[:, : self.class_features_]
         return component_means(latents, start.share, self.n_components_, rng)
 
-    def _choose_n_components(self, start: FlowStart, n_rows: int) -> int:
+    def _choose_n_components(self, start: FlowInit, n_rows: int) -> int:
         if isinstance(self.n_components, str):
             if self.init != "propagate":
                 return 1

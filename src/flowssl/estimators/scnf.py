@@ -12,14 +12,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from flowssl._labels import codes_of
+from flowssl._typing import Floats
 from flowssl.architectures import ROWS_PER_COLUMN, choose_architecture
-from flowssl.densities import CLASS_PARTS, ConditionalFlowClasses, SemiConditionalClasses
-from flowssl.estimators.class_part import ClassPartClassifier
-from flowssl.initialization.spaces import Floats
-from flowssl.labels import codes_of
+from flowssl.densities import CLASS_DENSITIES, ConditionalFlowClasses, SemiConditionalClasses
+from flowssl.estimators.class_density import ClassPartClassifier
 from flowssl.preprocessing.containers import TableLike
-
-__all__ = ["SemiConditionalFlowClassifier"]
 
 
 class SemiConditionalFlowClassifier(ClassPartClassifier):
@@ -38,7 +36,7 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
 
     Parameters
     ----------
-    class_part : {"flow", "gaussian", "linear"}, default="flow"
+    class_density : {"flow", "gaussian", "linear"}, default="flow"
         What a class is in the latents ``z_f``: a flow, a Gaussian, or one side of linear boundaries
         in one Gaussian for all (see :class:`~flowssl.DIGLMClassifier`).
     architecture : str, default="auto"
@@ -72,10 +70,10 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         Shares of the classes among all rows, sorted by label, if known; None takes the mean of
         the soft labels, "learned" trains on from it. Known shares place the boundary better than
         a few labels do.
-    unlabeled_weight : "auto" or float in [0, 1], default="auto"
+    propagation_weight : "auto" or float in [0, 1], default="auto"
         How much the unlabeled rows shape the soft labels: 0 uses the labels-only baseline's,
         1 the propagated ones. "auto" takes 1 unless held-out labels say that they mislead.
-    labeled_share : "auto", float in [0, 1] or None, default="auto"
+    labeled_fraction : "auto", float in [0, 1] or None, default="auto"
         Weight of the labeled rows together in the objective; None counts every row once. "auto" is
         one half for images and None for tables. The paper's published code draws a third of its
         rows from the labeled ones.
@@ -87,7 +85,7 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
     consistency_weight : float, default=1.0
         Of images alone: weight of the consistency of an image and a view, as of
         :class:`~flowssl.FlowGMMClassifier`.
-    em_refresh : int, default=1
+    e_step_interval : int, default=1
         Steps between two E-steps of the "em" objective.
     noise : "auto" or float, default="auto"
         Standard deviation of the noise added to rows of tables in training, in standardized
@@ -111,7 +109,7 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         Whether class probabilities get a temperature, fitted to the soft labels of held-out
         unlabeled rows or, where none are held out, of all unlabeled ones; it is 1 without any.
         ``score_samples`` is never changed by it.
-    n_flows : int, default=1
+    n_estimators : int, default=1
         Number of models whose densities are averaged.
     warm_start : bool, default=False
         Whether a further ``fit`` goes on from the present models, encoder and classes; it cannot
@@ -136,9 +134,9 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         Width of ``z_f``, which comes first among the latents.
     architecture_, class_architecture_ : str
         Names of the presets that were used.
-    classes_, models_, baseline_, start_, used_unlabeled_
+    classes_, models_, baseline_, initialization_, used_unlabeled_
         As of :class:`~flowssl.FlowGMMClassifier`.
-    noise_, history_, temperature_, outlier_scale_
+    training_noise_, history_, calibration_temperature_, outlier_scale_
         As there.
 
     Examples
@@ -154,7 +152,7 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
 
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **ClassPartClassifier._parameter_constraints,
-        "class_part": [StrOptions(set(CLASS_PARTS))],
+        "class_density": [StrOptions(set(CLASS_DENSITIES))],
         "class_architecture": [str],
         "consistency_weight": [Interval(Real, 0, None, closed="left")],
     }
@@ -162,7 +160,7 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
     def __init__(
         self,
         *,
-        class_part: str = "flow",
+        class_density: str = "flow",
         architecture: str = "auto",
         class_architecture: str = "auto",
         class_features: int | str = "auto",
@@ -172,11 +170,11 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         init: str = "propagate",
         objective: str = "soft-labels",
         class_prior: ArrayLike | str | None = None,
-        unlabeled_weight: float | str = "auto",
-        labeled_share: float | str | None = "auto",
+        propagation_weight: float | str = "auto",
+        labeled_fraction: float | str | None = "auto",
         cross_entropy_weight: float | str = "auto",
         consistency_weight: float = 1.0,
-        em_refresh: int = 1,
+        e_step_interval: int = 1,
         noise: float | str = "auto",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
@@ -184,7 +182,7 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         weight_decay: float = 1e-4,
         early_stopping: bool = True,
         calibrate: bool = True,
-        n_flows: int = 1,
+        n_estimators: int = 1,
         warm_start: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         unlabeled_value: object = "auto",
@@ -198,10 +196,10 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
             init=init,
             objective=objective,
             class_prior=class_prior,
-            unlabeled_weight=unlabeled_weight,
-            labeled_share=labeled_share,
+            propagation_weight=propagation_weight,
+            labeled_fraction=labeled_fraction,
             cross_entropy_weight=cross_entropy_weight,
-            em_refresh=em_refresh,
+            e_step_interval=e_step_interval,
             noise=noise,
             max_epochs=max_epochs,
             batch_size=batch_size,
@@ -209,7 +207,7 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
             weight_decay=weight_decay,
             early_stopping=early_stopping,
             calibrate=calibrate,
-            n_flows=n_flows,
+            n_estimators=n_estimators,
             warm_start=warm_start,
             checkpoint=checkpoint,
             unlabeled_value=unlabeled_value,
@@ -217,7 +215,7 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
             random_state=random_state,
             verbose=verbose,
         )
-        self.class_part = class_part
+        self.class_density = class_density
         self.image_shape = image_shape
         self.views = views
         self.dequantization_draws = dequantization_draws
@@ -251,7 +249,7 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
             ``flowssl.inspection.audit_class_removal`` measures how far that holds.
         noise : float, default=0.0
             Standard deviation of noise added to the rows first, in standardized units. The density
-            is that of rows with the noise of training, ``noise_``: from them the class is removed
+            is that of rows with the noise of training, ``training_noise_``: from them the class is removed
             best, as what is finer than the noise can still tell it. Images have none.
         random_state : int, RandomState or None, default=None
             Source of that noise.
@@ -294,11 +292,11 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
 
     def _exchange(self, z: Floats, codes: NDArray[np.int64], way: str) -> Floats:
         """Encode or decode the first latents of rows of the given classes."""
-        classes = cast(SemiConditionalClasses, self.models_[0].classes)
+        classes = cast(SemiConditionalClasses, self.models_[0].class_density)
         part = classes.inner
         if not isinstance(part, ConditionalFlowClasses):
             raise ValueError(
-                f"only class_part='flow' has a code without the class, got {self.class_part!r}"
+                f"only class_density='flow' has a code without the class, got {self.class_density!r}"
             )
         map_ = part.encode if way == "encode" else part.decode
         with torch.no_grad():

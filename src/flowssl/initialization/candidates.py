@@ -15,9 +15,8 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
-from flowssl.initialization.spaces import Floats, Integers, Space
-
-__all__ = ["SOURCES", "Labels", "diffuse", "one_hot"]
+from flowssl._typing import Floats, Integers
+from flowssl.initialization.spaces import Space
 
 AFFINE_STEPS = (1, 5, 20)
 DIFFUSION = (0.9, 0.99)  # how far labels travel on the graph: locally, and through whole clusters

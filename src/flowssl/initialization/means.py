@@ -1,6 +1,6 @@
 """Where the class means and the first whitening of a flow come from.
 
-Posteriors give an affine start (`affine_start`) and the Gaussians of the classes
+Posteriors give an affine start (`fit_whitening`) and the Gaussians of the classes
 (`component_means`); labeled latent rows give the means of the paper's appendix B (`latent_means`);
 without any data they are random (`random_means`), the paper's recipe.
 """
@@ -12,15 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.cluster import KMeans
 
-from flowssl.initialization.spaces import Floats, Integers, oas_shrinkage
-
-__all__ = ["AffineStart", "affine_start", "component_means", "latent_means", "random_means"]
+from flowssl._typing import Floats, Integers
+from flowssl.initialization.spaces import oas_shrinkage
 
 TABULAR_DISTANCE = 7.5  # between two classes, as in the published tabular runs
 
 
 @dataclass(frozen=True)
-class AffineStart:
+class Whitening:
     """An affine map z = (x - mean) whitening^T in which the classes share a unit covariance.
 
     Attributes
@@ -47,13 +46,13 @@ class AffineStart:
     class_weights: Floats
 
 
-def affine_start(
+def fit_whitening(
     X: Floats,
     posteriors: Floats,
     *,
     shrinkage: float | None = None,
     sample_weight: Floats | None = None,
-) -> AffineStart:
+) -> Whitening:
     """Whiten by the pooled within-class covariance and place the class means.
 
     Parameters
@@ -70,7 +69,7 @@ def affine_start(
 
     Returns
     -------
-    AffineStart
+    Whitening
         Map, its inverse and log-determinant, class means and weights.
 
     Raises
@@ -98,7 +97,7 @@ def affine_start(
     values = np.maximum(values, 1e-8 * level if level > 0 else 1.0)
     root = np.sqrt(values)
     whitening = (vectors / root) @ vectors.T
-    return AffineStart(
+    return Whitening(
         mean=mean,
         whitening=whitening,
         unwhitening=(vectors * root) @ vectors.T,

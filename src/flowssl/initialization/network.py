@@ -17,8 +17,6 @@ from torch.nn.functional import cross_entropy, pixel_unshuffle, relu
 from flowssl.image_architectures import has_fast_bfloat16
 from flowssl.training import seeded
 
-__all__ = ["ConvNet", "class_probabilities", "train_network"]
-
 WIDTHS = (32, 64)
 DROPOUT = 0.3
 BATCH = 96

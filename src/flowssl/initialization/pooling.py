@@ -13,20 +13,7 @@ import scipy.sparse as sp
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
-from flowssl.initialization.spaces import Floats, Integers
-
-__all__ = [
-    "Pool",
-    "blind_pool",
-    "doubted",
-    "fit_pool",
-    "floored_log",
-    "label_log_likelihood",
-    "match_prior",
-    "neighbor_cut",
-    "shift_prior",
-    "temper",
-]
+from flowssl._typing import Floats, Integers
 
 FLOOR = 0.02  # no candidate is believed beyond FLOOR / C: one wrong label must not ruin it
 SOFTNESS = 4.0  # nats of cross-fitted label likelihood that cost a factor e of weight

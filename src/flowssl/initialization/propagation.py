@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from flowssl._typing import Floats, Integers
 from flowssl.initialization.candidates import DIFFUSION, SOURCES, Labels, diffuse, fit_logistic
 from flowssl.initialization.pooling import (
     Pool,
@@ -31,15 +32,7 @@ from flowssl.initialization.pooling import (
     shift_prior,
     temper,
 )
-from flowssl.initialization.spaces import (
-    Floats,
-    Integers,
-    Space,
-    nearest_neighbors,
-    prepare_spaces,
-)
-
-__all__ = ["Start", "follow", "join", "propagate", "smooth"]
+from flowssl.initialization.spaces import Space, nearest_neighbors, prepare_spaces
 
 MAX_ROWS = 40_000  # rows that take part; the others follow their neighbors among REFERENCE_ROWS
 REFERENCE_ROWS = 8_192
@@ -57,7 +50,7 @@ _GRAPH_PRIOR = 0.02  # weight of a view's graph before its diffusion has earned 
 
 
 @dataclass(frozen=True)
-class Start:
+class SoftLabels:
     """What `propagate` found.
 
     Attributes
@@ -125,7 +118,7 @@ def propagate(
     class_prior: Floats | None = None,
     sample_weight: Floats | None = None,
     random_state: int | np.random.Generator | None = None,
-) -> Start:
+) -> SoftLabels:
     """Class probabilities of all rows from a few labels.
 
     Parameters
@@ -147,7 +140,7 @@ def propagate(
 
     Returns
     -------
-    Start
+    SoftLabels
         Posteriors, the candidates' record, and labels-only logistic regression.
 
     Raises
@@ -185,12 +178,14 @@ def propagate(
     )
 
 
-def join(start: Start, name: str, posteriors: Floats, crossed: Floats, given: Integers) -> Start:
+def join(
+    start: SoftLabels, name: str, posteriors: Floats, crossed: Floats, given: Integers
+) -> SoftLabels:
     """Pool a start with one more candidate, by the cross-fitted likelihood of the labels.
 
     Parameters
     ----------
-    start : Start
+    start : SoftLabels
         Of rows of which m are labeled.
     name : str
         Of the candidate.
@@ -277,7 +272,9 @@ def follow(X: Floats, posteriors: Floats, queries: Floats) -> Floats:
     return np.asarray(sum(posteriors[column] for column in index.T) / index.shape[1])
 
 
-def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Generator) -> Start:
+def _propagate_core(
+    X: Floats, labels: Labels, weight: Floats, rng: np.random.Generator
+) -> SoftLabels:
     spaces = prepare_spaces(X, COMPONENTS_PER_CLASS * labels.n_classes, weight, rng)
     rows, given = labels.rows, labels.codes[labels.rows]
     most = next((folds for n, folds in FOLDS_UP_TO if len(X) <= n), MIN_FOLDS)
@@ -325,7 +322,7 @@ def _propagate_core(X: Floats, labels: Labels, weight: Floats, rng: np.random.Ge
     each = [_mean_likelihood(P[scored], given[scored]) for P in crossed]
     baseline_crossed = crossed[names.index("standard: logistic")]
     gain, gain_error = _gain(final_crossed[scored], baseline_crossed[scored], given[scored])
-    return Start(
+    return SoftLabels(
         posteriors=final,
         candidates=names,
         weights=pool.weights,

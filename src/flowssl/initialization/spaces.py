@@ -22,10 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
-__all__ = ["Space", "nearest_neighbors", "neighbor_graph", "oas_shrinkage", "prepare_spaces"]
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from flowssl._typing import Floats, Integers
 
 _N_NEIGHBORS = 10
 _TREE_COLUMNS = 8  # up to here a k-d tree beats matrix products

@@ -11,18 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
-from flowssl.labels import LabelsLike, is_unlabeled
+from flowssl._labels import LabelsLike, is_unlabeled
 
 if TYPE_CHECKING:
     from flowssl.estimators import SemiConditionalFlowClassifier
     from flowssl.preprocessing.containers import TableLike
 
-__all__ = ["ClassRemovalAudit", "attackers", "audit_class_removal"]
-
-Floats = NDArray[np.float64]
 
 CODES = ("z_f", "z_aux", "z_h", "z_h and z_aux")
 """The latents that know the class, the others, the first without the class, and all without it."""
@@ -87,7 +83,7 @@ def audit_class_removal(
     Parameters
     ----------
     estimator : SemiConditionalFlowClassifier
-        Fitted, with ``class_part="flow"``.
+        Fitted, with ``class_density="flow"``.
     X : array-like or data frame of shape (n_samples, n_features)
         Rows that it was not fitted on.
     y : array-like of shape (n_samples,)

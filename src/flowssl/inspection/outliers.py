@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["OutlierScale"]
-
-Floats = NDArray[np.float64]
+from flowssl._typing import Floats
 
 MAD_OF_NORMAL = 0.6744897501960817
 

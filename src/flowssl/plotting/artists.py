@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from flowssl._fitted import class_codes, draw, is_planar, judge
+from flowssl._typing import Floats, Integers
 from flowssl.calibration import expected_calibration_error, reliability
 from flowssl.densities import ClassDensity, GaussianClasses
 from flowssl.plotting.style import MAX_DOTS, MAX_NAMES, Theme, plain
@@ -16,30 +16,10 @@ from flowssl.plotting.style import MAX_DOTS, MAX_NAMES, Theme, plain
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from flowssl._labels import LabelsLike
     from flowssl.estimators.base import FlowClassifier
-    from flowssl.labels import LabelsLike
     from flowssl.preprocessing.containers import TableLike
 
-__all__ = [
-    "check_planar",
-    "class_means",
-    "draw_gaussians",
-    "draw_plane",
-    "draw_reliability",
-    "drawn",
-    "flat",
-    "in_plane",
-    "limit",
-    "planar_rows",
-    "projection",
-    "rows_and_codes",
-    "samples",
-    "scatter_dots",
-    "scatter_rows",
-]
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 GRID = 150
 """Points along each side of the grid on which densities are drawn."""
@@ -245,7 +225,7 @@ def draw_gaussians(ax: Axes, estimator: FlowClassifier, axes: Floats, style: The
     from matplotlib.patches import Ellipse
     from matplotlib.patheffects import withStroke
 
-    density = estimator.models_[0].classes
+    density = estimator.models_[0].class_density
     if isinstance(density, GaussianClasses):
         rings = _rings(density, axes)
     else:
@@ -287,7 +267,7 @@ def draw_gaussians(ax: Axes, estimator: FlowClassifier, axes: Floats, style: The
 def class_means(estimator: FlowClassifier) -> Floats:
     """Return the latent class means of the first flow, shape (C, D)."""
     with torch.no_grad():
-        means: Floats = estimator.models_[0].classes.class_means().double().numpy()
+        means: Floats = estimator.models_[0].class_density.class_means().double().numpy()
     return means
 
 

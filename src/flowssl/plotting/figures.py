@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flowssl._fitted import class_codes, judge, latents
+from flowssl._typing import Floats, Integers
 from flowssl.plotting.artists import (
     check_planar,
     class_means,
@@ -31,25 +31,10 @@ from flowssl.plotting.style import MAX_DOTS, add_legend, add_note, name_axes, ne
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from flowssl._labels import LabelsLike
     from flowssl.estimators.base import FlowClassifier
-    from flowssl.labels import LabelsLike
     from flowssl.plotting.style import ThemeName
     from flowssl.preprocessing.containers import TableLike
-
-__all__ = [
-    "LatentRows",
-    "latent_figure",
-    "plot_decision_boundary",
-    "plot_flow",
-    "plot_history",
-    "plot_latent_space",
-    "plot_reliability",
-    "plot_samples",
-    "reliability_figure",
-]
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 def plot_decision_boundary(

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
     from flowssl.plotting.style import ThemeName
 
-__all__ = ["plot_class_samples", "plot_images"]
 
 Levels = NDArray[np.uint8]
 

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+from flowssl._typing import Integers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,21 +16,7 @@ if TYPE_CHECKING:
 
     from flowssl.estimators.base import FlowClassifier
 
-__all__ = [
-    "MAX_DOTS",
-    "MAX_NAMES",
-    "THEMES",
-    "Theme",
-    "ThemeName",
-    "add_legend",
-    "add_note",
-    "name_axes",
-    "new_figure",
-    "plain",
-    "styled",
-]
 
-Integers = NDArray[np.int64]
 ThemeName: TypeAlias = Literal["light", "dark"]
 
 MAX_DOTS = 3000

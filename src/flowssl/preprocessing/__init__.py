@@ -1,8 +1,8 @@
 """From the user's tables and images to matrices that a flow can model, and back."""
 
 from flowssl.preprocessing.completion import CompletedRows, Completion
-from flowssl.preprocessing.images import ImageEncoder, Pixels, bits_per_dimension
-from flowssl.preprocessing.tables import OutputColumn, TableEncoder
+from flowssl.preprocessing.image_encoder import ImageEncoder, Pixels, bits_per_dimension
+from flowssl.preprocessing.table_encoder import OutputColumn, TableEncoder
 
 __all__ = [
     "CompletedRows",

@@ -9,16 +9,8 @@ import numpy as np
 from narwhals.typing import IntoDataFrame, IntoSeries
 from numpy.typing import NDArray
 
-from flowssl.preprocessing.containers import (
-    MICROSECONDS,
-    OBJECTS,
-    ColumnType,
-    Container,
-    Floats,
-    Values,
-)
-
-__all__ = ["build_table"]
+from flowssl._typing import Floats
+from flowssl.preprocessing.containers import MICROSECONDS, OBJECTS, ColumnType, Container, Values
 
 Backend: TypeAlias = Literal["polars", "pyarrow", "modin", "cudf"]
 

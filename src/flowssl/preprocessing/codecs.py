@@ -10,19 +10,10 @@ from typing import Self
 
 import numpy as np
 
+from flowssl._labels import is_missing
+from flowssl._typing import Floats
 from flowssl.exceptions import FlowSSLWarning
-from flowssl.labels import is_missing
-from flowssl.preprocessing.containers import (
-    Column,
-    ColumnType,
-    Floats,
-    Level,
-    Values,
-    as_level,
-    as_numbers,
-)
-
-__all__ = ["INFREQUENT", "Codec"]
+from flowssl.preprocessing.containers import Column, ColumnType, Level, Values, as_level, as_numbers
 
 INFREQUENT = "infrequent"
 """Name of the group of categories beyond the most frequent ones."""

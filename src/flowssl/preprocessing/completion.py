@@ -16,11 +16,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import norm, qmc
 
+from flowssl._typing import Floats
 from flowssl.bijections import MonotonicSpline, SoftTails
-
-__all__ = ["CompletedRows", "Completion"]
-
-Floats = NDArray[np.float64]
 
 N_DRAWS = 16
 SHRINKAGE = 0.1

@@ -19,29 +19,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing, check_array
 
+from flowssl._labels import is_missing
+from flowssl._typing import Floats
 from flowssl.exceptions import DataError
-from flowssl.labels import is_missing
 
-__all__ = [
-    "DTYPES",
-    "MICROSECONDS",
-    "OBJECTS",
-    "Column",
-    "ColumnType",
-    "Container",
-    "Floats",
-    "Level",
-    "Table",
-    "TableLike",
-    "Values",
-    "as_level",
-    "as_numbers",
-    "is_level",
-    "read_table",
-    "take_rows",
-]
-
-Floats: TypeAlias = NDArray[np.float64]
 Level: TypeAlias = str | bool | int | float
 Values: TypeAlias = Floats | list[object]
 TableLike: TypeAlias = ArrayLike | Sequence[Sequence[object]] | IntoDataFrame

@@ -23,10 +23,9 @@ from flowssl.report.markup import (
 )
 
 if TYPE_CHECKING:
-    from flowssl.persistence import JSON
+    from flowssl._persistence import JSON
     from flowssl.report.facts import Facts
 
-__all__ = ["calibration", "latent", "parameters", "start", "training", "versions"]
 
 FIGURES = ("weight", "label_log_likelihood")
 
@@ -49,7 +48,7 @@ def calibration(facts: Facts) -> Html:
         f"Accuracy against confidence in 15 bins; the expected calibration error is "
         f"{number(test.model_scores.calibration_error)}.",
         "Above the dashed line the model is right more often than it says, below it less often. "
-        f"Bars are 95 % intervals. Temperature: {number(estimator.temperature_)}.",
+        f"Bars are 95 % intervals. Temperature: {number(estimator.calibration_temperature_)}.",
     )
 
 
@@ -95,7 +94,7 @@ def training(facts: Facts) -> Html:
 
 def start(facts: Facts) -> Html:
     """Tell how the candidates for the soft labels fared."""
-    candidates = facts.estimator.start_["candidates"]
+    candidates = facts.estimator.initialization_["candidates"]
     listed = [c for c in candidates if isinstance(c, dict)] if isinstance(candidates, list) else []
     body = [[plain_value(c["name"]), *(_figure(c[key]) for key in FIGURES)] for c in listed]
     order = np.argsort([-_as_float(c["weight"]) for c in listed], kind="stable")

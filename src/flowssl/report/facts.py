@@ -9,12 +9,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import entr
 
 from flowssl._fitted import baseline_log_proba, class_codes, draw, judge
+from flowssl._labels import LabelsLike
+from flowssl._typing import Floats, Integers
 from flowssl.calibration import expected_calibration_error
-from flowssl.labels import LabelsLike
 from flowssl.preprocessing import ImageEncoder
 from flowssl.report.images import ImageRows
 from flowssl.report.markup import shortened
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
     from flowssl.preprocessing.containers import TableLike
     from flowssl.report.kinds import RowKind
-
-__all__ = ["Facts", "Scores", "TestRows", "gather"]
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -114,7 +109,7 @@ class Facts:
     @property
     def likelihoods(self) -> tuple[float, float]:
         """Cross-fitted log-likelihood of start and baseline, nats a label; NaN if unknown."""
-        start = self.estimator.start_
+        start = self.estimator.initialization_
         values = (start.get("label_log_likelihood"), start.get("baseline_label_log_likelihood"))
         ours, baseline = (float(v) if isinstance(v, int | float) else math.nan for v in values)
         return ours, baseline

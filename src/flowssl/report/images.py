@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flowssl import plotting
+from flowssl._typing import Floats, Integers
 from flowssl.plotting.images import MAX_CAPTION
 from flowssl.preprocessing import bits_per_dimension
 from flowssl.report.kinds import RowKind, Section, row_table
@@ -19,10 +19,6 @@ from flowssl.report.sections import classes, names_of
 if TYPE_CHECKING:
     from flowssl.report.facts import Facts, TestRows
 
-__all__ = ["ImageRows"]
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 SHOWN_EXAMPLES = 20
 SHOWN_EXTREME = 20

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from flowssl.report.facts import Facts
 
-__all__ = ["RowKind", "Section", "row_table"]
-
 
 @dataclass(frozen=True)
 class Section:

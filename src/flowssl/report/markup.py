@@ -18,21 +18,6 @@ if TYPE_CHECKING:
 
     from flowssl.plotting.style import ThemeName
 
-__all__ = [
-    "Cell",
-    "Html",
-    "escape",
-    "heading",
-    "join",
-    "number",
-    "paragraph",
-    "percent",
-    "picture",
-    "plain_value",
-    "shortened",
-    "significant",
-    "table",
-]
 
 MAX_TEXT = 60
 """Characters of a user's value that a table shows at most."""

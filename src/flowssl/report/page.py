@@ -10,7 +10,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from flowssl._files import atomic_path
-from flowssl.labels import LabelsLike
+from flowssl._labels import LabelsLike
 from flowssl.report import details, sections
 from flowssl.report.facts import Facts, gather
 from flowssl.report.kinds import Section
@@ -19,8 +19,6 @@ from flowssl.report.markup import escape
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
     from flowssl.preprocessing.containers import TableLike
-
-__all__ = ["write_report"]
 
 
 def write_report(

@@ -21,7 +21,6 @@ from flowssl.report.markup import (
 if TYPE_CHECKING:
     from flowssl.report.facts import Facts, TestRows
 
-__all__ = ["classes", "comparison", "confusion", "names_of", "verdict"]
 
 MAX_MATRIX = 20
 """Classes up to which the confusion matrix is shown whole."""
@@ -99,7 +98,7 @@ def classes(facts: Facts) -> Html:
     names = names_of(facts)
     given = np.bincount(facts.all_codes[facts.all_codes >= 0], minlength=len(names))
     share = np.bincount(facts.proba.argmax(1), minlength=len(names)) / max(len(facts.proba), 1)
-    prior = facts.estimator.models_[0].classes.log_prior().detach().exp().numpy()
+    prior = facts.estimator.models_[0].class_density.log_prior().detach().exp().numpy()
     rows = [
         (name, f"{given[k]:,}", percent(float(prior[k])), percent(float(share[k])))
         for k, name in enumerate(names)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Self
 
 import narwhals as nw
 import numpy as np
-from numpy.typing import NDArray
 
 from flowssl import plotting
 from flowssl._fitted import is_planar
+from flowssl._typing import Floats, Integers
 from flowssl.plotting.style import plain
 from flowssl.report.kinds import RowKind, Section, row_table
 from flowssl.report.markup import (
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
     from flowssl.preprocessing.containers import TableLike
     from flowssl.report.facts import Facts
 
-__all__ = ["Column", "TableRows", "pick"]
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 MAX_COLUMNS = 20
 """Columns of the user's table that are described one by one."""

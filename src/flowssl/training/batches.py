@@ -1,7 +1,7 @@
 """The rows that a flow is trained on and how batches are drawn from them.
 
 Every batch holds rows drawn without replacement. Where labeled rows are to count more, some of them
-stand beside these and their joint weight in the objective is stated (``labeled_share``), never left
+stand beside these and their joint weight in the objective is stated (``labeled_fraction``), never left
 to how often a sampler draws them.
 """
 
@@ -14,8 +14,6 @@ import torch
 from torch import Tensor
 
 from flowssl.objectives import Batch
-
-__all__ = ["TrainingRows"]
 
 
 @dataclass(frozen=True)
@@ -52,25 +50,25 @@ class TrainingRows:
         parts = (self.x, self.targets, self.labeled, self.weight)
         return TrainingRows(*(part[index] for part in parts))
 
-    def batch(self, index: Tensor, labeled_share: float | None = None) -> Batch:
+    def batch(self, index: Tensor, labeled_fraction: float | None = None) -> Batch:
         """Return the rows at ``index`` (n,) as a batch whose weights add up to 1.
 
         Parameters
         ----------
         index : Tensor of shape (n,), int64
             Positions; a row may come twice.
-        labeled_share : float in [0, 1], optional
+        labeled_fraction : float in [0, 1], optional
             Weight of the labeled rows together. By default each row has its own sample weight.
         """
         labeled, weight = self.labeled[index], self.weight[index]
-        if labeled_share is not None:
+        if labeled_fraction is not None:
             of_labeled = (weight * labeled).sum()
             of_unlabeled = (weight * ~labeled).sum()
             tiny = torch.finfo(weight.dtype).tiny
             share = torch.where(
                 labeled,
-                labeled_share / of_labeled.clamp_min(tiny),
-                (1 - labeled_share) / of_unlabeled.clamp_min(tiny),
+                labeled_fraction / of_labeled.clamp_min(tiny),
+                (1 - labeled_fraction) / of_unlabeled.clamp_min(tiny),
             )
             weight = weight * share
         return Batch(self.x[index], self.targets[index], labeled, weight / weight.sum(), index)
@@ -79,15 +77,15 @@ class TrainingRows:
         self,
         batch_size: int,
         n_batches: int,
-        labeled_share: float | None,
+        labeled_fraction: float | None,
         generator: torch.Generator,
     ) -> Iterator[Batch]:
         """Yield batches of ``batch_size`` rows, pass after pass, each pass in a new order.
 
-        With a ``labeled_share`` up to a quarter as many labeled rows are added to each batch.
+        With a ``labeled_fraction`` up to a quarter as many labeled rows are added to each batch.
         """
         device = self.x.device
-        shared = labeled_share is not None
+        shared = labeled_fraction is not None
         labeled = self.labeled.nonzero().squeeze(1).cpu()
         others = (~self.labeled).nonzero().squeeze(1).cpu() if shared else torch.arange(len(self))
         if len(others) == 0:
@@ -98,7 +96,7 @@ class TrainingRows:
             index = next(main)
             if beside is not None and len(labeled):
                 index = torch.cat((index, next(beside)))
-            yield self.batch(index.to(device), labeled_share)
+            yield self.batch(index.to(device), labeled_fraction)
 
 
 def _passes(index: Tensor, size: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -14,17 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from flowssl._persistence import JSON, read_manifest, read_model_file, write_model_file
 from flowssl.exceptions import ModelFileError
-from flowssl.persistence import JSON, read_manifest, read_model_file, write_model_file
-
-__all__ = [
-    "LoopState",
-    "Snapshot",
-    "fingerprint",
-    "read_checkpoint",
-    "read_seed",
-    "write_checkpoint",
-]
 
 _KIND = "checkpoint"
 _NO_CHECKPOINT = "{path} is not a training checkpoint of this version; delete it or name another"

@@ -13,8 +13,6 @@ import torch
 
 from flowssl.models import JointModel
 
-__all__ = ["compile_model"]
-
 logger = logging.getLogger(__name__)
 
 

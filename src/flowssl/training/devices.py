@@ -13,8 +13,6 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-__all__ = ["make_fabric", "n_processes", "resolve_device"]
-
 
 def n_processes() -> int:
     """Return how many processes torchrun started; 1 without it."""

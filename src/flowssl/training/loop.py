@@ -36,8 +36,6 @@ from flowssl.training.devices import make_fabric
 from flowssl.training.progress import Progress
 from flowssl.training.seeding import seeded
 
-__all__ = ["TrainingConfig", "TrainingResult", "train"]
-
 logger = logging.getLogger(__name__)
 
 MAX_STRIKES = 3
@@ -57,7 +55,7 @@ class TrainingConfig:
         Optimizer steps between two looks at the held-out rows.
     batch_size : int
         Rows in a batch, not counting the labeled rows that are added.
-    labeled_share : float or None
+    labeled_fraction : float or None
         Weight of the labeled rows together in the objective; None counts every row once.
     learning_rate, weight_decay : float
         Of AdamW; the rate is the peak of the schedule.
@@ -86,7 +84,7 @@ class TrainingConfig:
     max_epochs: int
     steps_per_epoch: int
     batch_size: int = 256
-    labeled_share: float | None = None
+    labeled_fraction: float | None = None
     learning_rate: float = 5e-3
     weight_decay: float = 1e-4
     means_rate: float = 1.0
@@ -293,7 +291,7 @@ class _Run:
         self.model.train()
         total = torch.zeros((), device=self.fabric.device)
         batches = self.rows.batches(
-            config.batch_size, config.steps_per_epoch, config.labeled_share, generator
+            config.batch_size, config.steps_per_epoch, config.labeled_fraction, generator
         )
         for step, batch in enumerate(batches):
             self.objective.before_step(self.inner, self.rows.x, step)
@@ -325,7 +323,9 @@ class _Run:
         model = self.average.eval()
         rows = self.held_out
         log_joint = torch.cat([model(x) for x in torch.split(rows.x, self.config.evaluation_rows)])
-        batch = rows.batch(torch.arange(len(rows), device=rows.x.device), self.config.labeled_share)
+        batch = rows.batch(
+            torch.arange(len(rows), device=rows.x.device), self.config.labeled_fraction
+        )
         agreement = (batch.targets * log_joint.log_softmax(1)).sum(1)
         unseen = ~batch.labeled if not batch.labeled.all() else batch.labeled
         accuracy = 1.0

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-__all__ = ["Progress"]
-
 
 class Progress:
     """A progress bar with epoch, nats per dimension, accuracy on the labels and time left.

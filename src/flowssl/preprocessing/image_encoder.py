@@ -17,13 +17,11 @@ from scipy.stats import qmc
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
+from flowssl._typing import Floats
 from flowssl.bijections.images import LEVELS, Shape
 from flowssl.preprocessing.completion import CompletedRows
-from flowssl.preprocessing.tables import OutputColumn
+from flowssl.preprocessing.table_encoder import OutputColumn
 
-__all__ = ["ImageEncoder", "Pixels", "bits_per_dimension"]
-
-Floats = NDArray[np.float64]
 Levels = Floats
 """Rows of levels. They are 8-bit numbers, an eighth of the memory of a table's float64 matrix, and
 go wherever that goes, so to the type checker they are the same."""

@@ -19,15 +19,13 @@ from flowssl.models import JointModel
 from flowssl.objectives import CrossEntropy, Objective, Perturbation, SoftLabelLikelihood, Term
 from flowssl.training import TrainingConfig, TrainingRows, train
 
-__all__ = ["settle"]
-
 EPOCHS, BATCH, RATE = 10, 256, 5e-3
 
 STEPS = 300
 """At most; half as many as the training had where that was short."""
 
 
-def settle(
+def refit_class_density(
     model: JointModel,
     prepared: Preparation,
     n_latents: int,
@@ -61,7 +59,7 @@ def settle(
     bool
         Whether Ctrl-C ended it early.
     """
-    if not any(parameter.requires_grad for parameter in model.classes.parameters()):
+    if not any(parameter.requires_grad for parameter in model.class_density.parameters()):
         return False
     index = prepared.labeled_and_others(n_latents, config.seed)
     # Few rows are met again and again: with noise of their own each time.
@@ -75,7 +73,7 @@ def settle(
         max_epochs=EPOCHS,
         steps_per_epoch=max(1, steps // EPOCHS),
         batch_size=min(BATCH, len(seen)),
-        labeled_share=None,
+        labeled_fraction=None,
         learning_rate=RATE,
         patience=EPOCHS,
     )
@@ -83,7 +81,7 @@ def settle(
     if cross_entropy_weight:
         terms.append(CrossEntropy(cross_entropy_weight))
     # The latents are rows of their own, to a flow that changes nothing.
-    unmoved = JointModel(Chain(), model.classes)
+    unmoved = JointModel(Chain(), model.class_density)
     return train(unmoved, Objective(terms), seen, judged, config).interrupted
 
 
@@ -97,7 +95,7 @@ def _latent_rows(
     """Return latents with what the model says of their classes; labels stay."""
     z = noisy_latents(model.flow, prepared.z[index], noise, at_once=config.evaluation_rows, seed=0)
     with torch.no_grad():
-        told = model.classes(z).softmax(1)
+        told = model.class_density(z).softmax(1)
     labeled = torch.from_numpy(prepared.rows.labeled[index])
     given = torch.from_numpy(prepared.targets[index]).float()
     weight = torch.from_numpy(prepared.rows.weight[index]).float()

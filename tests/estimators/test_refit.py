@@ -7,8 +7,8 @@ import torch
 from flowssl.bijections import Chain
 from flowssl.densities import ClassPrior, GaussianClasses
 from flowssl.estimators._fitting import Preparation
+from flowssl.estimators._refit import refit_class_density
 from flowssl.estimators._rows import Rows
-from flowssl.estimators._settling import settle
 from flowssl.models import JointModel
 from flowssl.training import TrainingConfig
 
@@ -36,10 +36,10 @@ def build(gap: float, *, learn: bool = True) -> JointModel:
 
 def test_the_gaussians_settle_at_mean_and_variance_of_their_latents():
     prepared, model = prepare(6.0), build(6.0)
-    settle(model, prepared, 600, None, 0.0, CONFIG)
+    refit_class_density(model, prepared, 600, None, 0.0, CONFIG)
     truth = prepared.targets.argmax(1)
     lumps = np.stack([prepared.z[truth == k].mean(0) for k in (0, 1)])
-    np.testing.assert_allclose(model.classes.class_means().detach(), lumps, atol=0.1)
+    np.testing.assert_allclose(model.class_density.class_means().detach(), lumps, atol=0.1)
     variance = np.mean([prepared.z[truth == k].var() for k in (0, 1)])
     drawn = model.sample(torch.zeros(4000, dtype=torch.int64), 1.0, torch.Generator())
     assert drawn.var(0).mean().item() == pytest.approx(variance, rel=0.15)
@@ -52,12 +52,12 @@ def test_agreement_with_the_posteriors_keeps_them():
     off = []
     for weight in (0.0, 100.0):
         model = build(1.0)
-        settle(model, prepared, 600, None, weight, CONFIG)
+        refit_class_density(model, prepared, 600, None, weight, CONFIG)
         off.append((model.posterior(rows)[:, 1] - told).abs().mean().item())
     assert off[1] < 0.3 * off[0]
 
 
 def test_a_class_part_that_is_fixed_stays():
     model = build(6.0, learn=False)
-    settle(model, prepare(6.0), 600, None, 0.0, CONFIG)
-    assert model.classes.class_means()[0].tolist() == pytest.approx([-0.4, -0.4])
+    refit_class_density(model, prepare(6.0), 600, None, 0.0, CONFIG)
+    assert model.class_density.class_means()[0].tolist() == pytest.approx([-0.4, -0.4])

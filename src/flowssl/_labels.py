@@ -16,15 +16,6 @@ import numpy as np
 from narwhals.typing import IntoSeries
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = [
-    "EncodedLabels",
-    "LabelsLike",
-    "codes_of",
-    "encode_labels",
-    "is_missing",
-    "is_unlabeled",
-]
-
 LabelsLike: TypeAlias = ArrayLike | Sequence[object] | IntoSeries
 """A list, NumPy array, pandas or polars Series, or pyarrow array of labels."""
 

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
+from flowssl._typing import Floats
 from flowssl.exceptions import ModelFileError
 from flowssl.preprocessing.building import build_table
 from flowssl.preprocessing.codecs import Codec
@@ -23,7 +24,6 @@ from flowssl.preprocessing.containers import (
     DTYPES,
     ColumnType,
     Container,
-    Floats,
     Level,
     Table,
     TableLike,
@@ -31,8 +31,6 @@ from flowssl.preprocessing.containers import (
     is_level,
     read_table,
 )
-
-__all__ = ["OutputColumn", "TableEncoder"]
 
 _FORMAT = 1
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from flowssl._typing import Floats
 from flowssl.architectures import (
     ARCHITECTURES,
     build_flow,
@@ -19,9 +20,9 @@ from flowssl.architectures import (
 )
 from flowssl.bijections import Chain
 from flowssl.estimators._building import likelihood_terms
-from flowssl.estimators._domain import Domain, Floats, FlowStart
+from flowssl.estimators._domain import Domain, FlowInit
 from flowssl.estimators._fitting import Automatic, Preparation
-from flowssl.initialization import affine_start
+from flowssl.initialization import fit_whitening
 from flowssl.models import JointModel
 from flowssl.objectives import Consistency, GaussianNoise, Objective, ShapedNoise
 from flowssl.preprocessing import Completion, ImageEncoder, TableEncoder
@@ -29,7 +30,6 @@ from flowssl.preprocessing import Completion, ImageEncoder, TableEncoder
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
 
-__all__ = ["TableDomain"]
 
 STEPS = 1000
 """Optimizer steps of an automatic training."""
@@ -76,20 +76,20 @@ class TableDomain(Domain):
             min_epochs=MIN_EPOCHS,
             min_steps_per_epoch=MIN_STEPS_PER_EPOCH,
             batch_size=256 if n_rows < 20_000 else 512,
-            labeled_share=None,
+            labeled_fraction=None,
             learning_rate=LEARNING_RATE,
             noise=min(MAX_NOISE, math.sqrt(1.5 * dim / n_rows)),
         )
 
     def start_flow(
         self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator
-    ) -> FlowStart:
+    ) -> FlowInit:
         """Begin with an affine map; all rows start the classes."""
         n_rows, dim = prepared.z.shape
         name = choose_architecture(name, dim, n_rows)
         weight, bias = np.eye(dim), np.zeros(dim)
         if groups is not None:
-            start = affine_start(prepared.z, groups, sample_weight=prepared.rows.weight)
+            start = fit_whitening(prepared.z, groups, sample_weight=prepared.rows.weight)
             weight, bias = start.whitening, -start.whitening @ start.mean
         flow = build_flow(
             ARCHITECTURES[name],
@@ -99,7 +99,7 @@ class TableDomain(Domain):
         )
         with torch.no_grad():
             latents = flow.double()(torch.from_numpy(prepared.z))[0].numpy()
-        return FlowStart(name, flow.float(), latents, prepared.share, prepared.rows.codes)
+        return FlowInit(name, flow.float(), latents, prepared.share, prepared.rows.codes)
 
     def blank_flow(self, name: str, dim: int) -> Chain:
         """Build the flow around the identity."""
@@ -107,7 +107,7 @@ class TableDomain(Domain):
         weight, bias = torch.eye(dim), torch.zeros(dim)
         return build_flow(ARCHITECTURES[name], weight, bias, generator=generator)
 
-    def n_components(self, start: FlowStart, n_rows: int) -> int:
+    def n_components(self, start: FlowInit, n_rows: int) -> int:
         """Take the preset's number where there are rows enough."""
         return choose_n_components(start.architecture, start.dim, n_rows)
 
@@ -121,7 +121,7 @@ class TableDomain(Domain):
         if moved is None:
             return Objective(terms, noise=shaped)
         if weight and not isinstance(weight, str):
-            terms.append(Consistency(model.classes.log_prior, weight))
+            terms.append(Consistency(model.class_density.log_prior, weight))
         return Objective(terms, GaussianNoise(moved), noise=shaped)
 
 
@@ -131,7 +131,7 @@ def _shaped_noise(prepared: Preparation, std: float) -> ShapedNoise:
     Columns that nearly follow from each other leave such directions. Noise in them would hide how
     exactly they do, which is most of what the density has to say (16 columns of dry_bean: 21 nats).
     """
-    start = affine_start(prepared.z, prepared.targets, sample_weight=prepared.rows.weight)
+    start = fit_whitening(prepared.z, prepared.targets, sample_weight=prepared.rows.weight)
     spread, directions = np.linalg.eigh(start.unwhitening)
     width = std * np.minimum(1.0, NARROW * spread)
     return ShapedNoise(torch.from_numpy((directions * width) @ directions.T).float())

@@ -1,7 +1,7 @@
 """What the classifiers with a class part from the registry share: how their models are built.
 
 The flow begins as an affine map that follows from soft labels, and turns the directions in which
-the classes differ to the front; the class part begins there (`flowssl.densities.ClassStart`).
+the classes differ to the front; the class part begins there (`flowssl.densities.ClassInit`).
 """
 
 from __future__ import annotations
@@ -15,33 +15,31 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from flowssl._typing import Floats
 from flowssl.architectures import ARCHITECTURES
 from flowssl.bijections import Chain, LULinear
 from flowssl.densities import (
-    CLASS_PARTS,
-    ClassPart,
+    CLASS_DENSITIES,
+    BuildableClassDensity,
+    ClassInit,
     ClassPrior,
-    ClassStart,
     SemiConditionalClasses,
 )
 from flowssl.estimators._building import class_prior, is_learned
-from flowssl.estimators._domain import FlowStart
+from flowssl.estimators._domain import FlowInit
 from flowssl.estimators._fitting import Preparation
 from flowssl.estimators.base import FlowClassifier
-from flowssl.initialization.spaces import Floats
 from flowssl.models import JointModel
-
-__all__ = ["ClassPartClassifier"]
 
 
 class ClassPartClassifier(FlowClassifier):
     """Base of the classifiers that join a flow and a class part on the first of its latents.
 
-    A subclass names the class part, a key of ``flowssl.densities.CLASS_PARTS``. The parameters are
+    A subclass names the class part, a key of ``flowssl.densities.CLASS_DENSITIES``. The parameters are
     described at `SemiConditionalFlowClassifier`.
     """
 
-    class_part: str
+    class_density: str
     class_architecture_: str
     class_features_: int
 
@@ -65,10 +63,10 @@ class ClassPartClassifier(FlowClassifier):
         init: str = "propagate",
         objective: str = "soft-labels",
         class_prior: ArrayLike | str | None = None,
-        unlabeled_weight: float | str = "auto",
-        labeled_share: float | str | None = "auto",
+        propagation_weight: float | str = "auto",
+        labeled_fraction: float | str | None = "auto",
         cross_entropy_weight: float | str = "auto",
-        em_refresh: int = 1,
+        e_step_interval: int = 1,
         noise: float | str = "auto",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
@@ -76,7 +74,7 @@ class ClassPartClassifier(FlowClassifier):
         weight_decay: float = 1e-4,
         early_stopping: bool = True,
         calibrate: bool = True,
-        n_flows: int = 1,
+        n_estimators: int = 1,
         warm_start: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
         unlabeled_value: object = "auto",
@@ -89,10 +87,10 @@ class ClassPartClassifier(FlowClassifier):
         self.init = init
         self.objective = objective
         self.class_prior = class_prior
-        self.unlabeled_weight = unlabeled_weight
-        self.labeled_share = labeled_share
+        self.propagation_weight = propagation_weight
+        self.labeled_fraction = labeled_fraction
         self.cross_entropy_weight = cross_entropy_weight
-        self.em_refresh = em_refresh
+        self.e_step_interval = e_step_interval
         self.noise = noise
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -100,7 +98,7 @@ class ClassPartClassifier(FlowClassifier):
         self.weight_decay = weight_decay
         self.early_stopping = early_stopping
         self.calibrate = calibrate
-        self.n_flows = n_flows
+        self.n_estimators = n_estimators
         self.warm_start = warm_start
         self.checkpoint = checkpoint
         self.unlabeled_value = unlabeled_value
@@ -144,10 +142,10 @@ class ClassPartClassifier(FlowClassifier):
         return self._domain.gathers_classes and self.class_features_ < dim
 
     @property
-    def _part(self) -> type[ClassPart]:
-        return CLASS_PARTS[self.class_part]
+    def _part(self) -> type[BuildableClassDensity]:
+        return CLASS_DENSITIES[self.class_density]
 
-    def _choose_features(self, start: FlowStart) -> int:
+    def _choose_features(self, start: FlowInit) -> int:
         if self.class_features == "auto":
             return self._domain.n_class_features(start)
         if isinstance(self.class_features, str):  # "all"
@@ -177,14 +175,14 @@ class ClassPartClassifier(FlowClassifier):
         prior: ClassPrior,
         generator: torch.Generator,
     ) -> SemiConditionalClasses:
-        start = ClassStart(
+        start = ClassInit(
             latents[:, : self.class_features_],
             share,
             prior,
             ARCHITECTURES[self.class_architecture_],
             generator,
         )
-        return SemiConditionalClasses(self._part.from_start(start), latents.shape[1])
+        return SemiConditionalClasses(self._part.from_init(start), latents.shape[1])
 
 
 def _class_directions(latents: torch.Tensor, share: torch.Tensor) -> torch.Tensor:

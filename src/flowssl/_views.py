@@ -16,8 +16,6 @@ from torch import Tensor
 
 from flowssl.bijections.images import Shape
 
-__all__ = ["Dequantized", "Flipped", "ImageView", "Translated", "Views", "named_views"]
-
 PADDING = 8
 """A translation by up to an eighth of the side: 4 pixels of 28 or 32, as in the paper."""
 

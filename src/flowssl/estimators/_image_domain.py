@@ -12,10 +12,12 @@ import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
+from flowssl._typing import Floats
+from flowssl._views import Views, named_views
 from flowssl.bijections import Chain
 from flowssl.bijections.images import Shape
 from flowssl.estimators._building import likelihood_terms
-from flowssl.estimators._domain import Domain, Floats, FlowStart
+from flowssl.estimators._domain import Domain, FlowInit
 from flowssl.estimators._fitting import MAX_EPOCHS, Automatic, Preparation, noisy_latents
 from flowssl.estimators._rows import Rows
 from flowssl.image_architectures import (
@@ -24,25 +26,23 @@ from flowssl.image_architectures import (
     check_image,
     train_in_bfloat16,
 )
-from flowssl.initialization import Start, follow, join
+from flowssl.initialization import SoftLabels, follow, join
 from flowssl.initialization.network import ConvNet, class_probabilities, train_network
 from flowssl.models import JointModel
 from flowssl.objectives import Consistency, CrossEntropy, Likelihood, Objective, PseudoLabels
 from flowssl.preprocessing import ImageEncoder, Pixels, TableEncoder
-from flowssl.preprocessing.images import level_centers
+from flowssl.preprocessing.image_encoder import level_centers
 from flowssl.training import resolve_device, seeded
-from flowssl.views import Views, named_views
 
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
 
-__all__ = ["ImageDomain"]
 
 START_ROWS = 2_000
 """Images from which the linear maps start."""
 
 MEANS_ROWS = 4_000
-"""Unlabeled images whose latents the class means start from, and settle at."""
+"""Unlabeled images whose latents the class means start from, and refit_class_density at."""
 
 PROPAGATED_ROWS = 6_000
 """Unlabeled images that take part in the start."""
@@ -134,7 +134,7 @@ class ImageDomain(Domain):
         """Rebuild the principal axes of the images."""
         return Pixels.from_arrays(arrays, self.draws)
 
-    def propagate(self, filled: Floats, rows: Rows, prior: Floats | None, seed: int) -> Start:
+    def propagate(self, filled: Floats, rows: Rows, prior: Floats | None, seed: int) -> SoftLabels:
         """Pool what principal components tell with a network trained on the labels, in views.
 
         The network needs two labels of each class, to be trained on one and judged by the other.
@@ -171,7 +171,7 @@ class ImageDomain(Domain):
             seed=seed,
         )
 
-    def _spread(self, filled: Floats, rows: Rows, prior: Floats | None, seed: int) -> Start:
+    def _spread(self, filled: Floats, rows: Rows, prior: Floats | None, seed: int) -> SoftLabels:
         """Let some of the images take part; the others follow their neighbors among them.
 
         Neighbors are compared with each other, at a cost that grows with their square.
@@ -193,7 +193,7 @@ class ImageDomain(Domain):
             min_epochs=MIN_EPOCHS,
             min_steps_per_epoch=STEPS // MAX_EPOCHS,
             batch_size=BATCH,
-            labeled_share=0.5,
+            labeled_fraction=0.5,
             learning_rate=LEARNING_RATE,
             means_rate=MEANS_RATE,
             noise=0.0,
@@ -206,7 +206,7 @@ class ImageDomain(Domain):
 
     def start_flow(
         self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator
-    ) -> FlowStart:
+    ) -> FlowInit:
         """Begin with linear maps from some images; others start the classes."""
         name = _preset(name)
         architecture = IMAGE_ARCHITECTURES[name]
@@ -223,13 +223,13 @@ class ImageDomain(Domain):
             flow, prepared.z[index], self.dequantize, at_once=EVALUATION_ROWS, seed=seed
         )
         share, codes = prepared.share[index], prepared.rows.codes[index]
-        return FlowStart(name, flow, latents.double().numpy(), share, codes)
+        return FlowInit(name, flow, latents.double().numpy(), share, codes)
 
     def blank_flow(self, name: str, dim: int) -> Chain:
         """Build the flow without images to start from."""
         return build_image_flow(check_image(name, self.shape), self.shape)
 
-    def n_class_features(self, start: FlowStart) -> int:
+    def n_class_features(self, start: FlowInit) -> int:
         """Take a quarter of the deepest scale at least: its first channels.
 
         Wider ones cost likelihood and time, and in the paper accuracy (Atanov et al. 2019, table
@@ -238,7 +238,7 @@ class ImageDomain(Domain):
         deepest = math.prod(IMAGE_ARCHITECTURES[start.architecture].deepest(self.shape))
         return max(super().n_class_features(start), deepest // 4)
 
-    def n_gaussian_features(self, start: FlowStart) -> int:
+    def n_gaussian_features(self, start: FlowInit) -> int:
         """Let classes differ where those of a semi-conditional flow do, at the deepest scale.
 
         There a number stands for much of the image. In the others, each tells of one place, and
@@ -265,7 +265,7 @@ class ImageDomain(Domain):
         if estimator.objective != "soft-labels":
             terms = likelihood_terms(estimator, weight, of_view=moved)
             if consistency:
-                terms.append(Consistency(model.classes.log_prior, consistency, ramp=RAMP))
+                terms.append(Consistency(model.class_density.log_prior, consistency, ramp=RAMP))
         else:
             terms = [Likelihood()]
             if weight:

@@ -29,15 +29,6 @@ from flowssl._container import MAX_FILE_BYTES, Container, Entry, read_at, read_c
 from flowssl._files import atomic_path
 from flowssl.exceptions import ModelFileError
 
-__all__ = [
-    "JSON",
-    "SCHEMA_VERSION",
-    "ModelFile",
-    "read_manifest",
-    "read_model_file",
-    "write_model_file",
-]
-
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 
 SCHEMA_VERSION = 1

@@ -1,0 +1,117 @@
+"""Parameters of the classifiers that belong together: what is maximized, and what images are.
+
+Each group is one constructor parameter. The group's first parameter alone may stand for the group:
+``objective="em"`` is ``ObjectiveOptions("em")`` and ``images=(1, 28, 28)`` is
+``ImageOptions((1, 28, 28))``. Groups take part in scikit-learn's parameter names:
+``model.set_params(objective__cross_entropy_weight=1.0)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from sklearn.base import BaseEstimator
+
+from flowssl.bijections.images import Shape
+
+
+class ObjectiveOptions(BaseEstimator):
+    """What training maximizes, and how much each part of it weighs.
+
+    Parameters
+    ----------
+    kind : {"soft-labels", "likelihood", "em"}, default="soft-labels"
+        What is maximized. "soft-labels": expected log p(x, y) under the soft labels, from which
+        training cannot drift away (for images log p(x), and cross-entropies). "likelihood":
+        log p(x, y) of labeled and log p(x) of unlabeled rows (Izmailov et al. 2020, eq. 4; Atanov
+        et al. 2019, eq. 1). "em": the same by expectation maximization (appendix A there, B here).
+    labeled_fraction : "auto", float in [0, 1] or None, default="auto"
+        Weight of the labeled rows together in the objective; None counts every row once. "auto"
+        is one half for images and None for tables.
+    cross_entropy_weight : float or "auto", default="auto"
+        Weight of the posterior's cross-entropy to the targets, for each nat per column of
+        likelihood; with "likelihood" and "em" the targets are the labels alone. "auto" is 3 for
+        tables and 1 for images. With "soft-labels", half of it is the cross-entropy of the images
+        and half that of their views.
+    consistency_weight : "auto" or float, default="auto"
+        Weight of the consistency term (Izmailov et al. 2020, eq. 7) between a row and a copy of
+        it: for tables under Gaussian noise, for images in another view. "auto" is 1 for images
+        and 0 for tables. For images with "soft-labels" it weighs the pseudo-labels of the views,
+        relative to ``cross_entropy_weight``.
+    consistency_noise : float, default=0.3
+        Standard deviation of that Gaussian noise, in standardized units. For tables only.
+    e_step_interval : int, default=1
+        Steps between two E-steps. For "em" only.
+    training_noise : "auto" or float, default="auto"
+        Standard deviation of the noise added to rows in training, in standardized units, which
+        keeps the density from collapsing on single rows. "auto" is sqrt(1.5 columns / rows), at
+        most 0.3. Directions in which a class varies by less than half a unit get less, in
+        proportion. For tables only: images get dequantization noise.
+
+    Examples
+    --------
+    >>> from flowssl import FlowGMMClassifier, ObjectiveOptions
+    >>> model = FlowGMMClassifier(objective=ObjectiveOptions("em", e_step_interval=10))
+    >>> model.set_params(objective__cross_entropy_weight=1.0).objective.cross_entropy_weight
+    1.0
+    """
+
+    def __init__(
+        self,
+        kind: Literal["soft-labels", "likelihood", "em"] = "soft-labels",
+        *,
+        labeled_fraction: float | Literal["auto"] | None = "auto",
+        cross_entropy_weight: float | Literal["auto"] = "auto",
+        consistency_weight: float | Literal["auto"] = "auto",
+        consistency_noise: float = 0.3,
+        e_step_interval: int = 1,
+        training_noise: float | Literal["auto"] = "auto",
+    ) -> None:
+        self.kind = kind
+        self.labeled_fraction = labeled_fraction
+        self.cross_entropy_weight = cross_entropy_weight
+        self.consistency_weight = consistency_weight
+        self.consistency_noise = consistency_noise
+        self.e_step_interval = e_step_interval
+        self.training_noise = training_noise
+
+
+class ImageOptions(BaseEstimator):
+    """The shape of images, the random views that training sees, and how their density is scored.
+
+    ``X`` then holds whole pixel values 0 to 255 or floats 0 to 1, of shape (n, D), (n, c, h, w),
+    (n, h, w, c) or, for gray images, (n, h, w).
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Channels (1 or 3), height and width.
+    views : {"translate", "translate-flip"}, callable or None, default="translate"
+        Random views of images in training. "translate": shifted by up to an eighth of the side.
+        "translate-flip": also mirrored left to right, for photographs but not for digits. None
+        ("none" on the command line): images as they are, without consistency. A callable maps
+        pixel values, a tensor of shape (n, c, h, w), to a tensor of the same shape.
+    dequantization_draws : int, default=0
+        Fixed quasi-random points within the pixel values over which prediction averages the
+        density; 0 takes the center alone. See :class:`flowssl.preprocessing.Pixels`.
+
+    Examples
+    --------
+    >>> from flowssl import FlowGMMClassifier, ImageOptions
+    >>> model = FlowGMMClassifier(images=ImageOptions((3, 32, 32), views="translate-flip"))
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        views: Callable[[torch.Tensor], torch.Tensor]
+        | Literal["translate", "translate-flip"]
+        | None = "translate",
+        dequantization_draws: int = 0,
+    ) -> None:
+        self.shape = shape
+        self.views = views
+        self.dequantization_draws = dequantization_draws
