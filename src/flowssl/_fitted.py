@@ -48,14 +48,14 @@ def judge(estimator: FlowClassifier, matrix: Floats) -> tuple[Floats, Floats]:
 
     The same as ``score_samples`` and ``predict_log_proba``, of encoded rows (n, D) and in one pass.
     """
-    log_joint = estimator._ensemble.log_joint(matrix)
+    log_joint = estimator.density_.log_joint(matrix)
     log_proba = log_softmax(log_joint / estimator.calibration_temperature_, axis=1)
     return np.asarray(logsumexp(log_joint, axis=1)), np.asarray(log_proba)
 
 
 def latents(estimator: FlowClassifier, matrix: Floats) -> Floats:
     """Return ``f(x)`` of encoded rows under the first flow, shape (n, D)."""
-    return estimator._ensemble.latents(matrix)
+    return estimator.density_.latents(matrix)
 
 
 def baseline_log_proba(estimator: FlowClassifier, matrix: Floats) -> Floats:

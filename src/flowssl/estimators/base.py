@@ -17,7 +17,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax, logsumexp
+from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags, check_random_state
@@ -30,8 +30,8 @@ from flowssl._typing import Floats
 from flowssl.bijections.images import Shape
 from flowssl.calibration import fit_temperature
 from flowssl.estimators._building import OBJECTIVES, given_prior
+from flowssl.estimators._density import FittedDensity
 from flowssl.estimators._domain import Domain
-from flowssl.estimators._ensemble import Ensemble
 from flowssl.estimators._fitting import (
     Preparation,
     chosen,
@@ -225,8 +225,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         eq. 5) with the log-odds divided by ``calibration_temperature_``.
         """
         log_joint = self._log_joint(X)
-        log_proba: Floats = log_softmax(log_joint / self.calibration_temperature_, axis=1)
-        return log_proba
+        return self.density_.log_proba(log_joint)
 
     def predict_proba(self, X: TableLike) -> Floats:
         """Return ``p(y=k | x)``, shape (n_samples, n_classes); see :meth:`predict_log_proba`."""
@@ -269,7 +268,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         """
         if method == "distance":
             z = self.transform(X)
-            means = self.models_[0].class_density.class_means().detach().numpy()
+            means = self.density_.class_centers()
             squared = np.min([((z - mean) ** 2).sum(1) for mean in means], axis=0)
             distance: Floats = np.sqrt(squared / z.shape[1])
             return distance
@@ -290,7 +289,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
 
     def inverse_transform(self, Z: ArrayLike) -> TableLike:
         """Map latents back to rows of the kind of table that ``fit`` saw."""
-        rows = self._ensemble.invert(np.asarray(Z, dtype=np.float64))
+        rows = self.density_.invert(np.asarray(Z, dtype=np.float64))
         table: TableLike = self.encoder_.inverse_transform(rows)
         return table
 
@@ -340,7 +339,7 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
             codes = torch.multinomial(prior, n_samples, replacement=True, generator=generator)
         else:
             codes = torch.from_numpy(codes_of(y, self.classes_, n_samples))
-        rows = self._ensemble.sample(codes, temperature, generator)
+        rows = self.density_.sample(codes, temperature, generator)
         return self.encoder_.inverse_transform(rows), self.classes_[codes.numpy()]
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
@@ -493,9 +492,9 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         if not judged.any():
             judged = prepared.rows.labeled
         matrix, weight = prepared.rows.matrix[judged], prepared.rows.weight[judged]
-        log_joint = self._ensemble.log_joint(matrix)
-        self.outlier_scale_ = OutlierScale.fit(logsumexp(log_joint, axis=1))
         self.calibration_temperature_ = 1.0
+        log_joint = self.density_.log_joint(matrix)
+        self.outlier_scale_ = OutlierScale.fit(logsumexp(log_joint, axis=1))
         if self.calibrate and not prepared.rows.labeled[judged].any():
             self.calibration_temperature_ = fit_temperature(
                 log_joint, prepared.targets[judged], weight
@@ -504,9 +503,10 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
     # Prediction, step by step.
 
     @property
-    def _ensemble(self) -> Ensemble:
+    def density_(self) -> FittedDensity:
+        """The density of encoded rows with which the classifier predicts."""
         check_is_fitted(self)
-        return Ensemble(self.models_, self.completion_)
+        return FittedDensity(self.models_, self.completion_, self.calibration_temperature_)
 
     def _latents(
         self,
@@ -515,13 +515,13 @@ class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
         random_state: int | np.random.RandomState | None = None,
     ) -> Floats:
         """Return ``z = f(x)`` of rows with that much noise, in standardized units."""
-        ensemble, matrix = self._ensemble, self.encoder_.transform(X)
+        density, matrix = self.density_, self.encoder_.transform(X)
         if not noise:
-            return ensemble.latents(matrix)
+            return density.latents(matrix)
         shape = len(matrix), self.completion_.dim
         drawn = check_random_state(random_state).standard_normal(shape)
-        return ensemble.latents(matrix, noise * drawn)
+        return density.latents(matrix, noise * drawn)
 
     def _log_joint(self, X: TableLike) -> Floats:
         """Return ``log p(x, y=k)``, shape (n, C), nats per unit of the user's scales."""
-        return self._ensemble.log_joint(self.encoder_.transform(X))
+        return self.density_.log_joint(self.encoder_.transform(X))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Self, cast
+from typing import ClassVar, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -62,6 +62,9 @@ class ImageEncoder:
     dequantization_width_ : ndarray of shape (D,)
         Width of the interval that a level stands for: 1.
     """
+
+    row_kind: ClassVar[Literal["image"]] = "image"
+    """What rows are; whatever depends on it asks the encoder."""
 
     layout_: str
     dtype_: str

@@ -7,7 +7,7 @@ of the model, back into a row of that table, and writes what it knows as JSON in
 import json
 from dataclasses import asdict, replace
 from numbers import Integral
-from typing import Any, NamedTuple, Self, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from narwhals.typing import IntoDataFrame
@@ -116,6 +116,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
        size color
     0   1.0  blue
     """
+
+    row_kind: ClassVar[Literal["table"]] = "table"
+    """What rows are; whatever depends on it asks the encoder."""
 
     def __init__(self, max_categories: int = 50) -> None:
         self.max_categories = max_categories

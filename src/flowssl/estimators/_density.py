@@ -1,6 +1,7 @@
-"""Prediction in chunks: the flows of an estimator as one density of encoded rows.
+"""The density that a fitted classifier predicts with: flows, completion and temperature.
 
-All of it runs without gradients and in float64, and on as many rows at once as memory likes.
+Everything is a function of encoded rows, runs without gradients and in float64, chunk by chunk, on
+the device of the models.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import logsumexp
+from scipy.special import log_softmax, logsumexp
 
 from flowssl._typing import Floats
 from flowssl.models import JointModel
@@ -24,8 +25,8 @@ CHUNK_NUMBERS = 2_000_000
 
 
 @dataclass(frozen=True)
-class Ensemble:
-    """The average of the densities of several flows.
+class FittedDensity:
+    """The average of the densities of several flows, and their calibrated posterior.
 
     Attributes
     ----------
@@ -33,10 +34,13 @@ class Ensemble:
         Trained, in a flow's units.
     completion : Completion or Pixels
         The step from encoded rows to those units.
+    temperature : float
+        Divisor of the log-odds in the posterior.
     """
 
     models: Sequence[JointModel]
     completion: Completion | Pixels
+    temperature: float = 1.0
 
     def log_joint(self, matrix: Floats) -> Floats:
         """Return ``log p(x, y=k)`` of encoded rows, shape (n, C), nats per unit of their scales."""
@@ -52,6 +56,27 @@ class Ensemble:
             log_joint = log_joint.reshape(n, s, -1) + rows.log_weight[:, :, None]
             parts.append(logsumexp(log_joint, axis=1) - np.log(s))
         return np.concatenate(parts)
+
+    def log_proba(self, log_joint: Floats) -> Floats:
+        """Return the calibrated ``log p(y=k | x)`` (n, C) of a log-joint (n, C)."""
+        log_proba: Floats = log_softmax(log_joint / self.temperature, axis=1)
+        return log_proba
+
+    def evaluate(self, matrix: Floats) -> tuple[Floats, Floats]:
+        """Return ``log p(x)`` (n,) and the calibrated ``log p(y=k | x)`` (n, C), in one pass."""
+        log_joint = self.log_joint(matrix)
+        return np.asarray(logsumexp(log_joint, axis=1)), self.log_proba(log_joint)
+
+    def class_prior(self) -> Floats:
+        """Return ``p(y=k)`` of the first flow, shape (C,)."""
+        prior: Floats = self.models[0].class_density.log_prior().detach().exp().cpu().numpy()
+        return prior.astype(np.float64)
+
+    def class_centers(self) -> Floats:
+        """Return the latent at the center of each class of the first flow, shape (C, D)."""
+        with torch.no_grad():
+            centers: Floats = self.models[0].class_density.class_means().cpu().numpy()
+        return centers.astype(np.float64)
 
     def latents(self, matrix: Floats, noise: Floats | float = 0.0) -> Floats:
         """Return the first flow's ``z = f(x)`` of encoded rows, holes filled, shape (n, D).
