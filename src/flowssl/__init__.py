@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from flowssl.estimators import (
         DIGLMClassifier,
         FlowGMMClassifier,
+        ImageOptions,
+        ObjectiveOptions,
         SemiConditionalFlowClassifier,
         load,
     )
@@ -20,13 +22,15 @@ if TYPE_CHECKING:
 __all__ = [
     "DIGLMClassifier",
     "FlowGMMClassifier",
+    "ImageOptions",
+    "ObjectiveOptions",
     "SemiConditionalFlowClassifier",
     "__version__",
     "load",
 ]
 
 _HOMES = dict.fromkeys(
-    ("DIGLMClassifier", "FlowGMMClassifier", "SemiConditionalFlowClassifier", "load"),
+    (name for name in __all__ if name != "__version__"),
     "flowssl.estimators",
 )
 

@@ -13,12 +13,18 @@ import numpy as np
 import torch
 from scipy.special import log_softmax, logsumexp
 
-from flowssl._typing import Floats
+from flowssl._typing import Floats, Integers
+from flowssl.densities import (
+    ClassDensity,
+    ConditionalFlowClasses,
+    GaussianClasses,
+    SemiConditionalClasses,
+)
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
 
 REDRAWS = 100
-"""Times that a sampled row is drawn anew at most; a flow without training may miss every time."""
+"""Times that a sampled row is resampled at most; a flow without training may miss every time."""
 
 CHUNK_NUMBERS = 2_000_000
 """Numbers (rows x draws x columns) that go through a flow at once."""
@@ -78,8 +84,25 @@ class FittedDensity:
             centers: Floats = self.models[0].class_density.class_means().cpu().numpy()
         return centers.astype(np.float64)
 
+    def gaussians(self) -> tuple[Floats, Floats]:
+        """Return the means (C, M, F) and covariances (C, M, F, F) of the first model's Gaussians.
+
+        Raises
+        ------
+        AttributeError
+            If its classes are no Gaussians.
+        """
+        inner = self._class_density
+        if not isinstance(inner, GaussianClasses):
+            raise AttributeError(
+                f"the classes are described by {type(inner).__name__}, not by Gaussians, and have "
+                "no means and covariances"
+            )
+        matrices = inner.covariance.matrices().reshape(*inner.means.shape, -1)
+        return inner.means.detach().cpu().numpy(), matrices.detach().cpu().numpy()
+
     def latents(self, matrix: Floats, noise: Floats | float = 0.0) -> Floats:
-        """Return the first flow's ``z = f(x)`` of encoded rows, holes filled, shape (n, D).
+        """Return the first flow's ``z = f(x)`` of encoded rows, missing values filled, shape (n, D).
 
         Noise, of that shape, is added in the flow's units.
         """
@@ -89,11 +112,51 @@ class FittedDensity:
         """Return the encoded rows (n, D) of the first flow's latents."""
         return self.completion.restore(self._through(self.models[0].flow.inverse, latents))
 
-    def sample(self, codes: torch.Tensor, temperature: float, generator: torch.Generator) -> Floats:
-        """Draw an encoded row for each class index, from a flow at random; shape (n, D).
+    def encode_class(self, z: Floats, codes: Integers) -> Floats:
+        """Replace the first latents of rows (n, D) of classes (n,) by their class-free code.
 
-        Flows put some per cent of their mass where no row is: rows far out of the columns' ranges
-        are drawn anew.
+        Raises
+        ------
+        ValueError
+            If the classes of the first model are no flows.
+        """
+        return self._exchange(z, codes, ConditionalFlowClasses.encode)
+
+    def decode_class(self, code: Floats, codes: Integers) -> Floats:
+        """Return the latents (n, D) of codes in the given classes (n,); see `encode_class`."""
+        return self._exchange(code, codes, ConditionalFlowClasses.decode)
+
+    def _exchange(
+        self,
+        z: Floats,
+        codes: Integers,
+        map_: Callable[[ConditionalFlowClasses, torch.Tensor, torch.Tensor], torch.Tensor],
+    ) -> Floats:
+        inner = self._class_density
+        if not isinstance(inner, ConditionalFlowClasses):
+            raise ValueError(
+                "only class_density='flow' has a code without the class; the classes are described "
+                f"by {type(inner).__name__}"
+            )
+        with torch.no_grad():
+            first, others = torch.split(
+                torch.from_numpy(z).to(self._device), [inner.dim, z.shape[1] - inner.dim], dim=1
+            )
+            mapped = map_(inner, first, torch.from_numpy(codes).to(self._device))
+            out: Floats = torch.cat((mapped, others), dim=1).cpu().numpy()
+        return out
+
+    @property
+    def _class_density(self) -> ClassDensity:
+        """The class density of the first model, without its auxiliary latents."""
+        density = self.models[0].class_density
+        return density.inner if isinstance(density, SemiConditionalClasses) else density
+
+    def sample(self, codes: torch.Tensor, temperature: float, generator: torch.Generator) -> Floats:
+        """Draw an encoded row for each class index (n,), from a flow at random; shape (n, D).
+
+        Flows put some per cent of their mass where no row is: rows far outside the columns' ranges
+        are resampled.
         """
         rows = self._draw(codes, temperature, generator)
         for _ in range(REDRAWS):
@@ -106,18 +169,28 @@ class FittedDensity:
     def _draw(self, codes: torch.Tensor, temperature: float, generator: torch.Generator) -> Floats:
         z = np.empty((len(codes), self.completion.dim))
         member = torch.randint(len(self.models), (len(codes),), generator=generator)
+        device = self._device
+        on_device = generator
+        if device.type != "cpu":  # a generator serves one device
+            seed = int(torch.randint(2**62, (), generator=generator))
+            on_device = torch.Generator(device).manual_seed(seed)
         with torch.no_grad():
             for i, model in enumerate(self.models):
                 chosen = member == i
-                z[chosen.numpy()] = model.sample(codes[chosen], temperature, generator).numpy()
+                drawn = model.sample(codes[chosen].to(device), temperature, on_device)
+                z[chosen.numpy()] = drawn.cpu().numpy()
         return self.completion.restore(z)
 
+    @property
+    def _device(self) -> torch.device:
+        return next(self.models[0].parameters()).device
+
     def _through(self, function: Callable[[torch.Tensor], torch.Tensor], rows: Floats) -> Floats:
-        """Run rows through a function of a model, chunk by chunk."""
-        parameter = next(self.models[0].parameters())
+        """Run rows through a function of a model, chunk by chunk, on its device."""
+        device = self._device
         size = max(1, CHUNK_NUMBERS // self.completion.row_numbers)
         whole = torch.from_numpy(np.ascontiguousarray(rows)).to(torch.float64)
         with torch.no_grad():
-            parts = [function(part.to(parameter.device)).cpu() for part in torch.split(whole, size)]
-        out: Floats = torch.cat(parts).numpy()
+            parts = [function(part.to(device)) for part in torch.split(whole, size)]
+        out: Floats = torch.cat(parts).cpu().numpy()
         return out

@@ -1,94 +1,86 @@
-"""The kind of rows an estimator has: the one place where tables and images part.
+"""The kind of rows that an estimator learns from: what differs between tables and images.
 
-An estimator makes its `Domain` from its parameters and asks it for all that goes otherwise for the
-two: encoding, the start, the flow and its first latents, the objective, and what "auto" stands for.
+An estimator makes its `Domain` from its parameters and asks it for all that depends on the kind of
+rows: encoding, soft labels, the flow and the width of its class features, the objective, and what
+"auto" stands for. Helpers get settings, never the estimator.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from flowssl._typing import Floats
+from flowssl._model_file import Arrays
+from flowssl._typing import Floats, Integers
 from flowssl.bijections import Chain
-from flowssl.estimators._fitting import Automatic, Preparation
+from flowssl.bijections.images import Shape
+from flowssl.estimators._preparation import Preparation
 from flowssl.estimators._rows import Rows
+from flowssl.estimators._settings import Automatic, ObjectiveSettings
+from flowssl.estimators.options import ObjectiveOptions
 from flowssl.initialization import SoftLabels, propagate
 from flowssl.models import JointModel
-from flowssl.objectives import Objective
+from flowssl.objectives import (
+    CrossEntropy,
+    ExpectationMaximization,
+    Likelihood,
+    Objective,
+    SoftLabelLikelihood,
+    Term,
+)
 from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
-
-if TYPE_CHECKING:
-    from flowssl.estimators.base import FlowClassifier
-
 
 LEAST_CLASS_FEATURES = 8
 
 
 @dataclass(frozen=True)
 class FlowInit:
-    """An untrained flow and where it puts some training rows, at which the classes start.
+    """An untrained flow and where it maps some training rows, from which the classes start.
 
     Attributes
     ----------
-    architecture : str
-        Name of its preset.
     flow : Chain
         In the default dtype.
     latents : ndarray of shape (m, D)
-        Of the rows.
-    share : ndarray of shape (m, C)
+        Latents of the rows.
+    mass : ndarray of shape (m, C)
         How much of each row's weight belongs to each class.
     codes : ndarray of shape (m,), int64
         Class of each row, -1 for unlabeled.
     """
 
-    architecture: str
     flow: Chain
     latents: Floats
-    share: Floats
-    codes: NDArray[np.int64]
-
-    @property
-    def dim(self) -> int:
-        """Number D of latents."""
-        return int(self.latents.shape[1])
-
-    @property
-    def n_classes(self) -> int:
-        """Number C of classes."""
-        return int(self.share.shape[1])
+    mass: Floats
+    codes: Integers
 
 
 class Domain(ABC):
-    """What estimators do otherwise with one kind of rows than with another.
+    """What depends on the kind of rows.
 
     Attributes
     ----------
+    image_shape : tuple of int or None
+        Channels, height and width of images.
     max_held_out : int
         Rows held out at most.
-    cross_entropy_weight : float
-        Automatic weight of a column in the cross-entropy.
-    gathers_classes : bool
-        Whether a linear map at the flow's end has to bring the classes to the first latents.
-    settling_rows : int
-        Unlabeled rows with which the class part settles at most, and copies of few rows with
-        noise of their own at least.
-    settling_share : float
-        Share of the cross-entropy's weight that it keeps then.
+    rotates_to_classes : bool
+        Whether a linear map at the flow's end has to rotate the directions in which the classes
+        differ to the first latents.
+    refit_rows : int
+        Unlabeled rows on whose latents the class densities are refitted at most.
+    refit_fraction : float
+        Fraction of the cross-entropy's weight that counts in the refit.
     """
 
+    image_shape: Shape | None = None
     max_held_out: ClassVar[int]
-    cross_entropy_weight: ClassVar[float]
-    gathers_classes: ClassVar[bool]
-    settling_rows: ClassVar[int]
-    settling_share: ClassVar[float]
+    rotates_to_classes: ClassVar[bool]
+    refit_rows: ClassVar[int]
+    refit_fraction: ClassVar[float]
 
     @abstractmethod
     def encoder(self) -> TableEncoder | ImageEncoder:
@@ -101,11 +93,25 @@ class Domain(ABC):
         """Fit the step from encoded training rows (n, D) to a flow's units."""
 
     @abstractmethod
-    def read_completion(self, arrays: Mapping[str, NDArray[np.generic]]) -> Completion | Pixels:
+    def read_completion(self, arrays: Arrays) -> Completion | Pixels:
         """Rebuild that step from its ``to_arrays``."""
 
+    def check_objective(self, options: ObjectiveOptions) -> None:
+        """Refuse options that differ from their defaults and cannot act on this kind of rows.
+
+        Raises
+        ------
+        ValueError
+            If there is one.
+        """
+        if options.kind != "em" and options.e_step_interval != 1:
+            raise ValueError(
+                f"e_step_interval={options.e_step_interval} acts only on objective 'em', not on "
+                f"{options.kind!r}; leave it at 1"
+            )
+
     def propagate(self, filled: Floats, rows: Rows, prior: Floats | None, seed: int) -> SoftLabels:
-        """Return class probabilities of all rows, given without holes, from the labels of some."""
+        """Return soft labels of all rows, given without missing values, from the labels of some."""
         return propagate(
             filled,
             rows.codes,
@@ -119,26 +125,9 @@ class Domain(ABC):
     def automatic(self, n_rows: int, dim: int) -> Automatic:
         """Return what "auto" stands for in a training on ``n_rows`` rows of ``dim`` columns."""
 
-    def check(self, architecture: str) -> None:  # noqa: B027  # a hook, not a duty
-        """Refuse a preset that does not fit the rows, before the start takes its minutes."""
-
     @abstractmethod
-    def start_flow(
-        self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator
-    ) -> FlowInit:
-        """Build a flow that starts from the training rows.
-
-        Parameters
-        ----------
-        name : str
-            Of a preset; "auto" chooses one.
-        prepared : Preparation
-            The rows.
-        groups : ndarray of shape (n, K) or None
-            How much of each row belongs to each group within which an affine start whitens; None
-            starts as the identity.
-        generator : torch.Generator
-            Source of initial weights; its seed is that of all other randomness.
+    def choose_architecture(self, name: str, dim: int, n_rows: int) -> str:
+        """Return the name of the flow's preset, of ``"auto"`` too.
 
         Raises
         ------
@@ -147,28 +136,65 @@ class Domain(ABC):
         """
 
     @abstractmethod
+    def init_flow(
+        self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator
+    ) -> FlowInit:
+        """Build a flow that is initialized from the training rows.
+
+        Parameters
+        ----------
+        name : str
+            Of a preset.
+        prepared : Preparation
+            The rows.
+        groups : ndarray of shape (n, K) or None
+            How much of each row belongs to each group within which an affine map whitens; None
+            begins at the identity.
+        generator : torch.Generator
+            Source of initial weights; its seed is that of all other randomness.
+        """
+
+    @abstractmethod
     def blank_flow(self, name: str, dim: int) -> Chain:
         """Build a flow whose weights a file then fills."""
 
-    def n_class_features(self, start: FlowInit) -> int:
-        """Return how many of the first latents are to know the class: one each, but not too few."""
-        return min(start.dim, max(start.n_classes, LEAST_CLASS_FEATURES))
+    def n_class_features(self, architecture: str, dim: int, n_classes: int) -> int:
+        """Return how many of the first latents depend on the class: one per class, at least 8."""
+        return min(dim, max(n_classes, LEAST_CLASS_FEATURES))
 
-    def n_gaussian_features(self, start: FlowInit) -> int:
-        """Return in how many of the first latents Gaussians of classes differ."""
-        return start.dim
-
-    def n_components(self, start: FlowInit, n_rows: int) -> int:
+    def n_components(self, architecture: str, dim: int, n_rows: int) -> int:
         """Return how many Gaussians a class has where ``n_rows`` rows train a flow."""
         return 1
 
-    def class_weight(self, estimator: FlowClassifier, dim: int) -> float:
-        """Return what the cross-entropy of a row weighs beside its likelihood."""
-        weight = estimator.cross_entropy_weight
-        return dim * (self.cross_entropy_weight if isinstance(weight, str) else weight)
-
     @abstractmethod
     def objective(
-        self, estimator: FlowClassifier, model: JointModel, prepared: Preparation, noise: float
+        self, settings: ObjectiveSettings, model: JointModel, prepared: Preparation
     ) -> Objective:
-        """Return what the estimator's training of a model on rows with noise minimizes."""
+        """Return what the training of a model minimizes."""
+
+
+def likelihood_terms(
+    settings: ObjectiveSettings, class_weight: float, *, of_view: bool = False
+) -> list[Term]:
+    """Return the likelihood and, unless it weighs nothing, the cross-entropy.
+
+    Parameters
+    ----------
+    settings : ObjectiveSettings
+        Which likelihood.
+    class_weight : float
+        Weight of the cross-entropy, in nats of likelihood.
+    of_view : bool, default=False
+        Whether the cross-entropy is that of a perturbed copy.
+    """
+    terms: list[Term] = []
+    if settings.kind == "soft-labels":
+        terms.append(SoftLabelLikelihood())
+    elif settings.kind == "em":
+        terms.append(ExpectationMaximization(refresh=settings.e_step_interval))
+    else:
+        terms.append(Likelihood())
+    if class_weight:
+        labeled_only = settings.kind != "soft-labels"
+        terms.append(CrossEntropy(class_weight, labeled_only=labeled_only, of_view=of_view))
+    return terms

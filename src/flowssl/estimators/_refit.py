@@ -1,8 +1,8 @@
-"""The last part of a training: the class part alone, by the likelihood of latents that stay.
+"""The last part of a training: class densities refitted to latents that stay fixed.
 
-The cross-entropy gains by latents beyond the mean of their class, and the likelihood of many
-columns hardly minds. What is a class's own in the density - its mean, its samples, what a
-semi-conditional flow takes away - is off until the likelihood has the last word.
+The cross-entropy gains from latents beyond the mean of their class, and the likelihood of many
+columns hardly changes. What describes a class in the density - its mean, its samples, the code that
+a semi-conditional flow leaves - is therefore off until a refit by the likelihood alone.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from flowssl._typing import Integers
 from flowssl.bijections import Chain
-from flowssl.estimators._fitting import Preparation, noisy_latents
+from flowssl.estimators._preparation import Preparation, noisy_latents
 from flowssl.models import JointModel
 from flowssl.objectives import CrossEntropy, Objective, Perturbation, SoftLabelLikelihood, Term
 from flowssl.training import TrainingConfig, TrainingRows, train
@@ -33,10 +33,9 @@ def refit_class_density(
     cross_entropy_weight: float,
     config: TrainingConfig,
 ) -> bool:
-    """Bring the class part to the middle of its latents; it takes seconds.
+    """Refit the class density to its latents; it takes seconds.
 
-    Flow and posteriors stay as they are: what the model says of the rows is what the class part is
-    trained on, and labels stay.
+    The flow stays as it is, and the targets are the model's own posteriors; labels stay.
 
     Parameters
     ----------
@@ -45,8 +44,8 @@ def refit_class_density(
     prepared : Preparation
         The rows.
     n_latents : int
-        Unlabeled rows whose latents are trained on at most; of few rows there are several, about
-        as many in all.
+        Unlabeled rows whose latents are trained on at most; few rows are repeated up to about
+        that number, each time with noise of their own.
     noise : callable or None
         Makes what training has seen instead of the rows.
     cross_entropy_weight : float
@@ -62,11 +61,10 @@ def refit_class_density(
     if not any(parameter.requires_grad for parameter in model.class_density.parameters()):
         return False
     index = prepared.labeled_and_others(n_latents, config.seed)
-    # Few rows are met again and again: with noise of their own each time.
     copies = 1 if noise is None else max(1, n_latents // len(index))
     seen = _latent_rows(model, prepared, np.tile(index, copies), noise, config)
     held_out = np.flatnonzero(prepared.held_out)
-    judged = _latent_rows(model, prepared, held_out, noise, config) if len(held_out) else seen
+    evaluated = _latent_rows(model, prepared, held_out, noise, config) if len(held_out) else seen
     steps = min(STEPS, config.max_epochs * config.steps_per_epoch // 2)
     config = replace(
         config,
@@ -81,22 +79,22 @@ def refit_class_density(
     if cross_entropy_weight:
         terms.append(CrossEntropy(cross_entropy_weight))
     # The latents are rows of their own, to a flow that changes nothing.
-    unmoved = JointModel(Chain(), model.class_density)
-    return train(unmoved, Objective(terms), seen, judged, config).interrupted
+    fixed = JointModel(Chain(), model.class_density)
+    return train(fixed, Objective(terms), seen, evaluated, config).interrupted
 
 
 def _latent_rows(
     model: JointModel,
     prepared: Preparation,
-    index: NDArray[np.int64],
+    index: Integers,
     noise: Perturbation | None,
     config: TrainingConfig,
 ) -> TrainingRows:
-    """Return latents with what the model says of their classes; labels stay."""
+    """Return latents with the model's posteriors as targets; labels stay."""
     z = noisy_latents(model.flow, prepared.z[index], noise, at_once=config.evaluation_rows, seed=0)
     with torch.no_grad():
-        told = model.class_density(z).softmax(1)
-    labeled = torch.from_numpy(prepared.rows.labeled[index])
-    given = torch.from_numpy(prepared.targets[index]).float()
-    weight = torch.from_numpy(prepared.rows.weight[index]).float()
-    return TrainingRows(z, torch.where(labeled[:, None], given, told), labeled, weight)
+        predicted = model.class_density(z).softmax(1)
+    labeled = torch.from_numpy(prepared.rows.labeled[index]).to(z.device)
+    given = torch.from_numpy(prepared.targets[index]).float().to(z.device)
+    weight = torch.from_numpy(prepared.rows.weight[index]).float().to(z.device)
+    return TrainingRows(z, torch.where(labeled[:, None], given, predicted), labeled, weight)

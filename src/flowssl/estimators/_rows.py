@@ -2,8 +2,8 @@
 
 Rows are sorted and identical rows are merged with their weights added. So the order of the rows
 does not matter, a row of weight 2 is the same as the row given twice, and a row of weight 0 is the
-same as no row: exactly, not only on average. Categories are the exception: the level that the
-others are told from is found in the rows as they are given.
+same as no row: exactly, not only on average. Categories are the exception: ties for the reference
+category are broken by the order of the rows.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import _check_sample_weight, _num_samples
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array
 
 from flowssl._labels import EncodedLabels, LabelsLike
-from flowssl._typing import Floats
+from flowssl._typing import Booleans, Floats, Integers
 from flowssl.exceptions import FlowSSLWarning
 from flowssl.preprocessing.containers import TableLike
 
@@ -38,16 +38,16 @@ class Rows:
     """
 
     matrix: Floats
-    codes: NDArray[np.int64]
+    codes: Integers
     weight: Floats
     n_classes: int
 
     @property
-    def labeled(self) -> NDArray[np.bool_]:
+    def labeled(self) -> Booleans:
         """Which rows carry a label, shape (n,)."""
         return self.codes >= 0
 
-    def take(self, index: NDArray[np.int64]) -> Rows:
+    def take(self, index: Integers) -> Rows:
         """Return some of the rows."""
         return Rows(self.matrix[index], self.codes[index], self.weight[index], self.n_classes)
 
@@ -56,12 +56,10 @@ class Rows:
         return np.eye(self.n_classes + 1)[self.codes][:, : self.n_classes]
 
 
-def counted_rows(
-    X: TableLike, y: LabelsLike, sample_weight: ArrayLike | None
-) -> NDArray[np.int64] | None:
+def counted_rows(X: TableLike, y: LabelsLike, sample_weight: ArrayLike | None) -> Integers | None:
     """Return which rows have a weight other than 0; None for all of them.
 
-    None as well where the weights do not fit X and y, which `labeled_rows` then says.
+    None as well where the weights do not fit X and y, which `labeled_rows` then reports.
     """
     weight = np.asarray(1.0 if sample_weight is None else sample_weight)
     counted = np.flatnonzero(weight)
@@ -69,11 +67,20 @@ def counted_rows(
         return None
     if not (hasattr(X, "shape") or hasattr(X, "__len__")):  # a lazy frame, for example
         return None
-    return counted if len(weight) == _num_samples(X) == _num_samples(y) else None
+    return counted if len(weight) == _length(X) == _length(y) else None
 
 
-def labeled_rows(matrix: Floats, labels: EncodedLabels, sample_weight: ArrayLike | None) -> Rows:
+def labeled_rows(
+    matrix: Floats, labels: EncodedLabels, sample_weight: ArrayLike | None
+) -> tuple[Rows, Integers]:
     """Join encoded rows (n, D), their labels and weights, if a density can be fitted to them.
+
+    Returns
+    -------
+    rows : Rows
+        The distinct rows, m of them.
+    places : ndarray of shape (n,), int64
+        Which of them each given row is.
 
     Raises
     ------
@@ -92,8 +99,8 @@ def labeled_rows(matrix: Floats, labels: EncodedLabels, sample_weight: ArrayLike
         )
     if matrix.shape[1] == 0:
         raise ValueError("every column of X is constant: there is nothing to learn from")
-    weight = _check_sample_weight(sample_weight, matrix, dtype=np.float64, ensure_non_negative=True)
-    rows = canonical_rows(matrix, labels.codes, weight, len(labels.classes))
+    weight = _checked_weight(sample_weight, len(matrix))
+    rows, places = canonical_rows(matrix, labels.codes, weight, len(labels.classes))
     if len(labels.classes) == 1 and (labels.codes < 0).any():
         warnings.warn(
             f"all labeled rows are of class {labels.classes[0]!r}. If -1 is a class of yours "
@@ -108,12 +115,12 @@ def labeled_rows(matrix: Floats, labels: EncodedLabels, sample_weight: ArrayLike
             f"classes {labels.classes[~present].tolist()} have only rows of weight 0; give "
             "them a weight or leave their rows out"
         )
-    return rows
+    return rows, places
 
 
 def canonical_rows(
-    matrix: Floats, codes: NDArray[np.int64], weight: Floats, n_classes: int
-) -> Rows:
+    matrix: Floats, codes: Integers, weight: Floats, n_classes: int
+) -> tuple[Rows, Integers]:
     """Sort rows and merge identical ones.
 
     Parameters
@@ -123,6 +130,13 @@ def canonical_rows(
     weight : ndarray of shape (n,)
         Those of merged rows are added.
     n_classes : int
+
+    Returns
+    -------
+    rows : Rows
+        The distinct rows.
+    places : ndarray of shape (n,), int64
+        Which of them each given row is.
     """
     # Adding 0 turns -0 into +0, so that equal rows have equal bytes.
     parts = (codes.astype(np.float64)[:, None], matrix + matrix.dtype.type(0))
@@ -131,6 +145,36 @@ def canonical_rows(
     order = np.argsort(as_bytes, kind="stable")
     ordered = as_bytes[order]
     new = np.concatenate(([True], ordered[1:] != ordered[:-1]))
-    merged = np.bincount(np.cumsum(new) - 1, weights=weight[order]).astype(np.float64)
+    group = np.cumsum(new) - 1
+    merged = np.bincount(group, weights=weight[order]).astype(np.float64)
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = group
     kept = order[new]
-    return Rows(matrix[kept], codes[kept], merged, n_classes)
+    return Rows(matrix[kept], codes[kept], merged, n_classes), places
+
+
+def _length(rows: TableLike | LabelsLike) -> int:
+    """Return the number of rows of an array, a frame or a list."""
+    shape = getattr(rows, "shape", None)
+    return int(shape[0]) if shape else len(rows)  # type: ignore[arg-type]  # a sequence, then
+
+
+def _checked_weight(sample_weight: ArrayLike | None, n: int) -> Floats:
+    """Return weights (n,) as scikit-learn's estimators take them."""
+    if sample_weight is None:
+        return np.ones(n)
+    if np.ndim(sample_weight) == 0 and isinstance(sample_weight, int | float):
+        sample_weight = np.full(n, sample_weight)
+    weight: Floats = check_array(
+        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
+    if weight.shape != (n,):
+        raise ValueError(
+            f"sample_weight must have one number for each of {n} rows, shape ({n},); got shape "
+            f"{weight.shape}"
+        )
+    if (weight < 0).any():
+        raise ValueError(
+            f"Negative values in data passed to `sample_weight`: the smallest is {weight.min()}"
+        )
+    return weight

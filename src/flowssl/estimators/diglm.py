@@ -2,19 +2,132 @@
 
 from __future__ import annotations
 
-from flowssl.estimators.class_density import ClassPartClassifier
+import os
+from numbers import Integral
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from flowssl.estimators._spec import ModelRequest
+from flowssl.estimators.base import FlowClassifier
+from flowssl.estimators.options import ImageOptions, ObjectiveOptions
 
 
-class DIGLMClassifier(ClassPartClassifier):
+class DIGLMClassifier(FlowClassifier):
     """Hybrid of a flow and a linear classifier on its latents (Nalisnick et al. 2019).
 
     ``log p(x, y) = log N(z; 0, I) + log |det dz/dx| + log softmax_y(W z + b)`` with ``z = f(x)``.
-    Labels do not shape the density of a class; they only say where its linear boundaries lie. The
-    paper's weight of log p(x) is 1 / (1 + cross_entropy_weight * columns) here.
+    Labels do not shape the density of a class; they only place its linear boundaries. The paper's
+    weight of log p(x) is 1 / (1 + cross_entropy_weight * columns) here. The model has no class prior
+    of its own: ``class_prior`` acts on the soft labels only.
 
-    Parameters are those of :class:`~flowssl.SemiConditionalFlowClassifier` but ``class_density``,
-    ``class_architecture`` and those of images. The boundaries see the first ``class_features`` latents. There are no
-    class priors of its own: ``class_prior`` tells only the start what to expect.
+    Parameters
+    ----------
+    architecture : str, default="auto"
+        Name of a preset of ``flowssl.architectures``, or of ``flowssl.image_architectures`` for
+        images; "auto" chooses by the numbers of columns and rows, and "small" for images.
+    class_features : int, "auto" or "all", default="auto"
+        Number of the first latents that the linear boundaries see. "auto" is the number of classes,
+        but at least 8; never more than all columns. For images it is at least a quarter of the
+        deepest scale.
+    images : ImageOptions, (channels, height, width) or None, default=None
+        Options of images, or their shape alone, such as (1, 28, 28); None means tables.
+    init : {"propagate", "latent", "random"}, default="propagate"
+        Where the boundaries and the first whitening come from. "propagate": the soft labels.
+        "latent": means of the labeled rows' latents. "random": random class means.
+    objective : ObjectiveOptions or {"soft-labels", "likelihood", "em"}, default="soft-labels"
+        What training maximizes: a kind, or options that say how much each part weighs.
+    class_prior : {"uniform", "learned"}, array-like of shape (n_classes,) or None, default=None
+        Fractions of the classes among all rows, sorted by label, if known; None takes the mean of
+        the soft labels, "learned" trains on from it. Known fractions place the decision boundary
+        better than a few labels do.
+    propagation_weight : "auto" or float in [0, 1], default="auto"
+        Weight of the soft labels that are propagated to the unlabeled rows; the rest are the
+        labels-only baseline's probabilities. "auto" takes 1 unless held-out labels say that the
+        unlabeled rows mislead.
+    max_epochs : int or "auto", default="auto"
+        Passes over the rows at most; an epoch passes over small tables several times. "auto" makes
+        about 1,000 steps: 40 epochs of a small table, 10 of a large one. For images about 3,600,
+        but 3 epochs at least.
+    batch_size : int or "auto", default="auto"
+        Rows per step; "auto" is 256, 512 from 20,000 rows, and 96 for images.
+    learning_rate : float or "auto", default="auto"
+        Peak learning rate of AdamW; "auto" is 2e-3.
+    weight_decay : float, default=1e-4
+        Weight decay of the networks' matrices.
+    early_stopping : bool, default=True
+        Whether some unlabeled rows are held out to find the best epoch: a tenth, of small tables
+        up to a quarter, none of fewer than 40, 2,000 images at most.
+    calibrate : bool, default=True
+        Whether class probabilities get a temperature, fitted to the soft labels of held-out
+        unlabeled rows or, where none are held out, of all unlabeled ones; it is 1 without any.
+        ``score_samples`` is never changed by it.
+    n_estimators : int, default=1
+        Number of models whose densities are averaged.
+    warm_start : bool, default=False
+        Whether a further ``fit`` continues from the present models, encoder and classes; it cannot
+        be resumed from a checkpoint.
+    checkpoint : path or None, default=None
+        File to which training writes its state after each epoch. If it exists, training of the
+        same rows and parameters continues from it, to the same bits, and with its seed where
+        ``random_state`` is None; it is removed at the end.
+    unlabeled_value : object, default="auto"
+        What marks an unlabeled row in ``y``: "auto" is -1, NaN, None and pd.NA; None means that
+        every row is labeled.
+    device : str, default="auto"
+        "auto", "cpu", "cuda", "cuda:1" or "mps". Prediction runs there too, in double precision
+        (on the CPU where that has none, as on "mps").
+    random_state : int, RandomState or None, default=None
+        Source of randomness; an int gives the same bits on the same machine.
+    verbose : int, default=0
+        1 shows a progress bar on a terminal.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    transduction_ : ndarray of shape (n_samples,)
+        Labels of the training rows in the order given: their own, or the most probable one under
+        the soft labels. Not in model files.
+    label_distributions_ : ndarray of shape (n_samples, n_classes)
+        Soft labels of the training rows in the order given, on which the flow was trained; one-hot
+        for labeled rows. A row of weight 0 has the model's posterior. Not in model files.
+    class_prior_ : ndarray of shape (n_classes,)
+        Class probabilities of the first model.
+    class_features_ : int
+        Number of latents that the boundaries see.
+    architecture_ : str
+        Name of the preset that was used.
+    n_iter_ : int
+        Epochs that the first model was trained for.
+    models_ : list of JointModel
+        The trained models, in standardized units.
+    density_ : FittedDensity
+        Their average as a density of encoded rows.
+    spec_ : ModelSpec
+        Which model: all choices that decide its tensors.
+    baseline_ : Pipeline
+        Labels-only logistic regression, fitted on the encoded rows.
+    initialization_ : dict
+        How the candidates for the soft labels scored: ``candidates`` (name, weight, cross-fitted
+        ``label_log_likelihood`` in nats per label), and the ``label_log_likelihood`` of their
+        combination next to ``baseline_label_log_likelihood``; None where labels are too few.
+    training_noise_ : float
+        Standard deviation of the noise that was added in training, in standardized units.
+    history_ : list of dict
+        Figures of each epoch of the first model.
+    calibration_temperature_ : float
+        Divisor of the log-odds in ``predict_proba``.
+    outlier_scale_ : OutlierScale
+        Typical log-densities, for ``ood_score``.
+    used_unlabeled_ : bool
+        False where the unlabeled rows would mislead and the labels-only soft labels are used.
+    n_labeled_, n_unlabeled_ : int
+        Rows of each kind in ``fit``.
+    interrupted_ : bool
+        Whether Ctrl-C ended training early.
 
     Examples
     --------
@@ -27,4 +140,69 @@ class DIGLMClassifier(ClassPartClassifier):
     True
     """
 
-    class_density = "linear"
+    _automatic_learning_rate = 2e-3
+
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {
+        **FlowClassifier._parameter_constraints,
+        "class_features": [StrOptions({"auto", "all"}), Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        architecture: str = "auto",
+        class_features: int | str = "auto",
+        images: ImageOptions | tuple[int, int, int] | None = None,
+        init: str = "propagate",
+        objective: ObjectiveOptions | str = "soft-labels",
+        class_prior: ArrayLike | str | None = None,
+        propagation_weight: float | str = "auto",
+        max_epochs: int | str = "auto",
+        batch_size: int | str = "auto",
+        learning_rate: float | str = "auto",
+        weight_decay: float = 1e-4,
+        early_stopping: bool = True,
+        calibrate: bool = True,
+        n_estimators: int = 1,
+        warm_start: bool = False,
+        checkpoint: str | os.PathLike[str] | None = None,
+        unlabeled_value: object = "auto",
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.architecture = architecture
+        self.class_features = class_features
+        self.images = images
+        self.init = init
+        self.objective = objective
+        self.class_prior = class_prior
+        self.propagation_weight = propagation_weight
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.calibrate = calibrate
+        self.n_estimators = n_estimators
+        self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.unlabeled_value = unlabeled_value
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _model_request(self) -> ModelRequest:
+        return ModelRequest(
+            architecture=self.architecture,
+            class_density="linear",
+            class_features=self.class_features,
+            class_architecture="auto",
+            covariance_type="auto",
+            covariance_rank="auto",
+            n_components=1,
+            default_covariance="",
+            learn_gaussians=True,
+            learn_prior=False,
+            init=self.init,
+        )

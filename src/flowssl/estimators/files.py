@@ -1,78 +1,36 @@
-"""Model files of the estimators: what goes into the manifest and what into the tensors.
-
-Loading runs no code from the file: every object is rebuilt here from numbers and names.
-"""
+"""Model files on top of all estimators: the registry of what a file may hold, and `load`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from typing import TYPE_CHECKING, cast
+from typing import TypeAlias
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import check_is_fitted
-
-from flowssl._labels import is_missing
-from flowssl._persistence import JSON, read_model_file, write_model_file
-from flowssl.baselines.m2_vae import KINDS, Kind, M2VAEClassifier, M2VAENetwork
+from flowssl._model_file import KIND
+from flowssl._persistence import read_model_file
+from flowssl.baselines import M2VAEClassifier
+from flowssl.estimators.base import FlowClassifier
+from flowssl.estimators.diglm import DIGLMClassifier
+from flowssl.estimators.flowgmm import FlowGMMClassifier
+from flowssl.estimators.scnf import SemiConditionalFlowClassifier
 from flowssl.exceptions import ModelFileError
-from flowssl.inspection.outliers import OutlierScale
-from flowssl.models import JointModel
-from flowssl.preprocessing import TableEncoder
 
-if TYPE_CHECKING:
-    from flowssl.estimators import Classifier
-    from flowssl.estimators.base import FlowClassifier
+Classifier: TypeAlias = FlowClassifier | M2VAEClassifier
+"""What a model file may hold."""
 
-
-Arrays = Mapping[str, NDArray[np.generic]]
-KIND = "estimator"
-MISSING = {"missing": True}
-
-
-def save(estimator: Classifier, path: str | os.PathLike[str]) -> None:
-    """Write a fitted estimator to one file, atomically.
-
-    Parameters
-    ----------
-    estimator : FlowClassifier or M2VAEClassifier
-        Fitted.
-    path : path
-        Usually ends in ``.flowssl``; an existing file is replaced only when all is written.
-
-    Raises
-    ------
-    NotFittedError
-        If it is not fitted.
-    TypeError
-        If its classes are of a type that JSON cannot hold, such as arbitrary objects.
-    """
-    check_is_fitted(estimator)
-    facts, tensors = (
-        _of_network(estimator) if isinstance(estimator, M2VAEClassifier) else _of_flow(estimator)
+ESTIMATORS: dict[str, type[FlowClassifier] | type[M2VAEClassifier]] = {
+    estimator.__name__: estimator
+    for estimator in (
+        FlowGMMClassifier,
+        SemiConditionalFlowClassifier,
+        DIGLMClassifier,
+        M2VAEClassifier,
     )
-    manifest: dict[str, JSON] = {
-        "kind": KIND,
-        "estimator": type(estimator).__name__,
-        "parameters": _parameters(estimator),
-        "classes": _classes_to_json(estimator.classes_),
-        "encoder": estimator.encoder_.to_json(),
-        "n_labeled": estimator.n_labeled_,
-        "n_unlabeled": estimator.n_unlabeled_,
-        **facts,
-    }
-    write_model_file(path, manifest, tensors)
+}
+"""The estimators by name, as model files name them."""
 
 
 def load(path: str | os.PathLike[str]) -> Classifier:
-    """Read an estimator that :func:`save` has written; it predicts the same bits.
+    """Read a fitted classifier that its ``save`` has written; it predicts the same bits.
 
     Parameters
     ----------
@@ -82,7 +40,8 @@ def load(path: str | os.PathLike[str]) -> Classifier:
     Returns
     -------
     FlowClassifier or M2VAEClassifier
-        Fitted, of the class that was saved.
+        Fitted, of the class that was saved. What describes the training rows one by one,
+        ``label_distributions_`` and ``transduction_``, is not in the file.
 
     Raises
     ------
@@ -90,187 +49,27 @@ def load(path: str | os.PathLike[str]) -> Classifier:
         If the file is damaged, forged, of a newer version, or not an estimator.
     FileNotFoundError
         If there is no such file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from flowssl import FlowGMMClassifier, load
+    >>> model = FlowGMMClassifier(architecture="affine", max_epochs=1, random_state=0)
+    >>> model = model.fit([[0.0, 1.0], [0.2, 0.9], [3.0, 4.0], [3.1, 4.2]], ["a", None, "b", None])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "model.flowssl"
+    ...     model.save(path)
+    ...     load(path).predict([[3.0, 4.1]])
+    array(['b'], dtype=object)
     """
     file = read_model_file(path)
     if file.manifest.get("kind") != KIND:
         raise ModelFileError(f"{path} holds a {file.manifest.get('kind')!r}, not a fitted model")
     try:
-        return _rebuild(file.manifest, file.tensors)
+        name = str(file.manifest["estimator"])
+        if name not in ESTIMATORS:
+            raise ValueError(f"unknown estimator {name!r}")
+        return ESTIMATORS[name]._from_file(file.manifest, file.tensors)
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"{path} does not describe a fitted model: {error}") from error
-
-
-def _rebuild(manifest: Mapping[str, JSON], tensors: Arrays) -> Classifier:
-    from flowssl import estimators
-
-    name = manifest["estimator"]
-    if name not in estimators.ESTIMATORS:
-        raise ValueError(f"unknown estimator {name!r}")
-    parameters = dict(cast(Mapping[str, JSON], manifest["parameters"]))
-    if parameters.get("unlabeled_value") == MISSING:
-        parameters["unlabeled_value"] = np.nan
-    build = cast("Callable[..., Classifier]", estimators.ESTIMATORS[str(name)])
-    estimator = build(**parameters)
-    estimator.classes_ = _classes_from_json(cast(Mapping[str, JSON], manifest["classes"]))
-    if isinstance(estimator, M2VAEClassifier):
-        _fill_network(estimator, manifest, tensors)
-    else:
-        _fill_flow(estimator, manifest, tensors)
-    estimator.n_features_in_ = estimator.encoder_.n_features_in_
-    if hasattr(estimator.encoder_, "feature_names_in_"):
-        estimator.feature_names_in_ = estimator.encoder_.feature_names_in_
-    estimator.n_labeled_ = cast(int, manifest["n_labeled"])
-    estimator.n_unlabeled_ = cast(int, manifest["n_unlabeled"])
-    return estimator
-
-
-def _of_flow(estimator: FlowClassifier) -> tuple[dict[str, JSON], Arrays]:
-    facts: dict[str, JSON] = {
-        **{name.rstrip("_"): getattr(estimator, name) for name in estimator._shape},
-        "start": estimator.initialization_,
-        "history": cast(JSON, estimator.history_),
-        "used_unlabeled": estimator.used_unlabeled_,
-        "interrupted": estimator.interrupted_,
-        "noise": estimator.training_noise_,
-        "temperature": estimator.calibration_temperature_,
-        "outlier_scale": asdict(estimator.outlier_scale_),
-    }
-    return facts, _tensors(estimator)
-
-
-def _fill_flow(estimator: FlowClassifier, manifest: Mapping[str, JSON], tensors: Arrays) -> None:
-    # No size of the model is larger than that of its largest tensor, which bounds what is built.
-    largest = max((side for array in tensors.values() for side in array.shape), default=0)
-    for name in estimator._shape:
-        value = manifest[name.rstrip("_")]
-        if isinstance(value, int) and not 1 <= value <= largest:
-            raise ValueError(f"{name.rstrip('_')} is {value}, but must be 1 to {largest}")
-        setattr(estimator, name, value)
-    estimator.encoder_ = estimator._domain.encoder().from_json(str(manifest["encoder"]))
-    estimator.initialization_ = cast("dict[str, JSON]", manifest["start"])
-    estimator.history_ = cast("list[dict[str, float]]", manifest["history"])
-    estimator.used_unlabeled_ = bool(manifest["used_unlabeled"])
-    estimator.interrupted_ = bool(manifest["interrupted"])
-    estimator.training_noise_ = float(cast(float, manifest["noise"]))
-    estimator.calibration_temperature_ = float(cast(float, manifest["temperature"]))
-    estimator.outlier_scale_ = OutlierScale(**cast("dict[str, float]", manifest["outlier_scale"]))
-    estimator.completion_ = estimator._domain.read_completion(_group(tensors, "completion"))
-    dim = estimator.completion_.dim
-    models: list[JointModel] = []
-    while group := _group(tensors, f"model{len(models)}"):
-        model = estimator._blank_model(dim, len(estimator.classes_)).double()
-        model.load_state_dict({key: torch.from_numpy(value) for key, value in group.items()})
-        models.append(model.eval())
-    if not models:
-        raise ValueError("it holds no flow")
-    estimator.models_ = models
-    estimator.baseline_ = _baseline_from_arrays(_group(tensors, "baseline"))
-
-
-def _of_network(estimator: M2VAEClassifier) -> tuple[dict[str, JSON], Arrays]:
-    network = estimator.network_
-    facts: dict[str, JSON] = {
-        "network": {
-            "kind": network.kind,
-            "n_latents": network.n_latents,
-            "hidden": list(network.hidden),
-        }
-    }
-    arrays = {f"network.{key}": value.numpy() for key, value in network.state_dict().items()}
-    return facts, arrays | {"mean": estimator.mean_, "scale": estimator.scale_}
-
-
-def _fill_network(
-    estimator: M2VAEClassifier, manifest: Mapping[str, JSON], tensors: Arrays
-) -> None:
-    estimator.encoder_ = TableEncoder.from_json(str(manifest["encoder"]))
-    shape = cast(Mapping[str, JSON], manifest["network"])
-    kind, hidden = cast(Kind, shape["kind"]), cast("list[int]", shape["hidden"])
-    dim = len(estimator.encoder_.output_columns_)
-    if kind not in KINDS or len(hidden) > len(tensors):
-        raise ValueError(f"there is no network of kind {kind!r} with {len(hidden)} hidden layers")
-    for name in ("mean", "scale"):
-        if tensors[name].shape != (dim,):
-            raise ValueError(f"{name} has shape {tensors[name].shape}, but must have {(dim,)}")
-        setattr(estimator, f"{name}_", tensors[name].astype(np.float64))
-    # Takes no memory until the file's own tensors fit it.
-    n_latents = cast(int, shape["n_latents"])
-    network = M2VAENetwork(kind, dim, n_latents, tuple(hidden), len(estimator.classes_), None)
-    weights = {key: torch.from_numpy(value) for key, value in _group(tensors, "network").items()}
-    network.load_state_dict(weights, assign=True)
-    estimator.network_ = network.double().requires_grad_(False)
-
-
-def _tensors(estimator: FlowClassifier) -> dict[str, NDArray[np.generic]]:
-    arrays: dict[str, NDArray[np.generic]] = {}
-    for key, array in estimator.completion_.to_arrays().items():
-        arrays[f"completion.{key}"] = array
-    for i, model in enumerate(estimator.models_):
-        for key, value in model.state_dict().items():
-            arrays[f"model{i}.{key}"] = value.cpu().numpy()
-    for key, array in _baseline_to_arrays(estimator.baseline_).items():
-        arrays[f"baseline.{key}"] = array
-    return arrays
-
-
-def _group(tensors: Arrays, name: str) -> dict[str, NDArray[np.generic]]:
-    prefix = f"{name}."
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _baseline_to_arrays(baseline: Pipeline) -> dict[str, NDArray[np.generic]]:
-    scaler, regression = (step for _, step in baseline.steps)
-    arrays = {"mean": scaler.mean_, "scale": scaler.scale_}
-    if isinstance(regression, DummyClassifier):  # there is only one class
-        return arrays
-    return arrays | {
-        "coefficients": regression.coef_,
-        "intercepts": regression.intercept_,
-        "classes": regression.classes_,
-    }
-
-
-def _baseline_from_arrays(arrays: Arrays) -> Pipeline:
-    scaler, regression = StandardScaler(), LogisticRegression()
-    scaler.mean_, scaler.scale_ = arrays["mean"], arrays["scale"]
-    scaler.n_features_in_ = regression.n_features_in_ = len(arrays["mean"])
-    if "classes" not in arrays:
-        return make_pipeline(scaler, DummyClassifier().fit(arrays["mean"][None], [0]))
-    regression.coef_, regression.intercept_ = arrays["coefficients"], arrays["intercepts"]
-    regression.classes_ = arrays["classes"]
-    return make_pipeline(scaler, regression)
-
-
-def _parameters(estimator: Classifier) -> dict[str, JSON]:
-    """Return the constructor's parameters as JSON; a RandomState or a function becomes None."""
-    parameters: dict[str, JSON] = {}
-    for key, value in estimator.get_params(deep=False).items():
-        if key == "random_state" and not isinstance(value, int | np.integer):
-            value = None
-        elif key == "unlabeled_value" and value is not None and is_missing(value):
-            value = MISSING
-        elif isinstance(value, os.PathLike):
-            value = os.fspath(value)
-        elif isinstance(value, np.ndarray | np.generic):
-            value = value.tolist()
-        elif isinstance(value, tuple):
-            value = list(value)
-        elif callable(value):  # code does not go into a file; only a further fit would need it
-            value = None
-        parameters[key] = value
-    return parameters
-
-
-def _classes_to_json(classes: NDArray[np.generic]) -> dict[str, JSON]:
-    values = classes.astype(str).tolist() if classes.dtype.kind in "mM" else classes.tolist()
-    if not all(isinstance(value, bool | int | float | str) for value in values):
-        raise TypeError(
-            f"classes of type {type(values[0]).__name__} cannot be written to a model file; "
-            "use strings, numbers or dates as labels"
-        )
-    return {"dtype": classes.dtype.str, "values": values}
-
-
-def _classes_from_json(record: Mapping[str, JSON]) -> NDArray[np.generic]:
-    dtype = np.dtype(str(record["dtype"]))
-    return np.asarray(record["values"], dtype=dtype)

@@ -3,121 +3,75 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from flowssl._typing import Floats
-from flowssl.densities import (
-    COVARIANCES,
-    ClassDensity,
-    ClassPrior,
-    GaussianClasses,
-    SemiConditionalClasses,
-)
-from flowssl.estimators._building import class_prior, is_learned
-from flowssl.estimators._domain import FlowInit
-from flowssl.estimators._fitting import Preparation
+from flowssl.densities import COVARIANCES
+from flowssl.estimators._soft_labels import is_learned
+from flowssl.estimators._spec import ModelRequest
 from flowssl.estimators.base import FlowClassifier
-from flowssl.initialization import (
-    TABULAR_DISTANCE,
-    component_means,
-    latent_means,
-    random_means,
-)
-from flowssl.models import JointModel
+from flowssl.estimators.options import ImageOptions, ObjectiveOptions
+from flowssl.initialization.means import TABULAR_DISTANCE
 
 
 class FlowGMMClassifier(FlowClassifier):
     """Semi-supervised classifier with an exact joint density: a flow and class Gaussians.
 
-    An invertible network carries rows to latents in which each class is a Gaussian. Labeled and
-    unlabeled rows are trained on together and Bayes' rule classifies (Izmailov et al. 2020, eq. 1
-    to 5). Unlike the paper's recipe, training starts from the data: soft labels for all rows are
-    averaged over cheap candidates, weighted by how well each predicts held-out labels, and the
-    flow begins as the affine map that fits them. One run needs no luck and no validation labels.
+    An invertible network maps rows to latents in which each class is a Gaussian, or a few. Labeled
+    and unlabeled rows are trained on together and Bayes' rule classifies (Izmailov et al. 2020,
+    eq. 1 to 5). Unlike the paper's recipe, training is initialized from the data: soft labels for
+    all rows are averaged over cheap candidates, weighted by how well each predicts held-out labels,
+    and the flow begins as the affine map that fits them. One run needs no luck and no validation
+    labels.
 
-    With ``image_shape`` rows are images: the flow is convolutional, and training looks at random
-    views of them (section 5.3).
+    With ``images`` the flow is convolutional, and training sees random views (section 5.3).
 
     Parameters
     ----------
     architecture : str, default="auto"
         Name of a preset of ``flowssl.architectures``, or of ``flowssl.image_architectures`` for
         images; "auto" chooses by the numbers of columns and rows, and "small" for images.
-    image_shape : (channels, height, width) or None, default=None
-        Shape of the images, such as (1, 28, 28); None means tables. ``X`` then holds whole levels
-        0 to 255 or floats 0 to 1, in shape (n, D), (n, c, h, w), (n, h, w, c) or, gray, (n, h, w).
-    views : {"translate", "translate-flip"}, callable or None, default="translate"
-        Random views of images that training looks at. "translate": moved by up to an eighth of
-        the side. "translate-flip": also mirrored left to right, for photographs but not for
-        digits. "none" (None in Python): images as they are, without consistency. A callable takes
-        and gives images of levels as tensors (n, c, h, w). Not for tables.
-    dequantization_draws : int, default=0
-        Fixed points within the levels of an image whose densities prediction averages; 0 takes
-        the center alone. See ``flowssl.preprocessing.Pixels``. Not for tables.
+    images : ImageOptions, (channels, height, width) or None, default=None
+        Options of images, or their shape alone, such as (1, 28, 28); None means tables.
     init : {"propagate", "latent", "random"}, default="propagate"
         Where class means and the first whitening come from. "propagate": the soft labels'
         pooled within-class covariance and weighted means. "latent": means of the labeled rows'
         latents (appendix B). "random": random means, the paper's recipe; often fails with few
         labels.
-    objective : {"soft-labels", "likelihood", "em"}, default="soft-labels"
-        What is maximized. "soft-labels": expected log p(x, y) under the soft labels, which cannot
-        drift away from them (of images log p(x), and cross-entropies). "likelihood": log p(x, y)
-        of labeled and log p(x) of unlabeled rows (eq. 4). "em": the same by expectation
-        maximization (appendix A).
-    covariance_type : {"spherical", "diag", "tied", "low_rank"}, default="spherical"
-        Kind of the class covariances in latent space.
+    objective : ObjectiveOptions or {"soft-labels", "likelihood", "em"}, default="soft-labels"
+        What training maximizes: a kind, or options that say how much each part weighs.
+    covariance_type : {"auto", "spherical", "diag", "tied", "low_rank", "full"}, default="auto"
+        Kind of the covariances of the class Gaussians; "auto" is "spherical".
+    covariance_rank : int or "auto", default="auto"
+        Rank of "low_rank" covariances, which are a diagonal matrix and a product of such factors.
     n_components : int or "auto", default="auto"
-        Gaussians in each class. "auto" takes the architecture's, 8 up to 3 columns and 4 up to
+        Gaussians per class. "auto" takes the architecture's, 8 up to 3 columns and 4 up to
         128, where there are 15 rows for each column of each of them; else 1, as also where
         ``init`` is not "propagate".
-    learn_means : bool, default=True
-        Whether training moves the class means and covariances; the paper fixes them.
+    learn_gaussians : bool, default=True
+        Whether training changes the Gaussians: means, covariances and weights; the paper fixes them.
     class_prior : {"uniform", "learned"}, array-like of shape (n_classes,) or None, default=None
-        Shares of the classes among all rows, sorted by label, if known; None takes the mean of
-        the soft labels, "learned" trains on from it. Known shares place the boundary better than
-        a few labels do.
+        Fractions of the classes among all rows, sorted by label, if known; None takes the mean of
+        the soft labels, "learned" trains on from it. Known fractions place the decision boundary
+        better than a few labels do.
     propagation_weight : "auto" or float in [0, 1], default="auto"
-        How much the unlabeled rows shape the soft labels: 0 uses the labels-only baseline's,
-        1 the propagated ones. "auto" takes 1 unless held-out labels say that they mislead.
-    labeled_fraction : "auto", float in [0, 1] or None, default="auto"
-        Weight of the labeled rows together in the objective; None counts every row once. "auto"
-        is one half for images and None for tables.
-    cross_entropy_weight : float or "auto", default="auto"
-        Weight of the posterior's cross-entropy to the targets, for each nat per column of
-        likelihood; with "likelihood" and "em" it looks at labeled rows only. "auto" is 3 for
-        tables and 1 for images. With "soft-labels" it looks half at the images and half at their
-        views, else at their views alone.
-    consistency_weight : "auto" or float, default="auto"
-        Weight of the consistency term, eq. 7, between a row and a copy of it: for tables under
-        Gaussian noise, for images in another view. "auto" is 1 for images and 0 for tables. For
-        images with "soft-labels" it is that of the view's cross-entropy to the label that the
-        image itself clearly tells, relative to ``cross_entropy_weight``.
-    consistency_noise : float, default=0.3
-        Standard deviation of that noise, in standardized units.
-    e_step_interval : int, default=1
-        Steps between two E-steps of the "em" objective.
-    noise : "auto" or float, default="auto"
-        Standard deviation of the noise added to rows of tables in training, in standardized
-        units; keeps the density from collapsing on single rows. "auto" is sqrt(1.5 columns /
-        rows), at most 0.3. Directions in which a class varies less than half a unit get less, in
-        proportion. Images have noise within their levels instead.
+        Weight of the soft labels that are propagated to the unlabeled rows; the rest are the
+        labels-only baseline's probabilities. "auto" takes 1 unless held-out labels say that the
+        unlabeled rows mislead.
     max_epochs : int or "auto", default="auto"
-        Passes over the rows at most; small tables are passed several times in each. "auto" makes
+        Passes over the rows at most; an epoch passes over small tables several times. "auto" makes
         about 1,000 steps: 40 epochs of a small table, 10 of a large one. For images about 3,600,
         but 3 epochs at least.
     batch_size : int or "auto", default="auto"
-        Rows in a step; "auto" is 256, 512 from 20,000 rows, and 96 for images.
-    learning_rate : "auto" or float, default="auto"
+        Rows per step; "auto" is 256, 512 from 20,000 rows, and 96 for images.
+    learning_rate : float or "auto", default="auto"
         Peak learning rate of AdamW; "auto" is 5e-3, and 2e-3 for images.
     weight_decay : float, default=1e-4
-        Weight decay of the coupling networks' matrices.
+        Weight decay of the networks' matrices.
     early_stopping : bool, default=True
         Whether some unlabeled rows are held out to find the best epoch: a tenth, of small tables
         up to a quarter, none of fewer than 40, 2,000 images at most.
@@ -126,19 +80,20 @@ class FlowGMMClassifier(FlowClassifier):
         unlabeled rows or, where none are held out, of all unlabeled ones; it is 1 without any.
         ``score_samples`` is never changed by it.
     n_estimators : int, default=1
-        Number of flows whose densities are averaged.
+        Number of models whose densities are averaged.
     warm_start : bool, default=False
-        Whether a further ``fit`` goes on from the present models, encoder and classes; it cannot
+        Whether a further ``fit`` continues from the present models, encoder and classes; it cannot
         be resumed from a checkpoint.
     checkpoint : path or None, default=None
         File to which training writes its state after each epoch. If it exists, training of the
-        same rows and parameters goes on from it, to the same bits, and with its seed where
+        same rows and parameters continues from it, to the same bits, and with its seed where
         ``random_state`` is None; it is removed at the end.
     unlabeled_value : object, default="auto"
         What marks an unlabeled row in ``y``: "auto" is -1, NaN, None and pd.NA; None means that
         every row is labeled.
     device : str, default="auto"
-        "auto", "cpu", "cuda", "cuda:1" or "mps". Prediction runs in float64 on the CPU.
+        "auto", "cpu", "cuda", "cuda:1" or "mps". Prediction runs there too, in double precision
+        (on the CPU where that has none, as on "mps").
     random_state : int, RandomState or None, default=None
         Source of randomness; an int gives the same bits on the same machine.
     verbose : int, default=0
@@ -148,25 +103,43 @@ class FlowGMMClassifier(FlowClassifier):
     ----------
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
+    transduction_ : ndarray of shape (n_samples,)
+        Labels of the training rows in the order given: their own, or the most probable one under
+        the soft labels. Not in model files.
+    label_distributions_ : ndarray of shape (n_samples, n_classes)
+        Soft labels of the training rows in the order given, on which the flow was trained; one-hot
+        for labeled rows. A row of weight 0 has the model's posterior. Not in model files.
+    class_prior_ : ndarray of shape (n_classes,)
+        Class probabilities of the first model.
+    means_ : ndarray of shape (n_classes, n_components_, class_features_)
+        Means of the first model's Gaussians in latent space.
+    covariances_ : ndarray of shape (n_classes, n_components_, class_features_, class_features_)
+        Their covariances.
     architecture_ : str
         Name of the preset that was used.
     n_components_ : int
-        Gaussians in each class.
+        Gaussians per class.
     class_features_ : int
         Number of the first latents in which the Gaussians differ; the others are N(0, I) in every
-        class. All of them, but of images with ``init="propagate"`` a quarter of the deepest scale.
+        class. All of them, but for images with ``init="propagate"`` a quarter of the deepest scale.
+    n_iter_ : int
+        Epochs that the first model was trained for.
     models_ : list of JointModel
         The trained models, in standardized units.
+    density_ : FittedDensity
+        Their average as a density of encoded rows.
+    spec_ : ModelSpec
+        Which model: all choices that decide its tensors.
     baseline_ : Pipeline
-        Labels-only logistic regression, fitted on the encoded table.
+        Labels-only logistic regression, fitted on the encoded rows.
     initialization_ : dict
-        How the start's candidates fared: ``candidates`` (name, weight, cross-fitted
+        How the candidates for the soft labels scored: ``candidates`` (name, weight, cross-fitted
         ``label_log_likelihood`` in nats per label), and the ``label_log_likelihood`` of their
-        combination beside ``baseline_label_log_likelihood``; None where labels are too few.
+        combination next to ``baseline_label_log_likelihood``; None where labels are too few.
     training_noise_ : float
         Standard deviation of the noise that was added in training, in standardized units.
     history_ : list of dict
-        Figures of each epoch of the first flow.
+        Figures of each epoch of the first model.
     calibration_temperature_ : float
         Divisor of the log-odds in ``predict_proba``.
     outlier_scale_ : OutlierScale
@@ -180,7 +153,6 @@ class FlowGMMClassifier(FlowClassifier):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from flowssl import FlowGMMClassifier
     >>> from flowssl.datasets import hide_labels, make_moons
     >>> X, truth = make_moons(500, random_state=0)
@@ -190,41 +162,27 @@ class FlowGMMClassifier(FlowClassifier):
     True
     """
 
-    n_components_: int
-    class_features_: int
-
-    _shape: ClassVar[tuple[str, ...]] = ("architecture_", "n_components_", "class_features_")
-
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **FlowClassifier._parameter_constraints,
-        "init": [StrOptions({"propagate", "latent", "random"})],
-        "covariance_type": [StrOptions(set(COVARIANCES))],
+        "covariance_type": [StrOptions({"auto", *COVARIANCES})],
+        "covariance_rank": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "n_components": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learn_means": ["boolean"],
-        "consistency_weight": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "consistency_noise": [Interval(Real, 0, None, closed="left")],
+        "learn_gaussians": ["boolean"],
     }
 
     def __init__(
         self,
         *,
         architecture: str = "auto",
-        image_shape: tuple[int, int, int] | None = None,
-        views: str | Callable[[torch.Tensor], torch.Tensor] | None = "translate",
-        dequantization_draws: int = 0,
+        images: ImageOptions | tuple[int, int, int] | None = None,
         init: str = "propagate",
-        objective: str = "soft-labels",
-        covariance_type: str = "spherical",
+        objective: ObjectiveOptions | str = "soft-labels",
+        covariance_type: str = "auto",
+        covariance_rank: int | str = "auto",
         n_components: int | str = "auto",
-        learn_means: bool = True,
+        learn_gaussians: bool = True,
         class_prior: ArrayLike | str | None = None,
         propagation_weight: float | str = "auto",
-        labeled_fraction: float | str | None = "auto",
-        cross_entropy_weight: float | str = "auto",
-        consistency_weight: float | str = "auto",
-        consistency_noise: float = 0.3,
-        e_step_interval: int = 1,
-        noise: float | str = "auto",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
         learning_rate: float | str = "auto",
@@ -240,22 +198,15 @@ class FlowGMMClassifier(FlowClassifier):
         verbose: int = 0,
     ) -> None:
         self.architecture = architecture
-        self.image_shape = image_shape
-        self.views = views
-        self.dequantization_draws = dequantization_draws
+        self.images = images
         self.init = init
         self.objective = objective
         self.covariance_type = covariance_type
+        self.covariance_rank = covariance_rank
         self.n_components = n_components
-        self.learn_means = learn_means
+        self.learn_gaussians = learn_gaussians
         self.class_prior = class_prior
         self.propagation_weight = propagation_weight
-        self.labeled_fraction = labeled_fraction
-        self.cross_entropy_weight = cross_entropy_weight
-        self.consistency_weight = consistency_weight
-        self.consistency_noise = consistency_noise
-        self.e_step_interval = e_step_interval
-        self.noise = noise
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -270,63 +221,25 @@ class FlowGMMClassifier(FlowClassifier):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _build_model(self, prepared: Preparation, seed: int) -> JointModel:
-        groups = prepared.targets if self.init == "propagate" else None
-        generator = torch.Generator().manual_seed(seed)
-        start = self._domain.start_flow(self.architecture, prepared, groups, generator)
-        self.architecture_ = start.architecture
-        self.n_components_ = self._choose_n_components(start, len(prepared.z))
-        self.class_features_ = start.dim
-        if self.init == "propagate":
-            self.class_features_ = self._domain.n_gaussian_features(start)
-        means, weights = self._place_means(start, np.random.default_rng(seed))
-        density = GaussianClasses(
-            torch.from_numpy(means),
-            class_prior(prepared, self.class_prior, self.classes_),
-            weights=None if weights is None else torch.from_numpy(weights),
-            covariance=self.covariance_type,
-            learn_means=self.learn_means,
-            learn_covariance=self.learn_means,
+    @property
+    def n_components_(self) -> int:
+        """Gaussians per class."""
+        return self.spec_.options.n_components
+
+    def _model_request(self) -> ModelRequest:
+        # Of images, the deepest scale describes the class; the papers' means are in all latents.
+        narrowed = self.images is not None and self.init == "propagate"
+        return ModelRequest(
+            architecture=self.architecture,
+            class_density="gaussian",
+            class_features="auto" if narrowed else "all",
+            class_architecture="auto",
+            covariance_type=self.covariance_type,
+            covariance_rank=self.covariance_rank,
+            n_components=self.n_components,
+            default_covariance="spherical",
+            learn_gaussians=self.learn_gaussians,
+            learn_prior=is_learned(self.class_prior),
+            init=self.init,
+            random_distance=TABULAR_DISTANCE,
         )
-        return JointModel(start.flow, self._with_auxiliary(density, start.dim))
-
-    def _with_auxiliary(self, density: GaussianClasses, dim: int) -> ClassDensity:
-        """Add the latents that do not know the class, if there are any."""
-        if self.class_features_ == dim:
-            return density
-        return SemiConditionalClasses(density, dim)
-
-    def _place_means(
-        self, start: FlowInit, rng: np.random.Generator
-    ) -> tuple[Floats, Floats | None]:
-        """Return the class means (C, K) or (C, M, K) and the weights within a class, if any."""
-        if self.init == "random":
-            distance = TABULAR_DISTANCE if start.n_classes == 2 else None
-            return random_means(start.n_classes, start.dim, rng, distance=distance), None
-        if self.init == "latent":
-            return latent_means(start.latents, start.codes, start.n_classes), None
-        latents = start.latents[:, : self.class_features_]
-        return component_means(latents, start.share, self.n_components_, rng)
-
-    def _choose_n_components(self, start: FlowInit, n_rows: int) -> int:
-        if isinstance(self.n_components, str):
-            if self.init != "propagate":
-                return 1
-            return self._domain.n_components(start, n_rows)
-        if self.n_components > 1 and self.init != "propagate":
-            raise ValueError(
-                f"n_components={self.n_components} needs init='propagate': {self.init!r} "
-                "places one Gaussian a class"
-            )
-        return int(self.n_components)
-
-    def _blank_model(self, dim: int, n_classes: int) -> JointModel:
-        density = GaussianClasses(
-            torch.zeros(n_classes, self.n_components_, self.class_features_),
-            ClassPrior(torch.ones(n_classes), learn=is_learned(self.class_prior)),
-            covariance=self.covariance_type,
-            learn_means=self.learn_means,
-            learn_covariance=self.learn_means,
-        )
-        flow = self._domain.blank_flow(self.architecture_, dim)
-        return JointModel(flow, self._with_auxiliary(density, dim))

@@ -9,10 +9,13 @@ Each group is one constructor parameter. The group's first parameter alone may s
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from numbers import Integral, Real
+from typing import ClassVar, Literal, Self, cast
 
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from flowssl.bijections.images import Shape
 
@@ -58,6 +61,16 @@ class ObjectiveOptions(BaseEstimator):
     1.0
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {
+        "kind": [StrOptions({"soft-labels", "likelihood", "em"})],
+        "labeled_fraction": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both"), None],
+        "cross_entropy_weight": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "consistency_weight": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "consistency_noise": [Interval(Real, 0, None, closed="left")],
+        "e_step_interval": [Interval(Integral, 1, None, closed="left")],
+        "training_noise": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+    }
+
     def __init__(
         self,
         kind: Literal["soft-labels", "likelihood", "em"] = "soft-labels",
@@ -76,6 +89,19 @@ class ObjectiveOptions(BaseEstimator):
         self.consistency_noise = consistency_noise
         self.e_step_interval = e_step_interval
         self.training_noise = training_noise
+
+    @classmethod
+    def of(cls, parameter: Self | str) -> Self:
+        """Return the options that the parameter ``objective`` stands for, checked.
+
+        Raises
+        ------
+        ValueError
+            If one of them is out of its range.
+        """
+        options = parameter if isinstance(parameter, cls) else cls(cast("Literal['em']", parameter))
+        options._validate_params()
+        return options
 
 
 class ImageOptions(BaseEstimator):
@@ -115,3 +141,18 @@ class ImageOptions(BaseEstimator):
         self.shape = shape
         self.views = views
         self.dequantization_draws = dequantization_draws
+
+    @classmethod
+    def of(cls, parameter: Self | ArrayLike | None) -> Self | None:
+        """Return the options that the parameter ``images`` stands for, checked.
+
+        Raises
+        ------
+        ValueError
+            If one of them is out of its range.
+        """
+        if parameter is None:
+            return None
+        options = parameter if isinstance(parameter, cls) else cls(cast(Shape, parameter))
+        options._validate_params()
+        return options

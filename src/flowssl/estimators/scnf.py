@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from numbers import Real
-from typing import ClassVar, cast
+from numbers import Integral
+from typing import ClassVar
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from flowssl._labels import codes_of
 from flowssl._typing import Floats
-from flowssl.architectures import ROWS_PER_COLUMN, choose_architecture
-from flowssl.densities import CLASS_DENSITIES, ConditionalFlowClasses, SemiConditionalClasses
-from flowssl.estimators.class_density import ClassPartClassifier
+from flowssl.densities import CLASS_DENSITIES, COVARIANCES
+from flowssl.estimators._soft_labels import is_learned
+from flowssl.estimators._spec import ModelRequest
+from flowssl.estimators.base import FlowClassifier
+from flowssl.estimators.options import ImageOptions, ObjectiveOptions
 from flowssl.preprocessing.containers import TableLike
 
 
-class SemiConditionalFlowClassifier(ClassPartClassifier):
+class SemiConditionalFlowClassifier(FlowClassifier):
     """Semi-supervised classifier whose classes are flows of a few latents of a larger flow.
 
-    One flow carries rows to latents ``z = (z_f, z_aux)``; only ``z_f`` knows the class, through a
+    One flow maps rows to latents ``z = (z_f, z_aux)``; only ``z_f`` depends on the class, through a
     small flow ``h(z_f; y)`` to N(0, I), or a Gaussian for each class. The large flow is evaluated
-    once for a row, whatever the number of classes (Atanov et al. 2019, eq. 3 and 4). Unlike the
-    paper's recipe, training starts from the data, as that of
-    :class:`~flowssl.FlowGMMClassifier` does.
+    once per row, whatever the number of classes (Atanov et al. 2019, eq. 3 and 4). Unlike the
+    paper's recipe, training is initialized from the data, as that of
+    :class:`~flowssl.FlowGMMClassifier`.
 
     ``transform(X, remove_class=True)`` gives a code without the class and :meth:`translate` gives
     rows of another class with the same code. With ``architecture="affine"`` and
@@ -40,68 +41,49 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         What a class is in the latents ``z_f``: a flow, a Gaussian, or one side of linear boundaries
         in one Gaussian for all (see :class:`~flowssl.DIGLMClassifier`).
     architecture : str, default="auto"
-        Name of a preset of ``flowssl.architectures`` for the unconditional flow; "auto" chooses by
-        the numbers of columns and rows.
+        Name of a preset of ``flowssl.architectures`` for the unconditional flow, or of
+        ``flowssl.image_architectures`` for images; "auto" chooses by the numbers of columns and
+        rows, and "small" for images.
     class_architecture : str, default="auto"
         Name of the preset whose couplings the classes' flow has; "auto" is "small", and "affine",
         which makes the classes Gaussian, with fewer than 15 rows for each of ``class_features``.
+        For ``class_density="flow"`` only.
     class_features : int, "auto" or "all", default="auto"
-        Width of ``z_f``, the latents that know the class. "auto" is the number of classes, but at
-        least 8; never more than all columns. Of images it is at least a quarter of the deepest
-        scale. A number takes so many of the first latents: channels of the deepest scale, one after
-        the other, and then those of the next.
-    image_shape : (channels, height, width) or None, default=None
-        Shape of the images, such as (1, 28, 28); None means tables. The unconditional flow is then
-        multi-scale, a preset of ``flowssl.image_architectures``; see
-        :class:`~flowssl.FlowGMMClassifier` for this and the next two.
-    views : {"translate", "translate-flip"}, callable or None, default="translate"
-        Random views of images that training looks at.
-    dequantization_draws : int, default=0
-        Fixed points within the levels of an image whose densities prediction averages.
-    init : {"propagate", "random"}, default="propagate"
-        Where the classes and the first whitening come from. "propagate": the soft labels.
-        "random": random class means and no whitening, the papers' way.
-    objective : {"soft-labels", "likelihood", "em"}, default="soft-labels"
-        What is maximized. "soft-labels": expected log p(x, y) under the soft labels, which cannot
-        drift away from them (of images log p(x), and cross-entropies). "likelihood": log p(x, y)
-        of labeled and log p(x) of unlabeled rows (eq. 1), directly. "em": the same by expectation
-        maximization (appendix B).
+        Width of ``z_f``, the latents that depend on the class. "auto" is the number of classes, but
+        at least 8; never more than all columns. For images it is at least a quarter of the deepest
+        scale. A number takes that many of the first latents: channels of the deepest scale, one
+        after the other, and then those of the next.
+    images : ImageOptions, (channels, height, width) or None, default=None
+        Options of images, or their shape alone, such as (1, 28, 28); None means tables.
+    init : {"propagate", "latent", "random"}, default="propagate"
+        Where the classes and the first whitening come from. "propagate": the soft labels. "latent":
+        means of the labeled rows' latents. "random": random class means and no whitening, the
+        papers' way.
+    objective : ObjectiveOptions or {"soft-labels", "likelihood", "em"}, default="soft-labels"
+        What training maximizes: a kind, or options that say how much each part weighs.
+    covariance_type : {"auto", "spherical", "diag", "tied", "low_rank", "full"}, default="auto"
+        Kind of the covariances of the class Gaussians; "auto" is "diag".
+        For ``class_density="gaussian"`` only.
+    covariance_rank : int or "auto", default="auto"
+        Rank of "low_rank" covariances, which are a diagonal matrix and a product of such factors.
     class_prior : {"uniform", "learned"}, array-like of shape (n_classes,) or None, default=None
-        Shares of the classes among all rows, sorted by label, if known; None takes the mean of
-        the soft labels, "learned" trains on from it. Known shares place the boundary better than
-        a few labels do.
+        Fractions of the classes among all rows, sorted by label, if known; None takes the mean of
+        the soft labels, "learned" trains on from it. Known fractions place the decision boundary
+        better than a few labels do.
     propagation_weight : "auto" or float in [0, 1], default="auto"
-        How much the unlabeled rows shape the soft labels: 0 uses the labels-only baseline's,
-        1 the propagated ones. "auto" takes 1 unless held-out labels say that they mislead.
-    labeled_fraction : "auto", float in [0, 1] or None, default="auto"
-        Weight of the labeled rows together in the objective; None counts every row once. "auto" is
-        one half for images and None for tables. The paper's published code draws a third of its
-        rows from the labeled ones.
-    cross_entropy_weight : float or "auto", default="auto"
-        Weight of the posterior's cross-entropy to the targets, for each nat per column of
-        likelihood; with "likelihood" and "em" it looks at labeled rows only. "auto" is 3 for
-        tables and 1 for images. With "soft-labels" it looks half at the images and half at their
-        views, else at their views alone.
-    consistency_weight : float, default=1.0
-        Of images alone: weight of the consistency of an image and a view, as of
-        :class:`~flowssl.FlowGMMClassifier`.
-    e_step_interval : int, default=1
-        Steps between two E-steps of the "em" objective.
-    noise : "auto" or float, default="auto"
-        Standard deviation of the noise added to rows of tables in training, in standardized
-        units; keeps the density from collapsing on single rows. "auto" is sqrt(1.5 columns /
-        rows), at most 0.3. Directions in which a class varies less than half a unit get less, in
-        proportion. Images have noise within their levels instead.
+        Weight of the soft labels that are propagated to the unlabeled rows; the rest are the
+        labels-only baseline's probabilities. "auto" takes 1 unless held-out labels say that the
+        unlabeled rows mislead.
     max_epochs : int or "auto", default="auto"
-        Passes over the rows at most; small tables are passed several times in each. "auto" makes
+        Passes over the rows at most; an epoch passes over small tables several times. "auto" makes
         about 1,000 steps: 40 epochs of a small table, 10 of a large one. For images about 3,600,
         but 3 epochs at least.
     batch_size : int or "auto", default="auto"
-        Rows in a step; "auto" is 256, 512 from 20,000 rows, and 96 for images.
-    learning_rate : float, default=2e-3
-        Peak learning rate of AdamW.
+        Rows per step; "auto" is 256, 512 from 20,000 rows, and 96 for images.
+    learning_rate : float or "auto", default="auto"
+        Peak learning rate of AdamW; "auto" is 2e-3.
     weight_decay : float, default=1e-4
-        Weight decay of the coupling networks' matrices.
+        Weight decay of the networks' matrices.
     early_stopping : bool, default=True
         Whether some unlabeled rows are held out to find the best epoch: a tenth, of small tables
         up to a quarter, none of fewer than 40, 2,000 images at most.
@@ -112,17 +94,18 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
     n_estimators : int, default=1
         Number of models whose densities are averaged.
     warm_start : bool, default=False
-        Whether a further ``fit`` goes on from the present models, encoder and classes; it cannot
+        Whether a further ``fit`` continues from the present models, encoder and classes; it cannot
         be resumed from a checkpoint.
     checkpoint : path or None, default=None
         File to which training writes its state after each epoch. If it exists, training of the
-        same rows and parameters goes on from it, to the same bits, and with its seed where
+        same rows and parameters continues from it, to the same bits, and with its seed where
         ``random_state`` is None; it is removed at the end.
     unlabeled_value : object, default="auto"
         What marks an unlabeled row in ``y``: "auto" is -1, NaN, None and pd.NA; None means that
         every row is labeled.
     device : str, default="auto"
-        "auto", "cpu", "cuda", "cuda:1" or "mps". Prediction runs in float64 on the CPU.
+        "auto", "cpu", "cuda", "cuda:1" or "mps". Prediction runs there too, in double precision
+        (on the CPU where that has none, as on "mps").
     random_state : int, RandomState or None, default=None
         Source of randomness; an int gives the same bits on the same machine.
     verbose : int, default=0
@@ -130,14 +113,51 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
 
     Attributes
     ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    transduction_ : ndarray of shape (n_samples,)
+        Labels of the training rows in the order given: their own, or the most probable one under
+        the soft labels. Not in model files.
+    label_distributions_ : ndarray of shape (n_samples, n_classes)
+        Soft labels of the training rows in the order given, on which the flow was trained; one-hot
+        for labeled rows. A row of weight 0 has the model's posterior. Not in model files.
+    class_prior_ : ndarray of shape (n_classes,)
+        Class probabilities of the first model.
+    means_, covariances_ : ndarray
+        Of the class Gaussians, where ``class_density`` is "gaussian"; see
+        :class:`~flowssl.FlowGMMClassifier`.
     class_features_ : int
         Width of ``z_f``, which comes first among the latents.
     architecture_, class_architecture_ : str
-        Names of the presets that were used.
-    classes_, models_, baseline_, initialization_, used_unlabeled_
-        As of :class:`~flowssl.FlowGMMClassifier`.
-    training_noise_, history_, calibration_temperature_, outlier_scale_
-        As there.
+        Names of the presets that were used; the second is None unless ``class_density`` is "flow".
+    n_iter_ : int
+        Epochs that the first model was trained for.
+    models_ : list of JointModel
+        The trained models, in standardized units.
+    density_ : FittedDensity
+        Their average as a density of encoded rows.
+    spec_ : ModelSpec
+        Which model: all choices that decide its tensors.
+    baseline_ : Pipeline
+        Labels-only logistic regression, fitted on the encoded rows.
+    initialization_ : dict
+        How the candidates for the soft labels scored: ``candidates`` (name, weight, cross-fitted
+        ``label_log_likelihood`` in nats per label), and the ``label_log_likelihood`` of their
+        combination next to ``baseline_label_log_likelihood``; None where labels are too few.
+    training_noise_ : float
+        Standard deviation of the noise that was added in training, in standardized units.
+    history_ : list of dict
+        Figures of each epoch of the first model.
+    calibration_temperature_ : float
+        Divisor of the log-odds in ``predict_proba``.
+    outlier_scale_ : OutlierScale
+        Typical log-densities, for ``ood_score``.
+    used_unlabeled_ : bool
+        False where the unlabeled rows would mislead and the labels-only soft labels are used.
+    n_labeled_, n_unlabeled_ : int
+        Rows of each kind in ``fit``.
+    interrupted_ : bool
+        Whether Ctrl-C ended training early.
 
     Examples
     --------
@@ -150,11 +170,15 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
     True
     """
 
+    _automatic_learning_rate = 2e-3
+
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
-        **ClassPartClassifier._parameter_constraints,
+        **FlowClassifier._parameter_constraints,
         "class_density": [StrOptions(set(CLASS_DENSITIES))],
         "class_architecture": [str],
-        "consistency_weight": [Interval(Real, 0, None, closed="left")],
+        "class_features": [StrOptions({"auto", "all"}), Interval(Integral, 1, None, closed="left")],
+        "covariance_type": [StrOptions({"auto", *COVARIANCES})],
+        "covariance_rank": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     }
 
     def __init__(
@@ -164,21 +188,16 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         architecture: str = "auto",
         class_architecture: str = "auto",
         class_features: int | str = "auto",
-        image_shape: tuple[int, int, int] | None = None,
-        views: str | Callable[..., object] | None = "translate",
-        dequantization_draws: int = 0,
+        images: ImageOptions | tuple[int, int, int] | None = None,
         init: str = "propagate",
-        objective: str = "soft-labels",
+        objective: ObjectiveOptions | str = "soft-labels",
+        covariance_type: str = "auto",
+        covariance_rank: int | str = "auto",
         class_prior: ArrayLike | str | None = None,
         propagation_weight: float | str = "auto",
-        labeled_fraction: float | str | None = "auto",
-        cross_entropy_weight: float | str = "auto",
-        consistency_weight: float = 1.0,
-        e_step_interval: int = 1,
-        noise: float | str = "auto",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
-        learning_rate: float = 2e-3,
+        learning_rate: float | str = "auto",
         weight_decay: float = 1e-4,
         early_stopping: bool = True,
         calibrate: bool = True,
@@ -190,43 +209,35 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
-        super().__init__(
-            architecture=architecture,
-            class_features=class_features,
-            init=init,
-            objective=objective,
-            class_prior=class_prior,
-            propagation_weight=propagation_weight,
-            labeled_fraction=labeled_fraction,
-            cross_entropy_weight=cross_entropy_weight,
-            e_step_interval=e_step_interval,
-            noise=noise,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            calibrate=calibrate,
-            n_estimators=n_estimators,
-            warm_start=warm_start,
-            checkpoint=checkpoint,
-            unlabeled_value=unlabeled_value,
-            device=device,
-            random_state=random_state,
-            verbose=verbose,
-        )
         self.class_density = class_density
-        self.image_shape = image_shape
-        self.views = views
-        self.dequantization_draws = dequantization_draws
-        self.consistency_weight = consistency_weight
+        self.architecture = architecture
         self.class_architecture = class_architecture
+        self.class_features = class_features
+        self.images = images
+        self.init = init
+        self.objective = objective
+        self.covariance_type = covariance_type
+        self.covariance_rank = covariance_rank
+        self.class_prior = class_prior
+        self.propagation_weight = propagation_weight
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.calibrate = calibrate
+        self.n_estimators = n_estimators
+        self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.unlabeled_value = unlabeled_value
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
 
-    def _choose_class_architecture(self, n_rows: int) -> str:
-        name = self.class_architecture
-        if name == "auto":
-            name = "affine" if n_rows < ROWS_PER_COLUMN * self.class_features_ else "small"
-        return choose_architecture(name, self.class_features_, n_rows)
+    @property
+    def class_architecture_(self) -> str | None:
+        """Name of the preset of the classes' flow, if they have one."""
+        return self.spec_.options.architecture
 
     def transform(
         self,
@@ -257,15 +268,20 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         Raises
         ------
         ValueError
-            If the class is to be removed and the class part is not "flow", or the noise is
+            If the class is to be removed and the class density is not "flow", or the noise is
             negative.
         """
         if not 0 <= noise < np.inf:
             raise ValueError(f"noise must be a number from 0 on, got {noise!r}")
-        z = self._latents(X, noise, random_state)
+        matrix = self.encoder_.transform(X)
+        drawn: Floats | float = 0.0
+        if noise:
+            shape = len(matrix), self.completion_.dim
+            drawn = noise * check_random_state(random_state).standard_normal(shape)
+        z = self.density_.latents(matrix, drawn)
         if not remove_class:
             return z
-        return self._exchange(z, self._log_joint(X).argmax(1), "encode")
+        return self.density_.encode_class(z, self._log_joint(X).argmax(1))
 
     def translate(self, X: TableLike, to: ArrayLike | object) -> TableLike:
         """Return what the rows would be in another class: the same code, decoded with ``to``.
@@ -284,23 +300,23 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         Raises
         ------
         ValueError
-            If a label is not one of ``classes_`` or the class part is not "flow".
+            If a label is not one of ``classes_`` or the class density is not "flow".
         """
-        code = self._exchange(self._latents(X), self._log_joint(X).argmax(1), "encode")
+        code = self.transform(X, remove_class=True)
         codes = codes_of(to, self.classes_, len(code))
-        return self.inverse_transform(self._exchange(code, codes, "decode"))
+        return self.inverse_transform(self.density_.decode_class(code, codes))
 
-    def _exchange(self, z: Floats, codes: NDArray[np.int64], way: str) -> Floats:
-        """Encode or decode the first latents of rows of the given classes."""
-        classes = cast(SemiConditionalClasses, self.models_[0].class_density)
-        part = classes.inner
-        if not isinstance(part, ConditionalFlowClasses):
-            raise ValueError(
-                f"only class_density='flow' has a code without the class, got {self.class_density!r}"
-            )
-        map_ = part.encode if way == "encode" else part.decode
-        with torch.no_grad():
-            z_f, z_aux = classes.split(torch.from_numpy(z))
-            exchanged = torch.cat((map_(z_f, torch.from_numpy(codes)), z_aux), dim=1)
-        out: Floats = exchanged.numpy()
-        return out
+    def _model_request(self) -> ModelRequest:
+        return ModelRequest(
+            architecture=self.architecture,
+            class_density=self.class_density,
+            class_features=self.class_features,
+            class_architecture=self.class_architecture,
+            covariance_type=self.covariance_type,
+            covariance_rank=self.covariance_rank,
+            n_components=1,
+            default_covariance="diag",
+            learn_gaussians=True,
+            learn_prior=is_learned(self.class_prior),
+            init=self.init,
+        )

@@ -1,0 +1,226 @@
+"""One fit, from canonical rows to trained models: what happens between the estimator's checks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.special import logsumexp
+
+from flowssl._typing import Floats
+from flowssl.calibration import fit_temperature
+from flowssl.estimators._density import FittedDensity
+from flowssl.estimators._domain import Domain
+from flowssl.estimators._initialization import initialize_model
+from flowssl.estimators._preparation import Preparation, prepare, training_rows
+from flowssl.estimators._refit import refit_class_density
+from flowssl.estimators._rows import Rows
+from flowssl.estimators._settings import ObjectiveSettings, TrainingSettings
+from flowssl.estimators._soft_labels import class_prior, initialize_labels
+from flowssl.estimators._spec import ModelRequest, ModelSpec
+from flowssl.estimators._state import FittedState
+from flowssl.estimators.options import ObjectiveOptions
+from flowssl.inspection.outliers import OutlierScale
+from flowssl.models import JointModel
+from flowssl.preprocessing import Completion, Pixels
+from flowssl.training import train
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What an estimator's parameters say about a fit.
+
+    Attributes
+    ----------
+    model : ModelRequest
+        Which model.
+    objective : ObjectiveOptions
+        What is maximized.
+    training : TrainingSettings
+        How it is trained.
+    class_prior : ndarray of shape (C,) or None
+        Known class fractions among all rows.
+    propagation_weight : float or "auto"
+        Weight of the propagated soft labels.
+    n_estimators : int
+        Number of models whose densities are averaged.
+    calibrate : bool
+        Whether class probabilities get a temperature.
+    checkpoint : Path or None
+        File for the training's state.
+    show_progress : bool
+        Whether to show a progress bar.
+    """
+
+    model: ModelRequest
+    objective: ObjectiveOptions
+    training: TrainingSettings
+    class_prior: Floats | None
+    propagation_weight: float | str
+    n_estimators: int
+    calibrate: bool
+    checkpoint: Path | None
+    show_progress: bool
+
+    def checkpoint_of(self, member: int) -> Path | None:
+        """Return the checkpoint of one of the models."""
+        if self.checkpoint is None or member == 0:
+            return self.checkpoint
+        return self.checkpoint.with_name(f"{self.checkpoint.name}.{member}")
+
+
+@dataclass(frozen=True)
+class Previous:
+    """Models that a warm start continues from."""
+
+    spec: ModelSpec
+    models: list[JointModel]
+
+
+def fit_models(
+    settings: FitSettings,
+    domain: Domain,
+    completion: Completion | Pixels,
+    rows: Rows,
+    seed: int,
+    previous: Previous | None,
+) -> tuple[FittedState, Floats]:
+    """Initialize soft labels, train the models one after another, and calibrate their average.
+
+    Ctrl-C ends the training early: the models so far are kept, each with the weights of its best
+    epoch.
+
+    Returns
+    -------
+    state : FittedState
+        What was found.
+    soft_labels : ndarray of shape (n, C)
+        The targets of the rows; one-hot for labeled ones.
+    """
+    domain.check_objective(settings.objective)
+    shape = len(rows.matrix), completion.dim, rows.n_classes
+    before = None if previous is None else previous.spec
+    spec = ModelSpec.choose(settings.model, domain, shape, before)
+    labels = initialize_labels(
+        domain,
+        completion.filled(rows.matrix),
+        rows,
+        settings.class_prior,
+        settings.propagation_weight,
+        seed,
+    )
+    max_held_out = domain.max_held_out if settings.training.early_stopping else 0
+    prepared = prepare(completion, rows, labels.posteriors, max_held_out, seed)
+    trainer = _Trainer(settings, domain, completion, prepared)
+    known = [] if previous is None else previous.models
+    models: list[JointModel] = known[: settings.n_estimators]
+    history: list[dict[str, float]] = []
+    interrupted, trained = False, 0
+    while len(models) < settings.n_estimators:
+        models.append(trainer.build(spec, seed + len(models)))
+    for member, model in enumerate(models):
+        figures, interrupted = trainer.train(model, member, seed + member)
+        history, trained = history or figures, member + 1
+        if interrupted:
+            break
+    models = models[: max(trained, len(known))]
+    density = FittedDensity(models, completion)
+    temperature, scale = _calibrated(density, prepared, calibrate=settings.calibrate)
+    state = FittedState(
+        spec=spec,
+        models=models,
+        completion=completion,
+        baseline=labels.baseline,
+        initialization=labels.summary,
+        used_unlabeled=labels.used_unlabeled,
+        history=history,
+        interrupted=interrupted,
+        training_noise=trainer.objective.training_noise,
+        calibration_temperature=temperature,
+        outlier_scale=scale,
+    )
+    return state, prepared.targets
+
+
+class _Trainer:
+    """Builds and trains models on the same prepared rows."""
+
+    def __init__(
+        self,
+        settings: FitSettings,
+        domain: Domain,
+        completion: Completion | Pixels,
+        prepared: Preparation,
+    ) -> None:
+        self.settings = settings
+        self.domain = domain
+        self.completion = completion
+        self.prepared = prepared
+        self.dim = prepared.z.shape[1]
+        self.automatic = domain.automatic(prepared.n_trained, self.dim)
+        self.objective = ObjectiveSettings.resolve(settings.objective, self.automatic)
+
+    def build(self, spec: ModelSpec, seed: int) -> JointModel:
+        """Build an untrained model."""
+        request = self.settings.model
+        prior = class_prior(self.prepared, self.settings.class_prior, learn=request.learn_prior)
+        return initialize_model(spec, request, self.domain, self.prepared, prior, seed)
+
+    def train(
+        self, model: JointModel, member: int, seed: int
+    ) -> tuple[list[dict[str, float]], bool]:
+        """Train a model in place, in single precision; it ends in double precision.
+
+        Returns
+        -------
+        history : list of dict
+            Figures of each epoch.
+        interrupted : bool
+            Whether Ctrl-C ended the training.
+        """
+        try:
+            return self._train(model.float(), member, seed)
+        finally:
+            if next(model.parameters()).device.type == "mps":  # has no double precision
+                model.cpu()
+            model.double()
+
+    def _train(
+        self, model: JointModel, member: int, seed: int
+    ) -> tuple[list[dict[str, float]], bool]:
+        prepared, settings = self.prepared, self.settings
+        rows, held_out = training_rows(self.completion, prepared, seed)
+        config = settings.training.config(
+            self.automatic, self.objective.labeled_fraction, prepared.n_trained, seed
+        )
+        objective = self.domain.objective(self.objective, model, prepared)
+        result = train(
+            model,
+            objective,
+            rows,
+            held_out,
+            config,
+            checkpoint=settings.checkpoint_of(member),
+            show_progress=settings.show_progress,
+        )
+        weight = self.domain.refit_fraction * self.dim * self.objective.cross_entropy_weight
+        stopped = refit_class_density(
+            model, prepared, self.domain.refit_rows, objective.noise, weight, config
+        )
+        return result.history, result.interrupted or stopped
+
+
+def _calibrated(
+    density: FittedDensity, prepared: Preparation, *, calibrate: bool
+) -> tuple[float, OutlierScale]:
+    """Return the temperature and the scale of usual log-densities, from held-out rows if possible."""
+    evaluated = prepared.held_out if prepared.held_out.any() else ~prepared.rows.labeled
+    if not evaluated.any():
+        evaluated = prepared.rows.labeled
+    log_joint = density.log_joint(prepared.rows.matrix[evaluated])
+    scale = OutlierScale.fit(logsumexp(log_joint, axis=1))
+    if not calibrate or np.any(prepared.rows.labeled[evaluated]):
+        return 1.0, scale
+    weight = prepared.rows.weight[evaluated]
+    return fit_temperature(log_joint, prepared.targets[evaluated], weight), scale

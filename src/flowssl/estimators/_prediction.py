@@ -1,0 +1,219 @@
+"""What a fitted classifier answers: classes, densities, latents, samples."""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
+from sklearn.base import ClassifierMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from flowssl._labels import LabelsLike, codes_of
+from flowssl._model_file import ModelFileMixin
+from flowssl._typing import Floats, Labels
+from flowssl.estimators._density import FittedDensity
+from flowssl.estimators._spec import ModelSpec
+from flowssl.inspection.outliers import OutlierScale
+from flowssl.model_selection import labeled_accuracy
+from flowssl.models import JointModel
+from flowssl.preprocessing import Completion, Pixels
+from flowssl.preprocessing.containers import TableLike
+
+
+class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
+    """Everything that follows from a fitted joint density ``p(x, y)`` of encoded rows."""
+
+    unlabeled_value: object
+
+    spec_: ModelSpec
+    models_: list[JointModel]
+    completion_: Completion | Pixels
+    calibration_temperature_: float
+    outlier_scale_: OutlierScale
+    history_: list[dict[str, float]]
+
+    def predict(self, X: TableLike) -> Labels:
+        """Return the most probable class of each row, shape (n_samples,)."""
+        labels: Labels = self.classes_[self._log_joint(X).argmax(1)]
+        return labels
+
+    def predict_log_proba(self, X: TableLike) -> Floats:
+        """Return ``log p(y=k | x)``, shape (n_samples, n_classes), calibrated unless switched off.
+
+        Columns follow ``classes_``. Bayes' rule on the joint density (Izmailov et al. 2020,
+        eq. 5) with the log-odds divided by ``calibration_temperature_``.
+        """
+        return self.density_.log_proba(self._log_joint(X))
+
+    def predict_proba(self, X: TableLike) -> Floats:
+        """Return ``p(y=k | x)``, shape (n_samples, n_classes); see :meth:`predict_log_proba`."""
+        return np.exp(self.predict_log_proba(X))
+
+    def score(self, X: TableLike, y: LabelsLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the accuracy on the labeled rows; unlabeled rows are never counted as errors.
+
+        Raises
+        ------
+        ValueError
+            If no row is labeled.
+        """
+        return labeled_accuracy(y, self.predict(X), self.unlabeled_value, sample_weight)
+
+    def score_samples(self, X: TableLike) -> Floats:
+        """Return ``log p(x)`` of each row in nats, per unit of the columns' own scales.
+
+        Exact for rows of numbers. Missing numbers are integrated out (the density is that of the
+        observed part), categories count with their probability; see
+        :class:`~flowssl.preprocessing.Completion`. Constant and duplicate columns do not count.
+        """
+        log_prob: Floats = logsumexp(self._log_joint(X), axis=1)
+        return log_prob
+
+    def ood_score(
+        self, X: TableLike, *, method: Literal["unlikely", "atypical", "distance"] = "unlikely"
+    ) -> Floats:
+        """Return how unusual each row is, shape (n_samples,); higher is more unusual.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_samples, n_features)
+            Rows.
+        method : {"unlikely", "atypical", "distance"}, default="unlikely"
+            "unlikely": robust standard deviations by which log p(x) lies below that of usual rows.
+            "atypical": the distance from it in either direction; for many dimensions, where simple
+            inputs are too likely (Izmailov et al. 2020, appendix F). "distance": latent distance to
+            the nearest class mean, divided by the square root of the number of columns.
+        """
+        if method == "distance":
+            z = self.transform(X)
+            squared = np.min(
+                [((z - center) ** 2).sum(1) for center in self.density_.class_centers()], axis=0
+            )
+            distance: Floats = np.sqrt(squared / z.shape[1])
+            return distance
+        log_prob = self.score_samples(X)
+        if method == "unlikely":
+            return self.outlier_scale_.unlikely(log_prob)
+        if method == "atypical":
+            return self.outlier_scale_.atypical(log_prob)
+        raise ValueError(f"method must be 'unlikely', 'atypical' or 'distance', got {method!r}")
+
+    def transform(self, X: TableLike) -> Floats:
+        """Map rows to latents ``z = f(x)``, shape (n_samples, n_latents).
+
+        Missing values are filled by typical ones first. Of several flows the first one is used.
+        """
+        return self.density_.latents(self.encoder_.transform(X))
+
+    def inverse_transform(self, Z: ArrayLike) -> TableLike:
+        """Map latents back to rows of the kind of table that ``fit`` saw."""
+        rows = self.density_.invert(np.asarray(Z, dtype=np.float64))
+        table: TableLike = self.encoder_.inverse_transform(rows)
+        return table
+
+    def sample(
+        self,
+        n_samples: int = 1,
+        y: ArrayLike | object | None = None,
+        temperature: float = 1.0,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> tuple[TableLike, Labels]:
+        """Draw rows from the model.
+
+        Flows put some per cent of their mass where no row is: a row with a number farther outside
+        its column's training range than half that range is resampled, up to 100 times.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            How many; ignored when ``y`` is an array.
+        y : label or array-like of shape (n_samples,), optional
+            Class of all rows, or of each. By default classes are drawn from the prior.
+        temperature : float, default=1.0
+            Factor of the latent covariances: ``z ~ N(mu_k, T Sigma_k)``; below 1 rows are more
+            typical. It has nothing to do with ``calibration_temperature_``.
+        random_state : int, RandomState or None, default=None
+            Source of randomness.
+
+        Returns
+        -------
+        X : table like that of ``fit``, of shape (n_samples, n_features)
+            Rows.
+        y : ndarray of shape (n_samples,)
+            Their classes.
+
+        Raises
+        ------
+        ValueError
+            If a label is not one of ``classes_`` or the temperature is negative.
+        """
+        check_is_fitted(self)
+        if not temperature >= 0:
+            raise ValueError(f"temperature must not be negative, got {temperature}")
+        random = check_random_state(random_state)
+        generator = torch.Generator().manual_seed(int(random.randint(2**31 - 1)))
+        if y is None:
+            prior = torch.from_numpy(self.density_.class_prior())
+            codes = torch.multinomial(prior, n_samples, replacement=True, generator=generator)
+        else:
+            codes = torch.from_numpy(codes_of(y, self.classes_, n_samples))
+        rows = self.density_.sample(codes, temperature, generator)
+        return self.encoder_.inverse_transform(rows), self.classes_[codes.numpy()]
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
+        """Return the names of the latents: ``latent0``, ``latent1``, ..."""
+        check_is_fitted(self)
+        n_latents = len(self.encoder_.output_columns_)
+        return np.asarray([f"latent{i}" for i in range(n_latents)], dtype=object)
+
+    @property
+    def density_(self) -> FittedDensity:
+        """The density of encoded rows with which the classifier predicts."""
+        check_is_fitted(self)
+        return FittedDensity(self.models_, self.completion_, self.calibration_temperature_)
+
+    @property
+    def n_iter_(self) -> int:
+        """Number of epochs that the first model was trained for."""
+        check_is_fitted(self)
+        return len(self.history_)
+
+    @property
+    def class_prior_(self) -> Floats:
+        """Class probabilities ``p(y=k)`` of the first model, shape (n_classes,)."""
+        return self.density_.class_prior()
+
+    @property
+    def means_(self) -> Floats:
+        """Means of the first model's class Gaussians in latent space, shape (C, M, F).
+
+        C classes, M Gaussians per class, F = ``class_features_`` latents. Other class densities
+        have no such attribute.
+        """
+        return self.density_.gaussians()[0]
+
+    @property
+    def covariances_(self) -> Floats:
+        """Covariances of the first model's class Gaussians, shape (C, M, F, F); see ``means_``."""
+        return self.density_.gaussians()[1]
+
+    @property
+    def architecture_(self) -> str:
+        """Name of the preset of the first model's flow."""
+        check_is_fitted(self)
+        return self.spec_.architecture
+
+    @property
+    def class_features_(self) -> int:
+        """Number of the first latents that depend on the class; the others are N(0, I)."""
+        check_is_fitted(self)
+        return self.spec_.class_features
+
+    def _log_joint(self, X: TableLike) -> Floats:
+        """Return ``log p(x, y=k)``, shape (n, C), nats per unit of the user's scales."""
+        return self.density_.log_joint(self.encoder_.transform(X))

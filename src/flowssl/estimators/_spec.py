@@ -1,0 +1,350 @@
+"""Which model: everything that decides the tensors of a model and what they mean.
+
+An estimator's parameters make a `ModelRequest`; `ModelSpec.choose` resolves it for the rows at
+hand. The spec builds models, is written to model files, and is compared by a warm start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Self, cast
+
+import torch
+from torch import Tensor
+
+from flowssl._persistence import JSON
+from flowssl.architectures import ROWS_PER_COLUMN, choose_architecture
+from flowssl.bijections import Chain, LULinear
+from flowssl.bijections.images import Shape
+from flowssl.densities import (
+    CLASS_DENSITIES,
+    BuildableClassDensity,
+    ClassDensity,
+    ClassDensityOptions,
+    ClassInit,
+    ClassPrior,
+    SemiConditionalClasses,
+)
+from flowssl.estimators._domain import Domain
+from flowssl.models import JointModel
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """What an estimator's parameters ask for; "auto" is resolved by `ModelSpec.choose`.
+
+    Attributes
+    ----------
+    architecture : str
+        Preset of the flow.
+    class_density : str
+        Key of ``flowssl.densities.CLASS_DENSITIES``.
+    class_features : int, "auto" or "all"
+        Width of the latents that depend on the class.
+    class_architecture : str
+        Preset of the classes' flow.
+    covariance_type, covariance_rank, n_components
+        Of class Gaussians.
+    default_covariance : str
+        What "auto" stands for.
+    learn_gaussians, learn_prior : bool
+        Whether training changes the class Gaussians and the class prior.
+    init : {"propagate", "latent", "random"}
+        Where the classes are initialized from.
+    random_distance : float or None
+        Distance of two random class means; None draws them from N(0, I).
+    """
+
+    architecture: str
+    class_density: str
+    class_features: int | str
+    class_architecture: str
+    covariance_type: str
+    covariance_rank: int | str
+    n_components: int | str
+    default_covariance: str
+    learn_gaussians: bool
+    learn_prior: bool
+    init: str
+    random_distance: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which model.
+
+    Attributes
+    ----------
+    dim, n_classes : int
+        Columns D of a flow's input, and classes C.
+    image_shape : tuple of int or None
+        Channels, height and width of images; None for tables.
+    architecture : str
+        Preset of the flow.
+    class_density : str
+        Key of ``flowssl.densities.CLASS_DENSITIES``.
+    class_features : int
+        Width of the first latents, which depend on the class; the others are N(0, I).
+    options : ClassDensityOptions
+        Options of the class density.
+    learn_prior : bool
+        Whether training changes the class prior.
+    """
+
+    dim: int
+    n_classes: int
+    image_shape: Shape | None
+    architecture: str
+    class_density: str
+    class_features: int
+    options: ClassDensityOptions
+    learn_prior: bool
+
+    @classmethod
+    def choose(
+        cls,
+        request: ModelRequest,
+        domain: Domain,
+        shape: tuple[int, int, int],
+        previous: ModelSpec | None = None,
+    ) -> ModelSpec:
+        """Resolve what was asked for.
+
+        Parameters
+        ----------
+        request : ModelRequest
+            The estimator's parameters.
+        domain : Domain
+            The kind of rows.
+        shape : tuple of int
+            Numbers of rows, columns and classes.
+        previous : ModelSpec, optional
+            That of the models to continue from; it decides what is "auto".
+
+        Raises
+        ------
+        ValueError
+            If a preset or number does not fit the rows, a parameter does not act on this class
+            density, or the result differs from `previous`.
+        """
+        n_rows, dim, n_classes = shape
+        if previous is not None:
+            request = _continued(request, previous)
+        _check_acting(request)
+        architecture = domain.choose_architecture(request.architecture, dim, n_rows)
+        features = _class_features(request, domain, architecture, dim, n_classes)
+        spec = cls(
+            dim=dim,
+            n_classes=n_classes,
+            image_shape=domain.image_shape,
+            architecture=architecture,
+            class_density=request.class_density,
+            class_features=features,
+            options=ClassDensityOptions(
+                architecture=_class_architecture(request, features, n_rows),
+                covariance_type=_covariance_type(request),
+                covariance_rank=_rank(request),
+                n_components=_n_components(request, domain, architecture, dim, n_rows),
+                learn=request.learn_gaussians,
+            ),
+            learn_prior=request.learn_prior,
+        )
+        if previous is not None and spec != previous:
+            raise ValueError(
+                f"warm_start continues with the model of the first fit, but {spec.differs(previous)}"
+                "; set the parameters to what it has, or fit anew with warm_start=False"
+            )
+        return spec
+
+    @property
+    def density(self) -> type[BuildableClassDensity]:
+        """The class density."""
+        return CLASS_DENSITIES[self.class_density]
+
+    def rotates(self, domain: Domain) -> bool:
+        """Return whether a linear map at the flow's end rotates the classes to the first latents."""
+        return domain.rotates_to_classes and self.class_features < self.dim
+
+    def assemble(self, flow: Chain, init: ClassInit, rotation: Tensor | None) -> JointModel:
+        """Join a flow, the rotation (D, D) at its end, if any, and a new class density."""
+        if rotation is not None:
+            flow = Chain(*flow, LULinear(rotation))
+        density: ClassDensity = self.density.from_init(init, self.options)
+        if self.class_features < self.dim:
+            density = SemiConditionalClasses(density, self.dim)
+        return JointModel(flow, density)
+
+    def blank(self, domain: Domain) -> JointModel:
+        """Build the model whose weights a file then fills."""
+        means = torch.zeros(
+            self.n_classes, self.options.n_components, self.class_features, dtype=torch.float64
+        )
+        prior = ClassPrior(torch.ones(self.n_classes), learn=self.learn_prior)
+        init = ClassInit(means, prior, None, torch.Generator().manual_seed(0))
+        rotation = torch.eye(self.dim) if self.rotates(domain) else None
+        return self.assemble(domain.blank_flow(self.architecture, self.dim), init, rotation)
+
+    def differs(self, other: ModelSpec) -> str:
+        """Say where another spec has other values."""
+        ours, theirs = _flat(self), _flat(other)
+        return ", ".join(
+            f"{name} would be {value!r}, not {theirs[name]!r}"
+            for name, value in ours.items()
+            if value != theirs[name]
+        )
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return the spec as JSON."""
+        return cast("dict[str, JSON]", asdict(self))
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, JSON]) -> Self:
+        """Rebuild a spec from its JSON.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If the record is not that of a spec.
+        """
+        options = record["options"]
+        if record["class_density"] not in CLASS_DENSITIES:
+            raise ValueError(f"there is no class density {record['class_density']!r}")
+        if not isinstance(options, Mapping):
+            raise TypeError(f"options must be a record, got {options!r}")
+        shape = record["image_shape"]
+        sides = None if shape is None else tuple(cast("list[int]", shape))
+        return cls(
+            dim=_whole(record["dim"]),
+            n_classes=_whole(record["n_classes"]),
+            image_shape=cast("Shape | None", sides),
+            architecture=str(record["architecture"]),
+            class_density=str(record["class_density"]),
+            class_features=_whole(record["class_features"]),
+            options=ClassDensityOptions(
+                architecture=_text_or_none(options["architecture"]),
+                covariance_type=_text_or_none(options["covariance_type"]),
+                covariance_rank=(
+                    None
+                    if options["covariance_rank"] is None
+                    else _whole(options["covariance_rank"])
+                ),
+                n_components=_whole(options["n_components"]),
+                learn=bool(options["learn"]),
+            ),
+            learn_prior=bool(record["learn_prior"]),
+        )
+
+    def largest(self) -> int:
+        """Return the largest of the sizes that say how much memory the model takes."""
+        rank = self.options.covariance_rank or 0
+        sizes = self.dim, self.n_classes, self.class_features, self.options.n_components, rank
+        return max(sizes)
+
+
+def _whole(value: JSON) -> int:
+    """Return a whole number of a record."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise TypeError(f"a whole number from 0 on is needed, got {value!r}")
+    return value
+
+
+def _text_or_none(value: JSON) -> str | None:
+    """Return a name of a record, if it has one."""
+    return None if value is None else str(value)
+
+
+def _flat(spec: ModelSpec) -> dict[str, object]:
+    """Return the fields of a spec and its options by the names of the estimators' parameters."""
+    flat = {**asdict(spec), **asdict(spec.options)}
+    flat["class_architecture"] = spec.options.architecture
+    flat["architecture"] = spec.architecture
+    del flat["options"]
+    return flat
+
+
+def _continued(request: ModelRequest, previous: ModelSpec) -> ModelRequest:
+    """Put the previous choices in the place of "auto"."""
+    options = previous.options
+    before = {
+        "architecture": previous.architecture,
+        "class_features": previous.class_features,
+        "n_components": options.n_components,
+    }
+    if options.architecture is not None:
+        before["class_architecture"] = options.architecture
+    return replace(
+        request,
+        **{name: value for name, value in before.items() if getattr(request, name) == "auto"},
+    )
+
+
+def _check_acting(request: ModelRequest) -> None:
+    """Refuse parameters that do not act on the class density that is asked for."""
+    kind = request.class_density
+    unused = {
+        "class_architecture": kind != "flow",
+        "covariance_type": kind != "gaussian",
+        "covariance_rank": _covariance_type(request) != "low_rank",
+    }
+    for name, is_unused in unused.items():
+        if is_unused and getattr(request, name) != "auto":
+            wanted = {
+                "class_architecture": "class_density='flow'",
+                "covariance_type": "class_density='gaussian'",
+                "covariance_rank": "covariance_type='low_rank'",
+            }[name]
+            raise ValueError(
+                f"{name}={getattr(request, name)!r} acts only with {wanted}; leave it at 'auto'"
+            )
+    several = not isinstance(request.n_components, str) and request.n_components > 1
+    if several and request.init != "propagate":
+        raise ValueError(
+            f"n_components={request.n_components} needs init='propagate': {request.init!r} "
+            "places one Gaussian per class"
+        )
+
+
+def _class_features(
+    request: ModelRequest, domain: Domain, architecture: str, dim: int, n_classes: int
+) -> int:
+    if request.class_features == "auto":
+        return domain.n_class_features(architecture, dim, n_classes)
+    if isinstance(request.class_features, str):  # "all"
+        return dim
+    if request.class_features > dim:
+        raise ValueError(
+            f"class_features is {request.class_features}, but rows have only {dim} latents, "
+            "one for each encoded column or pixel value; lower it or leave it at 'auto'"
+        )
+    return int(request.class_features)
+
+
+def _class_architecture(request: ModelRequest, features: int, n_rows: int) -> str | None:
+    if request.class_density != "flow":
+        return None
+    name = request.class_architecture
+    if name == "auto":
+        name = "affine" if n_rows < ROWS_PER_COLUMN * features else "small"
+    return choose_architecture(name, features, n_rows)
+
+
+def _covariance_type(request: ModelRequest) -> str | None:
+    if request.class_density != "gaussian":
+        return None
+    automatic = request.covariance_type == "auto"
+    return request.default_covariance if automatic else request.covariance_type
+
+
+def _rank(request: ModelRequest) -> int | None:
+    return None if isinstance(request.covariance_rank, str) else int(request.covariance_rank)
+
+
+def _n_components(
+    request: ModelRequest, domain: Domain, architecture: str, dim: int, n_rows: int
+) -> int:
+    if not isinstance(request.n_components, str):
+        return int(request.n_components)
+    if request.init != "propagate":
+        return 1
+    return domain.n_components(architecture, dim, n_rows)

@@ -1,0 +1,94 @@
+"""From what the user gives to ``fit`` to canonical rows, and back to the rows as given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from flowssl._labels import EncodedLabels, LabelsLike, encode_labels
+from flowssl._typing import Floats, Integers, Labels
+from flowssl.estimators._rows import Rows, counted_rows, labeled_rows
+from flowssl.preprocessing import ImageEncoder, TableEncoder
+from flowssl.preprocessing.containers import TableLike, take_rows
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Canonical training rows, and how they belong to the rows as given.
+
+    Attributes
+    ----------
+    rows : Rows
+        Distinct rows of a weight other than 0.
+    encoder : TableEncoder or ImageEncoder
+        Fitted.
+    classes : ndarray of shape (C,)
+        The labels, sorted.
+    codes : ndarray of shape (n,), int64
+        Class of each given row, -1 for unlabeled.
+    places : ndarray of shape (n,), int64
+        Which of ``rows`` each given row is; -1 where its weight is 0.
+    """
+
+    rows: Rows
+    encoder: TableEncoder | ImageEncoder
+    classes: Labels
+    codes: Integers
+    places: Integers
+
+    @classmethod
+    def encode(
+        cls,
+        X: TableLike,
+        y: LabelsLike,
+        sample_weight: ArrayLike | None,
+        unlabeled_value: object,
+        encoder: TableEncoder | ImageEncoder,
+        *,
+        is_fitted: bool,
+    ) -> TrainingData:
+        """Encode rows and labels; a row of weight 0 is as if it were not given.
+
+        Raises
+        ------
+        ValueError
+            If the input is malformed or nothing can be learned from it.
+        """
+        counted = counted_rows(X, y, sample_weight)
+        if counted is not None:
+            X = take_rows(X, counted)
+        if not is_fitted:
+            encoder = encoder.fit(X)
+        labels = encode_labels(y, unlabeled_value)
+        codes, places = labels.codes, np.full(len(labels.codes), -1)
+        if counted is not None:
+            labels = EncodedLabels(codes[counted], labels.classes)
+            sample_weight = np.asarray(sample_weight)[counted]
+        rows, of_counted = labeled_rows(encoder.transform(X), labels, sample_weight)
+        places[slice(None) if counted is None else counted] = of_counted
+        return cls(rows, encoder, labels.classes, codes, places)
+
+    @property
+    def n_labeled(self) -> int:
+        """Number of labeled rows of a weight other than 0."""
+        return int((self.codes[self.places >= 0] >= 0).sum())
+
+    @property
+    def n_unlabeled(self) -> int:
+        """Number of unlabeled rows of a weight other than 0."""
+        return int((self.codes[self.places >= 0] < 0).sum())
+
+    @property
+    def left_out(self) -> Integers:
+        """Positions of the given rows of weight 0."""
+        return np.flatnonzero(self.places < 0)
+
+    def as_given(self, soft_labels: Floats, of_left_out: Floats) -> Floats:
+        """Return soft labels of the given rows (n, C) from those of ``rows`` and of the others."""
+        soft, left_out = soft_labels[self.places], self.left_out
+        soft[left_out] = of_left_out
+        known = left_out[self.codes[left_out] >= 0]
+        soft[known] = np.eye(soft.shape[1])[self.codes[known]]
+        return soft
