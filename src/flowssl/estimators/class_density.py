@@ -16,11 +16,11 @@ from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from flowssl._typing import Floats
-from flowssl.architectures import ARCHITECTURES
 from flowssl.bijections import Chain, LULinear
 from flowssl.densities import (
     CLASS_DENSITIES,
     BuildableClassDensity,
+    ClassDensityOptions,
     ClassInit,
     ClassPrior,
     SemiConditionalClasses,
@@ -175,14 +175,11 @@ class ClassPartClassifier(FlowClassifier):
         prior: ClassPrior,
         generator: torch.Generator,
     ) -> SemiConditionalClasses:
-        start = ClassInit(
-            latents[:, : self.class_features_],
-            share,
-            prior,
-            ARCHITECTURES[self.class_architecture_],
-            generator,
-        )
-        return SemiConditionalClasses(self._part.from_init(start), latents.shape[1])
+        latents_f = latents[:, : self.class_features_]
+        means = share.T @ latents_f / share.sum(0)[:, None]
+        init = ClassInit(means[:, None], prior, generator=generator)
+        options = ClassDensityOptions("diag", architecture=self.class_architecture_)
+        return SemiConditionalClasses(self._part.from_init(init, options), latents.shape[1])
 
 
 def _class_directions(latents: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
