@@ -18,8 +18,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from flowssl.architectures import ARCHITECTURES, Architecture, build_flow
-from flowssl.densities import ClassInit, ClassPrior, ConditionalFlowClasses, SemiConditionalClasses
+from flowssl.architectures import Architecture, build_flow
+from flowssl.densities import (
+    ClassDensityOptions,
+    ClassInit,
+    ClassPrior,
+    ConditionalFlowClasses,
+    SemiConditionalClasses,
+)
 from flowssl.models import JointModel
 
 RESULTS = Path(__file__).parent / "results" / "cost.json"
@@ -30,16 +36,11 @@ REPEATS = 15
 
 
 def build_classes(n_classes: int) -> ConditionalFlowClasses:
-    """Build a class part of 8 latents."""
+    """Build a class density of 8 latents."""
     generator = torch.Generator().manual_seed(0)
-    start = ClassInit(
-        torch.randn(n_classes, FEATURES, generator=generator, dtype=torch.float64),
-        torch.eye(n_classes, dtype=torch.float64),
-        ClassPrior(torch.ones(n_classes)),
-        ARCHITECTURES["small"],
-        generator,
-    )
-    return ConditionalFlowClasses.from_init(start)
+    means = torch.randn(n_classes, 1, FEATURES, generator=generator, dtype=torch.float64)
+    init = ClassInit(means, ClassPrior(torch.ones(n_classes)), generator=generator)
+    return ConditionalFlowClasses.from_init(init, ClassDensityOptions(architecture="small"))
 
 
 def build(n_classes: int) -> JointModel:

@@ -124,7 +124,7 @@ def _parameter_to_json(name: str, value: object) -> JSON:
     if name == "unlabeled_value" and value is not None and is_missing(value):
         return cast(JSON, MISSING)
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        return str(os.fspath(value))
     if isinstance(value, np.ndarray | np.generic):
         return cast(JSON, value.tolist())
     if isinstance(value, tuple):

@@ -1,10 +1,12 @@
-"""The joint model: a flow and a class part behind one function, ``log_joint``.
+"""The joint model: a flow and a class density behind one function, ``log_joint``.
 
 Everything that flowssl predicts, scores, samples or trains on is derived from
 ``log_joint(x) = log p(x, y=k)`` here, once, for every method.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +26,20 @@ class JointModel(nn.Module):
         The map f from data to latents.
     class_density : ClassDensity
         The joint density of latents and classes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.bijections import AffineCoupling, Chain
+    >>> from flowssl.densities import ClassPrior, GaussianClasses
+    >>> from flowssl.models import JointModel
+    >>> means = torch.tensor([[-2.0, 0.0], [2.0, 0.0]])
+    >>> flow = Chain(AffineCoupling(2), AffineCoupling(2, flip=True))
+    >>> model = JointModel(flow, GaussianClasses(means, ClassPrior(torch.ones(2))))
+    >>> model.posterior(means).argmax(1).tolist()
+    [0, 1]
+    >>> model.sample(torch.tensor([0, 1, 1])).shape
+    torch.Size([3, 2])
     """
 
     def __init__(self, flow: Bijection, class_density: ClassDensity) -> None:
@@ -38,7 +54,7 @@ class JointModel(nn.Module):
         return n_classes
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return :meth:`log_joint`: the path that training takes, on one device or on many."""
+        """Return :meth:`log_joint`; training calls this, on one device or on several."""
         z, log_det = self.flow(x)
         joint: Tensor = self.class_density(z) + log_det[:, None]
         return joint
@@ -64,9 +80,29 @@ class JointModel(nn.Module):
     def sample(
         self, y: Tensor, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Draw one row for each class index in ``y`` (n,), shape (n, D).
+        """Draw one row for each class index.
 
-        ``temperature`` multiplies the latent covariances: below 1 the rows come closer to their
-        class's typical row ``f^-1(mu_k)``.
+        Parameters
+        ----------
+        y : Tensor of shape (n,), int64
+            Class indices, on the device of the model.
+        temperature : float, default=1.0
+            Factor of the latent covariances; below 1 the rows come closer to the typical row of
+            their class, ``f^-1(mu_k)``.
+        generator : torch.Generator, optional
+            Of the same device; PyTorch's global generator of that device by default.
+
+        Returns
+        -------
+        Tensor of shape (n, D)
         """
         return self.flow.inverse(self.class_density.sample(y, temperature, generator))
+
+    def center_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the class centers, which have a learning rate of their own."""
+        yield from self.class_density.center_parameters()
+
+    def decayed_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters of the flow and the class density that weight decay shrinks."""
+        yield from self.flow.decayed_parameters()
+        yield from self.class_density.decayed_parameters()

@@ -5,13 +5,15 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from flowssl.architectures import Architecture
+from flowssl.architectures import ARCHITECTURES, Architecture
 from flowssl.bijections import Chain
 from flowssl.densities import (
+    ClassDensityOptions,
     ClassInit,
     ClassPrior,
     ConditionalFlowClasses,
     GaussianClasses,
+    LinearClasses,
     SemiConditionalClasses,
     conditional_flow,
 )
@@ -24,19 +26,21 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
+def initialized(means: torch.Tensor, n_couplings: int) -> ConditionalFlowClasses:
+    """Build classes by ``from_init`` with a small preset of rotations and couplings."""
+    n_classes = len(means)
+    prior = torch.tensor(PRIOR) if n_classes == 3 else torch.ones(n_classes)
+    init = ClassInit(means[:, None], ClassPrior(prior), generator=torch.Generator().manual_seed(0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, "test", Architecture(n_couplings, (8,), rotations=True))
+        return ConditionalFlowClasses.from_init(init, ClassDensityOptions(architecture="test"))
+
+
 def shaken(
     dim: int, n_classes: int = 3, n_couplings: int = 3, by: float = 0.3
 ) -> ConditionalFlowClasses:
     """Build classes whose every parameter is random, in float64."""
-    prior = torch.tensor(PRIOR) if n_classes == 3 else torch.ones(n_classes)
-    start = ClassInit(
-        normal(n_classes, dim),
-        torch.eye(n_classes, dtype=torch.float64),
-        ClassPrior(prior),
-        Architecture(n_couplings, (8,), rotations=True),
-        torch.Generator().manual_seed(0),
-    )
-    classes = ConditionalFlowClasses.from_init(start).double().eval()
+    classes = initialized(normal(n_classes, dim), n_couplings).double().eval()
     with torch.no_grad():
         for i, parameter in enumerate(classes.flow.parameters()):
             parameter.add_(by * normal(*parameter.shape, seed=i))
@@ -71,19 +75,11 @@ def test_without_couplings_the_classes_are_gaussians():
         torch.testing.assert_close(classes.class_means(), gaussians.class_means())
 
 
-def test_training_begins_with_unit_gaussians_around_the_weighted_means():
-    latents, share = normal(50, 4), torch.rand(50, 3, dtype=torch.float64)
-    start = ClassInit(
-        latents,
-        share,
-        ClassPrior(torch.tensor(PRIOR)),
-        Architecture(4, (8,)),
-        torch.Generator().manual_seed(0),
-    )
-    classes = ConditionalFlowClasses.from_init(start)
+def test_training_begins_with_unit_gaussians_around_the_means():
+    latents, means = normal(50, 4), normal(3, 4, seed=1)
+    classes = initialized(means, 4)
     for k in range(3):
-        mean = np.average(latents.numpy(), axis=0, weights=share[:, k].numpy())
-        expected = np.log(PRIOR[k]) + multivariate_normal(mean, np.eye(4)).logpdf(latents.numpy())
+        expected = np.log(PRIOR[k]) + multivariate_normal(means[k], np.eye(4)).logpdf(latents)
         actual = classes.log_joint(latents.float())[:, k].detach().numpy()
         np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
@@ -177,3 +173,17 @@ def test_shapes_that_do_not_fit_are_named():
         SemiConditionalClasses(shaken(3), 2)
     with pytest.raises(ValueError, match="3 classes"):
         ConditionalFlowClasses(torch.zeros(2, 4), ClassPrior(torch.ones(3)), Chain(), torch.eye(2))
+
+
+@pytest.mark.parametrize("architecture", [None, "tabel"])
+def test_an_architecture_that_is_no_preset_is_named(architecture):
+    init = ClassInit(torch.zeros(2, 1, 4), ClassPrior(torch.ones(2)))
+    with pytest.raises(ValueError, match=f"one of .*small.*; got {architecture!r}"):
+        ConditionalFlowClasses.from_init(init, ClassDensityOptions(architecture=architecture))
+
+
+@pytest.mark.parametrize("kind", [ConditionalFlowClasses, LinearClasses])
+def test_densities_with_one_center_refuse_several(kind):
+    init = ClassInit(torch.zeros(2, 3, 4), ClassPrior(torch.ones(2)))
+    with pytest.raises(ValueError, match="1 center for each class, got 3; set n_components=1"):
+        kind.from_init(init, ClassDensityOptions(n_components=3, architecture="small"))

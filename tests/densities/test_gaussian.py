@@ -1,5 +1,7 @@
 """Class densities against SciPy, against counted work and against their own samples."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,19 +11,31 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from flowssl.densities import COVARIANCES, ClassPrior, GaussianClasses
+from flowssl.densities import (
+    COVARIANCES,
+    ClassDensityOptions,
+    ClassInit,
+    ClassPrior,
+    GaussianClasses,
+)
 
 KINDS = pytest.mark.parametrize("kind", list(COVARIANCES))
 PRIOR = [0.1, 0.6, 0.3]
 
 
-def random_classes(kind: str, dim: int, n_components: int, seed: int = 0) -> GaussianClasses:
+def random_classes(
+    kind: str, dim: int, n_components: int, seed: int = 0, rank: int | None = None
+) -> GaussianClasses:
     """Build 3 classes whose every parameter is random, in float64."""
     generator = torch.Generator().manual_seed(seed)
     means = 2 * torch.randn(3, n_components, dim, generator=generator)
     weights = torch.rand(3, n_components, generator=generator) + 0.1
     classes = GaussianClasses(
-        means, ClassPrior(torch.tensor(PRIOR)), weights=weights, covariance=kind
+        means,
+        ClassPrior(torch.tensor(PRIOR)),
+        weights=weights,
+        covariance=kind,
+        covariance_rank=rank,
     ).double()
     with torch.no_grad():
         for parameter in classes.covariance.parameters():
@@ -42,29 +56,68 @@ def parameters(classes: GaussianClasses) -> tuple[np.ndarray, np.ndarray, np.nda
         )
 
 
+def scipy_log_joint(classes: GaussianClasses, z: np.ndarray) -> np.ndarray:
+    """Evaluate the mixtures at rows (n, D) by SciPy, shape (n, 3)."""
+    prior, weights, means, covariances = parameters(classes)
+    expected = np.empty((len(z), 3))
+    for k in range(3):
+        log_parts = [
+            np.log(weights[k, m]) + multivariate_normal(means[k, m], covariances[k, m]).logpdf(z)
+            for m in range(means.shape[1])
+        ]
+        expected[:, k] = np.log(prior[k]) + logsumexp(log_parts, axis=0)
+    return expected
+
+
 @KINDS
 @pytest.mark.parametrize("n_components", [1, 3])
 @pytest.mark.parametrize("dim", [1, 2, 9])
 def test_log_density_equals_scipy(kind, n_components, dim):
     classes = random_classes(kind, dim, n_components)
     z = 3 * torch.randn(20, dim, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    prior, weights, means, covariances = parameters(classes)
-
-    expected = np.empty((20, 3))
-    for k in range(3):
-        log_parts = [
-            np.log(weights[k, m])
-            + multivariate_normal(means[k, m], covariances[k, m]).logpdf(z.numpy())
-            for m in range(n_components)
-        ]
-        expected[:, k] = np.log(prior[k]) + logsumexp(log_parts, axis=0)
-
     with torch.no_grad():
-        actual = classes.log_joint(z)
-    np.testing.assert_allclose(actual.numpy(), expected, rtol=1e-10, atol=1e-10)
+        actual = classes.log_joint(z).numpy()
+    np.testing.assert_allclose(actual, scipy_log_joint(classes, z), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("kind", ["spherical", "diag", "tied"])
+@pytest.mark.parametrize("rank", [1, 3, 5])
+def test_low_rank_densities_of_any_rank_equal_scipy(rank):
+    classes = random_classes("low_rank", 5, 2, rank=rank)
+    factor = classes.covariance.factor.detach()
+    assert torch.linalg.matrix_rank(factor @ factor.mT).tolist() == [rank] * 6
+    z = 3 * torch.randn(20, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    with torch.no_grad():
+        actual = classes.log_joint(z).numpy()
+    np.testing.assert_allclose(actual, scipy_log_joint(classes, z), rtol=1e-10, atol=1e-10)
+
+
+def test_full_covariances_differ_between_components_and_learn_a_given_one():
+    """Maximum likelihood of a Gaussian is the mean and covariance of its rows."""
+    classes = random_classes("full", 3, 1)
+    first, second, _ = classes.covariance.matrices().detach()
+    assert (first - second).abs().max() > 0.1
+
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.tensor([[2.0, 0.0], [0.9, 0.3]], dtype=torch.float64)
+    rows = torch.randn(500, 2, generator=generator, dtype=torch.float64) @ mixing.T
+    classes = GaussianClasses(torch.ones(1, 2), ClassPrior(torch.ones(1)), covariance="full")
+    classes.double()
+    optimizer = torch.optim.LBFGS(classes.parameters(), max_iter=200, tolerance_grad=1e-10)
+
+    def loss():
+        optimizer.zero_grad()
+        value = -classes.log_joint(rows).mean()
+        value.backward()
+        return value
+
+    for _ in range(5):
+        optimizer.step(loss)
+    np.testing.assert_allclose(classes.means[0, 0].detach(), rows.mean(0), atol=1e-5)
+    covariance = classes.covariance.matrices()[0].detach()
+    np.testing.assert_allclose(covariance, np.cov(rows.T, bias=True), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["spherical", "diag", "tied", "full"])
 def test_start_is_the_standard_normal(kind):
     classes = GaussianClasses(torch.zeros(1, 3), ClassPrior(torch.ones(1)), covariance=kind)
     with torch.no_grad():
@@ -203,7 +256,31 @@ def test_flags_say_what_is_learned(options, expected):
     assert trainable(classes) == expected
 
 
-def test_starts_are_copied():
+def test_from_init_places_the_gaussians_with_their_weights():
+    means = torch.arange(24.0, dtype=torch.float64).reshape(2, 3, 4)
+    weights = torch.tensor([[1.0, 1.0, 2.0], [4.0, 2.0, 2.0]])
+    init = ClassInit(means, ClassPrior(torch.tensor([1.0, 3.0])), weights)
+    options = ClassDensityOptions("low_rank", covariance_rank=2, n_components=3)
+    classes = GaussianClasses.from_init(init, options)
+    assert torch.equal(classes.means.double(), means)
+    torch.testing.assert_close(
+        classes.logits.softmax(1).detach() * weights.sum(1)[:, None], weights
+    )
+    assert classes.log_prior().exp().tolist() == pytest.approx([0.25, 0.75])
+    assert classes.covariance.factor.shape == (6, 4, 2)
+    assert trainable(classes) == {
+        "means",
+        "logits",
+        "covariance.log_scale",
+        "covariance.factor",
+    }
+    fixed = replace(options, learn=False)
+    assert trainable(GaussianClasses.from_init(init, fixed)) == set()
+    with pytest.raises(ValueError, match="n_components is 2, but there are means for 3"):
+        GaussianClasses.from_init(init, replace(options, n_components=2))
+
+
+def test_initial_means_are_copied():
     means = torch.zeros(2, 1, 3)
     classes = GaussianClasses(means, ClassPrior(torch.ones(2)))
     with torch.no_grad():
@@ -224,6 +301,13 @@ def test_starts_are_copied():
         (
             lambda: GaussianClasses(torch.zeros(2, 4), ClassPrior(torch.ones(2)), covariance="x"),
             "spherical.*'x'",
+        ),
+        (lambda: random_classes("low_rank", 3, 1, rank=4), "from 1 to 3, .* got 4; .*'full'"),
+        (lambda: random_classes("low_rank", 3, 1, rank=0), "from 1 to 3, .* got 0"),
+        (lambda: random_classes("diag", 3, 1, rank=2), "covariance_rank=2 .* 'diag' has no rank"),
+        (
+            lambda: ClassInit(torch.zeros(3, 4), ClassPrior(torch.ones(3))),
+            r"\(3, M, D\), got \(3, 4\)",
         ),
         (
             lambda: GaussianClasses(

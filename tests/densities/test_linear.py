@@ -8,8 +8,7 @@ from scipy.special import log_softmax
 from scipy.stats import multivariate_normal
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from flowssl.architectures import ARCHITECTURES
-from flowssl.densities import ClassInit, ClassPrior, LinearClasses
+from flowssl.densities import ClassDensityOptions, ClassInit, ClassPrior, LinearClasses
 
 
 @pytest.fixture(params=[0.5, 6.0], ids=["soft", "sharp"])
@@ -83,15 +82,11 @@ def test_training_begins_as_linear_discriminant_analysis():
     X = rng.normal(size=(3000, 3)) + 1.2 * rng.normal(size=(3, 3))[y]
     whiten = np.linalg.cholesky(np.linalg.inv(np.cov(X.T, bias=True)))
     z = (X - X.mean(axis=0)) @ whiten
-    start = ClassInit(
-        torch.from_numpy(z),
-        torch.eye(3, dtype=torch.float64)[y],
-        ClassPrior(torch.bincount(torch.from_numpy(y)).double()),
-        ARCHITECTURES["small"],
-        torch.Generator(),
-    )
+    means = torch.from_numpy(np.stack([z[y == k].mean(axis=0) for k in range(3)]))
+    init = ClassInit(means[:, None], ClassPrior(torch.bincount(torch.from_numpy(y)).double()))
     with torch.no_grad():
-        posterior = LinearClasses.from_init(start).double().log_joint(torch.from_numpy(z))
+        classes = LinearClasses.from_init(init, ClassDensityOptions()).double()
+        posterior = classes.log_joint(torch.from_numpy(z))
     lda = LinearDiscriminantAnalysis(solver="lsqr").fit(X, y)
     np.testing.assert_allclose(posterior.softmax(1).numpy(), lda.predict_proba(X), atol=1e-3)
 

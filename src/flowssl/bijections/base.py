@@ -45,6 +45,10 @@ class Bijection(nn.Module, ABC):
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Map latents of shape (n, D) back to data of shape (n, D)."""
 
+    def decayed_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters that weight decay shrinks: those of child bijections."""
+        yield from _decayed_in(self)
+
 
 class Chain(Bijection):
     """The composition of bijections, applied from first to last.
@@ -90,6 +94,14 @@ class Chain(Bijection):
     def __getitem__(self, index: int | slice) -> Bijection | Chain:
         members = list(self)
         return Chain(*members[index]) if isinstance(index, slice) else members[index]
+
+
+def _decayed_in(module: nn.Module) -> Iterator[nn.Parameter]:
+    for child in module.children():
+        if isinstance(child, Bijection):
+            yield from child.decayed_parameters()
+        else:
+            yield from _decayed_in(child)
 
 
 def check_width(x: Tensor, dim: int) -> None:

@@ -6,6 +6,7 @@ alone, as a density must not depend on the batch; the extra ``flowssl[ode]`` ins
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -63,7 +64,6 @@ class ContinuousFlow(Bijection):
         self.context_features = context_features
         self.tolerances = tolerances
         self.exact_trace = dim <= MAX_EXACT if exact_trace is None else exact_trace
-        # Named as the couplings' networks are: their matrices are decayed in training.
         self.conditioner = _Velocity(dim, 1 + context_features, hidden_features, generator)
         signs = 2.0 * torch.randint(0, 2, (dim,), generator=generator) - 1
         self.signs: Tensor
@@ -88,6 +88,10 @@ class ContinuousFlow(Bijection):
         state = torch.cat((x, x.new_zeros(len(x), 1)), dim=1)
         solution = self._solution(state, context, self._tangents(x), backward=False)
         return int(cast(Tensor, solution.stats["n_f_evals"]).max())
+
+    def decayed_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the matrices of the conditioner."""
+        return (parameter for parameter in self.conditioner.parameters() if parameter.ndim > 1)
 
     def _tangents(self, x: Tensor) -> Tensor:
         """Return the vectors along which the velocity is differentiated: (m, 1, D)."""

@@ -7,6 +7,7 @@ part is scaled and shifted (Dinh et al. 2017; Izmailov et al. 2020, section 5 an
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,10 @@ class Coupling(Bijection):
         given, changed = self._parts(z)
         log_scale, shift = self._scale_and_shift(given, context)
         return self._join(given, (changed - shift) * (-log_scale).exp())
+
+    def decayed_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the matrices of the conditioner."""
+        return (parameter for parameter in self.conditioner.parameters() if parameter.ndim > 1)
 
     @abstractmethod
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:

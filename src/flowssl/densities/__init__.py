@@ -1,10 +1,25 @@
-"""Class parts: densities of the latents of each class."""
+"""Class-conditional densities in latent space, and the registries by which they are named.
 
-from flowssl.densities.base import BuildableClassDensity, ClassDensity, ClassInit, ClassPrior
+Examples
+--------
+>>> from flowssl.densities import CLASS_DENSITIES, COVARIANCES
+>>> sorted(CLASS_DENSITIES)
+['flow', 'gaussian', 'linear']
+>>> list(COVARIANCES)
+['spherical', 'diag', 'tied', 'low_rank', 'full']
+"""
+
+from flowssl.densities.base import (
+    BuildableClassDensity,
+    ClassDensity,
+    ClassDensityOptions,
+    ClassInit,
+)
 from flowssl.densities.conditional_flow import ConditionalFlowClasses
-from flowssl.densities.covariances import COVARIANCES, Diagonal, LowRank, Spherical, Tied
+from flowssl.densities.covariances import COVARIANCES, Covariance
 from flowssl.densities.gaussian import GaussianClasses
 from flowssl.densities.linear import LinearClasses
+from flowssl.densities.prior import ClassPrior
 from flowssl.densities.semi_conditional import SemiConditionalClasses
 
 __all__ = [
@@ -12,16 +27,14 @@ __all__ = [
     "COVARIANCES",
     "BuildableClassDensity",
     "ClassDensity",
+    "ClassDensityOptions",
     "ClassInit",
     "ClassPrior",
     "ConditionalFlowClasses",
-    "Diagonal",
+    "Covariance",
     "GaussianClasses",
     "LinearClasses",
-    "LowRank",
     "SemiConditionalClasses",
-    "Spherical",
-    "Tied",
 ]
 
 CLASS_DENSITIES: dict[str, type[BuildableClassDensity]] = {
@@ -29,4 +42,4 @@ CLASS_DENSITIES: dict[str, type[BuildableClassDensity]] = {
     "gaussian": GaussianClasses,
     "linear": LinearClasses,
 }
-"""The class parts that an estimator offers by name."""
+"""The class densities that estimators offer, by name."""

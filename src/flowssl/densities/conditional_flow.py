@@ -1,49 +1,69 @@
-"""Conditional-flow classes: each class is N(0, I) seen through a flow that knows the class.
+"""Conditional-flow classes: a flow conditioned on the class maps each class to N(0, I).
 
-This is the class part of the semi-conditional flow (Atanov et al. 2019, section 3.3, eq. 4). One
+This is the class density of the semi-conditional flow (Atanov et al. 2019, section 3.3, eq. 4). One
 small flow serves all classes: the class enters the networks of its couplings as an embedding.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from flowssl.architectures import build_couplings
+from flowssl.architectures import ARCHITECTURES, build_couplings
 from flowssl.bijections import Bijection
-from flowssl.densities.base import BuildableClassDensity, ClassInit, ClassPrior, check_temperature
+from flowssl.densities.base import (
+    BuildableClassDensity,
+    ClassDensityOptions,
+    ClassInit,
+    check_temperature,
+)
+from flowssl.densities.prior import ClassPrior
 
 LOG_2PI = math.log(2 * math.pi)
 CHUNK_PAIRS = 2**15
-"""Pairs of a row and a class that go through the flow at once: what bounds the memory."""
+"""Pairs of a row and a class that go through the flow at once, which bounds the memory."""
 MAX_EMBEDDING = 16
+"""Largest width of the class embedding."""
 
 
 class ConditionalFlowClasses(BuildableClassDensity):
     """``p(z, y=k) = p(y=k) N(h(z; k) | 0, I) |det dh(z; k)/dz|``.
 
-    ``h(z; k) = g((z - mu_k) / sigma_k; e_k)`` with an invertible ``g`` that starts as the identity:
-    training begins with Gaussian classes, and each becomes what its rows ask for.
+    ``h(z; k) = g((z - mu_k) / sigma_k; e_k)`` with an invertible ``g`` that is initialized as the
+    identity: training begins with Gaussian classes.
 
     Parameters
     ----------
     means : Tensor of shape (C, D)
-        Where the classes start.
+        Initial class centers.
     prior : ClassPrior
         The class probabilities.
     flow : Bijection
         The map g, which takes a context of width K.
     embedding : Tensor of shape (C, K)
-        Where the embeddings e_k of the classes start; they are learned.
+        Initial embeddings e_k of the classes; they are learned.
 
     Raises
     ------
     ValueError
         If shapes do not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.densities import ClassDensityOptions, ClassInit, ClassPrior
+    >>> from flowssl.densities import ConditionalFlowClasses
+    >>> init = ClassInit(torch.eye(2)[:, None], ClassPrior(torch.ones(2)))
+    >>> classes = ConditionalFlowClasses.from_init(init, ClassDensityOptions(architecture="small"))
+    >>> y = torch.tensor([0, 1])
+    >>> code = classes.encode(torch.zeros(2, 2), y)
+    >>> torch.allclose(classes.decode(code, y), torch.zeros(2, 2), atol=1e-6)
+    True
     """
 
     def __init__(
@@ -64,26 +84,39 @@ class ConditionalFlowClasses(BuildableClassDensity):
         self.flow = flow
 
     @classmethod
-    def from_init(cls, start: ClassInit) -> Self:
-        """Begin with unit Gaussians around the class means.
+    def from_init(cls, init: ClassInit, options: ClassDensityOptions) -> Self:
+        """Begin with unit Gaussians around the class means, and ``options.architecture``.
 
         Up to 16 classes have embeddings of their own; more share 16 random directions.
+
+        Raises
+        ------
+        ValueError
+            If the architecture is no preset of vectors, or classes have several means.
         """
-        n_classes, dim = start.share.shape[1], start.latents.shape[1]
+        if options.architecture not in ARCHITECTURES:
+            raise ValueError(
+                f"the architecture of conditional-flow classes must be one of "
+                f"{', '.join(ARCHITECTURES)}; got {options.architecture!r}"
+            )
+        means = init.single_means()
+        n_classes, dim = means.shape
         width = min(n_classes, MAX_EMBEDDING)
         embedding = torch.eye(n_classes)
         if n_classes > width:
-            embedding = torch.randn(n_classes, width, generator=start.generator)
+            embedding = torch.randn(n_classes, width, generator=init.generator)
         flow = build_couplings(
-            start.architecture, dim, context_features=width, generator=start.generator
+            ARCHITECTURES[options.architecture],
+            dim,
+            context_features=width,
+            generator=init.generator,
         )
-        return cls(start.means(), start.prior, flow, embedding)
+        return cls(means, init.prior, flow, embedding)
 
     def log_joint(self, z: Tensor) -> Tensor:
         """Return ``log p(z, y=k)``, shape (n, C), nats: all classes of a chunk of rows at once.
 
-        Where the rows take several chunks, training keeps no activations of any of them and
-        computes them a second time for the gradient.
+        With several chunks, training stores no activations and recomputes them for the gradient.
         """
         chunks = torch.split(z, max(1, CHUNK_PAIRS // self.n_classes))
         if len(chunks) > 1 and torch.is_grad_enabled():
@@ -124,6 +157,10 @@ class ConditionalFlowClasses(BuildableClassDensity):
         """Return ``h^-1(0; k)``, the latent at the center of each class, shape (C, D)."""
         y = torch.arange(self.n_classes, device=self.means.device)
         return self.decode(torch.zeros_like(self.means), y)
+
+    def center_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the class centers."""
+        yield self.means
 
     def sample(
         self, y: Tensor, temperature: float = 1.0, generator: torch.Generator | None = None

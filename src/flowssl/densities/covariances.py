@@ -1,7 +1,7 @@
-"""Covariances of J latent Gaussians: spherical, diagonal, tied and low-rank.
+"""Covariances of J latent Gaussians: spherical, diagonal, tied, low-rank and full.
 
-Each kind knows the log-density of rows under all J Gaussians at once and never builds a D x D
-factorization where its structure does not ask for one.
+Each kind evaluates the log-density of rows under all J Gaussians at once and builds a D x D
+factor only where its structure requires one.
 """
 
 from __future__ import annotations
@@ -13,17 +13,28 @@ import torch
 from torch import Tensor, nn
 
 LOG_2PI = math.log(2 * math.pi)
+DEFAULT_RANK = 4
 
 
 class Covariance(nn.Module, ABC):
-    """Covariances of ``n_components`` Gaussians in ``dim`` dimensions, near the identity at first.
+    """Covariances of J Gaussians in D dimensions, initialized at or near the identity.
 
     Parameters
     ----------
     n_components : int
         Number J of Gaussians.
     dim : int
-        Dimensions D.
+        Number D of dimensions.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.densities import COVARIANCES
+    >>> covariance = COVARIANCES["full"](n_components=2, dim=3)
+    >>> covariance.log_prob(torch.zeros(5, 3), means=torch.zeros(2, 3)).shape
+    torch.Size([5, 2])
+    >>> covariance.matrices()[0].tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
 
     def __init__(self, n_components: int, dim: int) -> None:
@@ -101,11 +112,16 @@ class Diagonal(Covariance):
         return torch.diag_embed((2 * self.log_scale).exp())
 
 
+def _triangular(lower: Tensor, log_diagonal: Tensor) -> Tensor:
+    """Return lower triangular matrices (..., D, D) with the diagonals ``exp(log_diagonal)``."""
+    return lower.tril(-1) + torch.diag_embed(log_diagonal.exp())
+
+
 class Tied(Covariance):
-    """One full covariance for all components, held as the Cholesky factor of its inverse.
+    """One full covariance for all components, parametrized by a triangular factor of its inverse.
 
     ``Sigma^-1 = A^T A`` with ``A`` lower triangular, so a log-density is a product with ``A``
-    and no factorization happens in training.
+    and training needs no factorization.
     """
 
     def __init__(self, n_components: int, dim: int) -> None:
@@ -114,7 +130,7 @@ class Tied(Covariance):
         self.log_diagonal = nn.Parameter(torch.zeros(dim))
 
     def _factor(self) -> Tensor:
-        return self.lower.tril(-1) + torch.diag(self.log_diagonal.exp())
+        return _triangular(self.lower, self.log_diagonal)
 
     def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
         """Return the log-densities, shape (n, J)."""
@@ -144,15 +160,25 @@ class LowRank(Covariance):
     Parameters
     ----------
     n_components, dim : int
-        Number J of Gaussians, dimensions D.
-    rank : int, default=4
-        Columns of V, at most D. V starts at small, distinct directions: at exactly zero its
-        gradient would vanish for ever.
+        Number J of Gaussians, number D of dimensions.
+    rank : int or None, default=None
+        Columns of V, from 1 to D; None is 4, or D where that is smaller. V is initialized at
+        small, distinct directions: at exactly zero its gradient would vanish.
+
+    Raises
+    ------
+    ValueError
+        If the rank is not from 1 to D.
     """
 
-    def __init__(self, n_components: int, dim: int, rank: int = 4) -> None:
+    def __init__(self, n_components: int, dim: int, rank: int | None = None) -> None:
         super().__init__(n_components, dim)
-        self.rank = min(rank, dim)
+        if rank is not None and not 1 <= rank <= dim:
+            raise ValueError(
+                f"covariance_rank must be from 1 to {dim}, the number of latent dimensions, got "
+                f"{rank}; covariance_type='full' has no limit on the rank"
+            )
+        self.rank = min(DEFAULT_RANK, dim) if rank is None else rank
         self.log_scale = nn.Parameter(torch.zeros(n_components, dim))
         directions = torch.eye(dim)[:, : self.rank]
         self.factor = nn.Parameter(0.1 * directions.repeat(n_components, 1, 1))
@@ -190,10 +216,81 @@ class LowRank(Covariance):
         return torch.diag_embed((2 * self.log_scale).exp()) + self.factor @ self.factor.mT
 
 
+class Full(Covariance):
+    """A full covariance for each component, parametrized by a triangular factor of its inverse.
+
+    ``Sigma_j^-1 = A_j^T A_j`` with ``A_j`` lower triangular and its diagonal stored as a logarithm:
+    ``A_j^-1`` is the Cholesky factor of ``Sigma_j``. One matrix product (n x D by D x JD) gives the
+    log-densities; there are J D (D + 1) / 2 parameters to estimate.
+    """
+
+    def __init__(self, n_components: int, dim: int) -> None:
+        super().__init__(n_components, dim)
+        self.lower = nn.Parameter(torch.zeros(n_components, dim, dim))
+        self.log_diagonal = nn.Parameter(torch.zeros(n_components, dim))
+
+    def _factor(self) -> Tensor:
+        return _triangular(self.lower, self.log_diagonal)
+
+    def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
+        """Return the log-densities, shape (n, J)."""
+        factor, center = self._factor(), means.mean(0)
+        projected = (z - center) @ factor.flatten(0, 1).T
+        projected = projected - torch.einsum("jed,jd->je", factor, means - center).flatten()
+        squared = projected.square().reshape(-1, self.n_components, self.dim).sum(2)
+        log_prob: Tensor = -0.5 * (squared + self.dim * LOG_2PI) + self.log_diagonal.sum(1)
+        return log_prob
+
+    def color(self, noise: Tensor, component: Tensor) -> Tensor:
+        """Solve ``A_j x = noise`` with the factor of each row's component."""
+        colored = torch.empty_like(noise)
+        for j, factor in enumerate(self._factor()):
+            rows = component == j
+            colored[rows] = torch.linalg.solve_triangular(factor, noise[rows].T, upper=False).T
+        return colored
+
+    def matrices(self) -> Tensor:
+        """Return the covariances as dense matrices, shape (J, D, D)."""
+        factor = self._factor()
+        eye = torch.eye(self.dim, dtype=factor.dtype, device=factor.device)
+        cholesky: Tensor = torch.linalg.solve_triangular(factor, eye, upper=False)
+        return cholesky @ cholesky.mT
+
+
 COVARIANCES: dict[str, type[Covariance]] = {
     "spherical": Spherical,
     "diag": Diagonal,
     "tied": Tied,
     "low_rank": LowRank,
+    "full": Full,
 }
 """The kinds by name, in scikit-learn's spelling where it has one."""
+
+
+def build_covariance(kind: str, n_components: int, dim: int, rank: int | None = None) -> Covariance:
+    """Build a covariance by its name in ``COVARIANCES``.
+
+    Parameters
+    ----------
+    kind : str
+        A key of ``COVARIANCES``.
+    n_components, dim : int
+        Number of Gaussians, number of dimensions.
+    rank : int or None, default=None
+        Rank of a "low_rank" covariance; None is its default.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown, has no rank to choose, or the rank is out of range.
+    """
+    if kind not in COVARIANCES:
+        raise ValueError(f"covariance must be one of {sorted(COVARIANCES)}, got {kind!r}")
+    covariance = COVARIANCES[kind]
+    if rank is None:
+        return covariance(n_components, dim)
+    if not issubclass(covariance, LowRank):
+        raise ValueError(
+            f"covariance_rank={rank} needs a 'low_rank' covariance: {kind!r} has no rank to choose"
+        )
+    return covariance(n_components, dim, rank)

@@ -1,17 +1,24 @@
 """Gaussian classes: each class is one latent Gaussian or a small mixture of them.
 
-This is the class part of FlowGMM (Izmailov et al. 2020, eq. 2 and 3).
+This is the class density of FlowGMM (Izmailov et al. 2020, eq. 2 and 3).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from flowssl.densities.base import BuildableClassDensity, ClassInit, ClassPrior, check_temperature
-from flowssl.densities.covariances import COVARIANCES
+from flowssl.densities.base import (
+    BuildableClassDensity,
+    ClassDensityOptions,
+    ClassInit,
+    check_temperature,
+)
+from flowssl.densities.covariances import build_covariance
+from flowssl.densities.prior import ClassPrior
 
 
 class GaussianClasses(BuildableClassDensity):
@@ -20,22 +27,35 @@ class GaussianClasses(BuildableClassDensity):
     Parameters
     ----------
     means : Tensor of shape (C, D) or (C, M, D)
-        Where the M Gaussians of each class start; M = 1 in the paper.
+        Initial means of the M Gaussians of each class; M = 1 in the paper.
     prior : ClassPrior
         The class probabilities.
     weights : Tensor of shape (C, M), optional
         Weights of the Gaussians inside a class, not negative, on any scale; equal by default.
         A weight below 1e-6 of its class's is raised to it, so that training can revive it.
-    covariance : {"spherical", "diag", "tied", "low_rank"}, default="spherical"
-        Kind of the covariances; all start at the identity ("low_rank" 1 % off it).
+    covariance : {"spherical", "diag", "tied", "low_rank", "full"}, default="spherical"
+        Kind of the covariances; all are initialized at the identity ("low_rank" 1 % off it).
+    covariance_rank : int or None, default=None
+        Rank of the "low_rank" covariance, at most D; None is 4, or D where that is smaller.
     learn_means, learn_covariance : bool, default=True
-        Whether training may move them. The paper keeps both fixed; learned ones are never worse
-        here, as they start from the data.
+        Whether training changes them. The paper keeps both fixed; learned ones are never worse
+        here, as they are initialized from the data.
 
     Raises
     ------
     ValueError
-        If shapes do not fit or the kind of covariance is unknown.
+        If shapes do not fit, the kind of covariance is unknown, or a rank does not apply.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.densities import ClassPrior, GaussianClasses
+    >>> means = torch.tensor([[-3.0, 0.0], [3.0, 0.0]])
+    >>> classes = GaussianClasses(means, ClassPrior(torch.ones(2)), covariance="full")
+    >>> classes.log_joint(means).argmax(1).tolist()
+    [0, 1]
+    >>> classes.sample(torch.tensor([0, 1]), temperature=0.0).tolist()
+    [[-3.0, 0.0], [3.0, 0.0]]
     """
 
     def __init__(
@@ -45,6 +65,7 @@ class GaussianClasses(BuildableClassDensity):
         *,
         weights: Tensor | None = None,
         covariance: str = "spherical",
+        covariance_rank: int | None = None,
         learn_means: bool = True,
         learn_covariance: bool = True,
     ) -> None:
@@ -55,8 +76,6 @@ class GaussianClasses(BuildableClassDensity):
             raise ValueError(
                 f"means must have shape ({len(prior.logits)}, M, D), got {tuple(means.shape)}"
             )
-        if covariance not in COVARIANCES:
-            raise ValueError(f"covariance must be one of {sorted(COVARIANCES)}, got {covariance!r}")
         self.n_classes, self.n_components, self.dim = means.shape
         if weights is None:
             weights = torch.ones(self.n_classes, self.n_components)
@@ -73,13 +92,34 @@ class GaussianClasses(BuildableClassDensity):
             weights.clamp_min(1e-6).log().to(dtype),
             requires_grad=learn_means and self.n_components > 1,
         )
-        self.covariance = COVARIANCES[covariance](self.n_classes * self.n_components, self.dim)
+        self.covariance = build_covariance(
+            covariance, self.n_classes * self.n_components, self.dim, covariance_rank
+        )
         self.covariance.requires_grad_(learn_covariance)
 
     @classmethod
-    def from_init(cls, start: ClassInit) -> Self:
-        """Put one Gaussian with a diagonal covariance of its own on each class."""
-        return cls(start.means(), start.prior, covariance="diag")
+    def from_init(cls, init: ClassInit, options: ClassDensityOptions) -> Self:
+        """Put ``options.n_components`` Gaussians on the means of each class.
+
+        Raises
+        ------
+        ValueError
+            If there are means for another number of Gaussians.
+        """
+        if init.means.shape[1] != options.n_components:
+            raise ValueError(
+                f"n_components is {options.n_components}, but there are means for "
+                f"{init.means.shape[1]} Gaussians in each class"
+            )
+        return cls(
+            init.means,
+            init.prior,
+            weights=init.weights,
+            covariance=options.covariance_type,
+            covariance_rank=options.covariance_rank,
+            learn_means=options.learn,
+            learn_covariance=options.learn,
+        )
 
     def log_joint(self, z: Tensor) -> Tensor:
         """Return ``log p(z, y=k)``, shape (n, C), nats (eq. 2 with the class prior)."""
@@ -96,6 +136,10 @@ class GaussianClasses(BuildableClassDensity):
     def class_means(self) -> Tensor:
         """Return the mean latent of each class, shape (C, D)."""
         return (self.logits.softmax(1)[:, :, None] * self.means).sum(1)
+
+    def center_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the means of the Gaussians."""
+        yield self.means
 
     def sample(
         self, y: Tensor, temperature: float = 1.0, generator: torch.Generator | None = None

@@ -1,7 +1,7 @@
-"""A class part that looks at some of the latents only, as in the semi-conditional flow.
+"""A class density of the first latents only, as in the semi-conditional flow.
 
-Low-dimensional class information is what keeps a generative classifier with few labels from
-overfitting (Atanov et al. 2019, section 3.2 and table 3).
+With few labels, low-dimensional class information keeps a generative classifier from overfitting
+(Atanov et al. 2019, section 3.2 and table 3).
 """
 
 from __future__ import annotations
@@ -19,25 +19,37 @@ LOG_2PI = math.log(2 * math.pi)
 class SemiConditionalClasses(ClassDensity):
     """``p(z, y=k) = p(z_f, y=k) N(z_aux | 0, I)`` with ``z = (z_f, z_aux)``.
 
-    The density of ``z_aux`` is evaluated once for a row, not once for each class (eq. 3).
+    The density of the auxiliary latents ``z_aux`` is evaluated once for a row, not once for each
+    class (eq. 3).
 
     Parameters
     ----------
     inner : ClassDensity
-        The class part on the first latents, ``z_f``.
+        The class density of the first latents, ``z_f``.
     dim : int
-        Width D of all latents, at least that of ``inner``; ``z_aux`` may be empty.
+        Number D of all latents, at least that of ``inner``; ``z_aux`` may be empty.
 
     Raises
     ------
     ValueError
         If ``inner`` is wider than the latents.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.densities import ClassPrior, GaussianClasses, SemiConditionalClasses
+    >>> inner = GaussianClasses(torch.eye(2), ClassPrior(torch.ones(2)))
+    >>> classes = SemiConditionalClasses(inner, dim=5)
+    >>> [part.shape[1] for part in classes.split(torch.zeros(1, 5))]
+    [2, 3]
     """
 
     def __init__(self, inner: ClassDensity, dim: int) -> None:
         super().__init__()
         if inner.dim > dim:
-            raise ValueError(f"the class part takes {inner.dim} latents, but there are only {dim}")
+            raise ValueError(
+                f"the class density takes {inner.dim} latents, but there are only {dim}"
+            )
         self.inner = inner
         self.dim = dim
         self.n_classes = inner.n_classes

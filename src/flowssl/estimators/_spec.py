@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Self, cast
+from typing import Self, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -28,6 +28,9 @@ from flowssl.densities import (
 )
 from flowssl.estimators._domain import Domain
 from flowssl.models import JointModel
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -223,7 +226,7 @@ class ModelSpec:
             class_features=_whole(record["class_features"]),
             options=ClassDensityOptions(
                 architecture=_text_or_none(options["architecture"]),
-                covariance_type=_text_or_none(options["covariance_type"]),
+                covariance_type=str(options["covariance_type"]),
                 covariance_rank=(
                     None
                     if options["covariance_rank"] is None
@@ -265,17 +268,17 @@ def _flat(spec: ModelSpec) -> dict[str, object]:
 
 def _continued(request: ModelRequest, previous: ModelSpec) -> ModelRequest:
     """Put the previous choices in the place of "auto"."""
+
+    def kept(value: T, before: T) -> T:
+        return before if value == "auto" else value
+
     options = previous.options
-    before = {
-        "architecture": previous.architecture,
-        "class_features": previous.class_features,
-        "n_components": options.n_components,
-    }
-    if options.architecture is not None:
-        before["class_architecture"] = options.architecture
     return replace(
         request,
-        **{name: value for name, value in before.items() if getattr(request, name) == "auto"},
+        architecture=kept(request.architecture, previous.architecture),
+        class_features=kept(request.class_features, previous.class_features),
+        class_architecture=kept(request.class_architecture, options.architecture or "auto"),
+        n_components=kept(request.n_components, options.n_components),
     )
 
 
@@ -329,9 +332,9 @@ def _class_architecture(request: ModelRequest, features: int, n_rows: int) -> st
     return choose_architecture(name, features, n_rows)
 
 
-def _covariance_type(request: ModelRequest) -> str | None:
+def _covariance_type(request: ModelRequest) -> str:
     if request.class_density != "gaussian":
-        return None
+        return ClassDensityOptions.covariance_type
     automatic = request.covariance_type == "auto"
     return request.default_covariance if automatic else request.covariance_type
 

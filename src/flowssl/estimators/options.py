@@ -129,6 +129,12 @@ class ImageOptions(BaseEstimator):
     >>> model = FlowGMMClassifier(images=ImageOptions((3, 32, 32), views="translate-flip"))
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {
+        "shape": ["array-like"],
+        "views": [StrOptions({"translate", "translate-flip"}), callable, None],
+        "dequantization_draws": [Interval(Integral, 0, None, closed="left")],
+    }
+
     def __init__(
         self,
         shape: Shape,

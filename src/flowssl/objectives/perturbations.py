@@ -1,0 +1,68 @@
+"""Perturbed copies of rows: noise in training, and views for consistency terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Perturbation = Callable[[Tensor], Tensor]
+"""Maps rows (n, D) to a perturbed copy of the same shape and device. Random numbers come from
+PyTorch's global generator of that device, which the training loop seeds for each epoch and
+restores afterwards."""
+
+
+@dataclass(frozen=True)
+class GaussianNoise:
+    """The perturbation that adds N(0, std^2) noise.
+
+    Attributes
+    ----------
+    std : float
+        Standard deviation, in the flow's (standardized) units.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.objectives import GaussianNoise
+    >>> GaussianNoise(0.1)(torch.zeros(5, 2)).shape
+    torch.Size([5, 2])
+    """
+
+    std: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return noisy rows (n, D)."""
+        return x + self.std * torch.randn_like(x)
+
+
+@dataclass(frozen=True)
+class ShapedNoise:
+    """The perturbation that adds N(0, F F^T) noise.
+
+    Attributes
+    ----------
+    factor : Tensor of shape (D, D)
+        F, in the flow's (standardized) units.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.objectives import ShapedNoise
+    >>> noise = ShapedNoise(torch.diag(torch.tensor([0.5, 0.0])))
+    >>> noise(torch.zeros(5, 2))[:, 1].tolist()
+    [0.0, 0.0, 0.0, 0.0, 0.0]
+    """
+
+    factor: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return noisy rows (n, D)."""
+        return torch.addmm(x, torch.randn_like(x), self.factor.to(x).T)
+
+    def __repr__(self) -> str:
+        """Show the largest and the smallest standard deviation over all directions."""
+        width = torch.linalg.svdvals(self.factor)
+        return f"ShapedNoise({float(width[0]):.6g} to {float(width[-1]):.6g})"
