@@ -62,7 +62,7 @@ def image_model() -> tuple[FlowGMMClassifier, np.ndarray, np.ndarray, np.ndarray
     for k in range(3):
         y[np.flatnonzero(truth == k)[:6]] = k
     model = FlowGMMClassifier(
-        image_shape=(1, 8, 8), max_epochs=1, batch_size=16, learning_rate=5e-4, random_state=0
+        images=(1, 8, 8), max_epochs=1, batch_size=16, learning_rate=5e-4, random_state=0
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("flowssl.estimators._image_domain.STEPS", 40 * 12)

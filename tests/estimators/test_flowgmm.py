@@ -12,10 +12,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import train_test_split
 
 import flowssl
-from flowssl import FlowGMMClassifier
+from flowssl import FlowGMMClassifier, ObjectiveOptions
 from flowssl.datasets import hide_labels
-from flowssl.estimators._fitting import with_shares
 from flowssl.estimators._rows import Rows
+from flowssl.estimators._soft_labels import with_class_fractions
 from flowssl.exceptions import UnlabeledDataWarning
 
 # Tiny tables: whether their unlabeled rows help is a matter of chance.
@@ -164,7 +164,7 @@ def test_ensemble_is_the_average_of_its_densities(quick_flowgmm, moons):
     assert len(model.models_) == 3
 
 
-def test_warm_start_goes_on(moons):
+def test_a_warm_start_continues(moons):
     X, _, y = moons
     model = FlowGMMClassifier(max_epochs=2, warm_start=True, random_state=0).fit(X, y)
     before = model.score_samples(X).mean()
@@ -175,20 +175,22 @@ def test_warm_start_goes_on(moons):
         model.fit(X, np.where(y < 0, -1, y + 5))
 
 
-def test_warm_start_adds_flows_of_the_same_shape_only(quick_flowgmm, moons):
+def test_a_warm_start_keeps_its_model(quick_flowgmm, moons):
     X, truth, y = moons
     model = quick_flowgmm(warm_start=True, architecture="auto").fit(X[::20], truth[::20])
     few = model.architecture_
     assert few == "affine"
-    model.set_params(n_estimators=2)
-    with pytest.raises(ValueError, match=r"those to go on from have .*affine"):
-        model.fit(X, y)
-    assert (len(model.models_), model.architecture_) == (1, few)
-    model.set_params(architecture=few, n_components=1).fit(X, y)
-    assert len(model.models_) == 2
+    # What is "auto" stays as it is, whatever other rows would get.
+    model.set_params(n_estimators=2).fit(X, y)
+    assert [repr(member) for member in model.models_] == 2 * [repr(model.models_[0])]
+    for changed in ({"architecture": "plane"}, {"covariance_type": "full"}, {"n_components": 3}):
+        with pytest.raises(ValueError, match=rf"{next(iter(changed))} would be"):
+            model.set_params(**changed).fit(X, y)
+        model.set_params(**dict.fromkeys(changed, "auto"))
+    assert (len(model.models_), model.architecture_) == (2, few)
 
 
-def test_a_fit_that_failed_is_not_gone_on_from(quick_flowgmm, moons):
+def test_a_fit_that_failed_is_not_continued(quick_flowgmm, moons):
     X, truth, y = moons
     model = quick_flowgmm(warm_start=True, architecture="nonsense")
     with pytest.raises(ValueError, match="architecture"):
@@ -205,7 +207,7 @@ def test_a_fit_that_failed_is_not_gone_on_from(quick_flowgmm, moons):
 def test_ctrl_c_ends_all_training_and_keeps_a_model(
     quick_flowgmm, moons, monkeypatch, tmp_path, stopped_in
 ):
-    """Each flow is trained and then settled; the keys are hit in the epochs of one of these."""
+    """Each flow is trained and then refitted; the keys are hit in the epochs of one of these."""
     from flowssl.training.loop import Progress
 
     begun = []
@@ -291,16 +293,19 @@ def test_a_fit_without_a_seed_goes_on_from_its_checkpoint(moons, monkeypatch, tm
 def test_labels_that_count_for_nothing_are_refused_where_there_is_nothing_else(quick, moons):
     X, truth, _ = moons
     with pytest.raises(ValueError, match="labeled_fraction is 0"):
-        quick(labeled_fraction=0.0).fit(X, truth)
+        quick(objective=ObjectiveOptions(labeled_fraction=0.0)).fit(X, truth)
 
 
 @pytest.mark.parametrize("init", ["propagate", "latent", "random"])
 @pytest.mark.parametrize("objective", ["soft-labels", "likelihood", "em"])
-def test_every_start_and_objective_trains(moons, init, objective):
+def test_every_initialization_and_objective_trains(moons, init, objective):
     X, truth, y = moons
     model = FlowGMMClassifier(
-        init=init, objective=objective, max_epochs=2, e_step_interval=5, random_state=0,
-        consistency_weight=0.1, covariance_type="diag", n_components=2 if init == "propagate" else 1,
+        init=init, max_epochs=2, random_state=0, covariance_type="diag",
+        n_components=2 if init == "propagate" else 1,
+        objective=ObjectiveOptions(
+            objective, consistency_weight=0.1, e_step_interval=5 if objective == "em" else 1
+        ),
     ).fit(X, y)  # fmt: skip
     assert np.isfinite(model.score_samples(X)).all()
     if init == "propagate":
@@ -310,8 +315,9 @@ def test_every_start_and_objective_trains(moons, init, objective):
 def test_the_papers_recipe_keeps_its_means(moons):
     X, _, y = moons
     model = FlowGMMClassifier(
-        architecture="paper-uci", init="random", objective="likelihood", learn_means=False,
-        cross_entropy_weight=0.0, calibrate=False, max_epochs=2, random_state=0,
+        architecture="paper-uci", init="random", learn_gaussians=False, calibrate=False,
+        objective=ObjectiveOptions("likelihood", cross_entropy_weight=0.0),
+        max_epochs=2, random_state=0,
     ).fit(X, y)  # fmt: skip
     means = model.models_[0].class_density.class_means().detach().numpy()
     assert np.linalg.norm(means[0] - means[1]) == pytest.approx(7.5, rel=1e-5)
@@ -334,7 +340,7 @@ def test_class_prior_is_what_was_asked(quick, moons):
 
 
 @pytest.mark.parametrize("rare", [0.12, 0.3])
-def test_rows_have_the_class_shares_that_are_given(quick_flowgmm, rare):
+def test_rows_have_the_class_fractions_that_are_given(quick_flowgmm, rare):
     rng = np.random.default_rng(0)
     truth = (rng.random(1000) < rare).astype(int)
     X = rng.normal(size=(1000, 2)) + 2.0 * truth[:, None]
@@ -351,11 +357,11 @@ def test_rows_have_the_class_shares_that_are_given(quick_flowgmm, rare):
     # 80 of 400 rows are rare. Labels may have taken all of them: then a tenth of the share is left.
     [(0, 80 / 400), (50, 30 / 300), (100, 0.02 / (0.02 + 220 / 200))],
 )
-def test_given_shares_are_those_of_all_rows_with_labels_in_equal_numbers(n_labeled, rare):
+def test_given_fractions_are_those_of_all_rows_with_labels_in_equal_numbers(n_labeled, rare):
     codes = np.repeat([0, 1, -1], [n_labeled, n_labeled, 400 - 2 * n_labeled])
     rows = Rows(np.zeros((400, 1)), codes, np.ones(400), 2)
     posteriors = np.random.default_rng(0).dirichlet([1, 1], 400)
-    matched = with_shares(posteriors, np.array([0.8, 0.2]), rows)
+    matched = with_class_fractions(posteriors, np.array([0.8, 0.2]), rows)
     assert matched[codes < 0, 1].mean() == pytest.approx(rare, abs=1e-5)
     # Shares change the odds of all unlabeled rows by one factor; labeled rows have their labels.
     odds = (matched[:, 1] / matched[:, 0]) / (posteriors[:, 1] / posteriors[:, 0])
@@ -388,7 +394,7 @@ def test_whole_numbers_of_numpy_are_settings_too(quick_flowgmm, moons, tmp_path)
     assert flowssl.load(tmp_path / "m.flowssl").n_components_ == 2
 
 
-def test_falling_back_is_said_aloud(quick_flowgmm, moons, monkeypatch):
+def test_falling_back_gives_a_warning(quick_flowgmm, moons, monkeypatch):
     from dataclasses import replace
 
     from flowssl.estimators import _domain

@@ -7,12 +7,12 @@ from scipy.special import logsumexp
 from sklearn.datasets import load_digits
 
 import flowssl
-from flowssl import FlowGMMClassifier
+from flowssl import FlowGMMClassifier, ImageOptions, ObjectiveOptions
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _short():
-    """Make the start and the training as short as the tests can do with."""
+    """Make initialization and training as short as the tests can do with."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("flowssl.estimators._image_domain.STEPS", 40 * 12)
         patch.setattr("flowssl.initialization.propagation.FOLDS_UP_TO", ())
@@ -21,7 +21,7 @@ def _short():
 
 @pytest.fixture(scope="module")
 def digits():
-    """Zeros and ones, 8 x 8, as levels."""
+    """Zeros and ones, 8 x 8, as pixel values."""
     X, y = load_digits(n_class=2, return_X_y=True)
     return (X[:120].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8), y[:120]
 
@@ -36,9 +36,9 @@ def hidden(digits):
 
 @pytest.fixture(scope="module")
 def model(digits, hidden):
-    return FlowGMMClassifier(
-        image_shape=(1, 8, 8), max_epochs=1, batch_size=16, random_state=0
-    ).fit(digits[0], hidden)
+    return FlowGMMClassifier(images=(1, 8, 8), max_epochs=1, batch_size=16, random_state=0).fit(
+        digits[0], hidden
+    )
 
 
 def test_labels_spread_to_all_images(model, digits):
@@ -115,25 +115,26 @@ def test_saved_model_predicts_the_same_bits(model, digits, tmp_path):
 
 
 def test_same_seed_gives_the_same_bits(model, digits, hidden):
-    again = FlowGMMClassifier(
-        image_shape=(1, 8, 8), max_epochs=1, batch_size=16, random_state=0
-    ).fit(digits[0].reshape(-1, 64), hidden)
+    again = FlowGMMClassifier(images=(1, 8, 8), max_epochs=1, batch_size=16, random_state=0).fit(
+        digits[0].reshape(-1, 64), hidden
+    )
     assert (again.score_samples(digits[0]) == model.score_samples(digits[0])).all()
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("init", "objective", "views"),
     [
-        {"objective": "likelihood", "init": "latent", "consistency_weight": 1.0},
-        {"objective": "em", "init": "random", "consistency_weight": 0.0, "e_step_interval": 3},
-        {"views": None, "dequantization_draws": 2, "cross_entropy_weight": 0.0},
-        {"views": None},
+        ("latent", ObjectiveOptions("likelihood", consistency_weight=1.0), "translate"),
+        ("random", ObjectiveOptions("em", consistency_weight=0, e_step_interval=3), "translate"),
+        ("propagate", ObjectiveOptions(cross_entropy_weight=0.0), None),
+        ("propagate", "soft-labels", None),
     ],
 )
-def test_the_papers_ways_train_too(options, digits):
+def test_the_papers_ways_train_too(init, objective, views, digits):
     X, y = digits[0][:40], np.where(np.arange(40) < 20, digits[1][:40], -1)
+    images = ImageOptions((1, 8, 8), views=views, dequantization_draws=2)
     model = FlowGMMClassifier(
-        image_shape=(1, 8, 8), max_epochs=2, batch_size=16, random_state=0, **options
+        images=images, init=init, objective=objective, max_epochs=2, batch_size=16, random_state=0
     ).fit(X, y)
     losses = [epoch["train_loss"] for epoch in model.history_]
     assert losses[1] < losses[0]
@@ -148,19 +149,18 @@ def test_views_of_ones_own_are_used_and_stay_out_of_the_file(digits, hidden, tmp
         return images
 
     model = FlowGMMClassifier(
-        image_shape=(1, 8, 8), views=view, max_epochs=1, batch_size=16, random_state=0
+        images=ImageOptions((1, 8, 8), views=view), max_epochs=1, batch_size=16, random_state=0
     ).fit(digits[0][:60], hidden[:60])
     assert shapes == {(1, 8, 8)}
     model.save(tmp_path / "m.flowssl")
-    assert flowssl.load(tmp_path / "m.flowssl").views is None
+    assert flowssl.load(tmp_path / "m.flowssl").images.views is None
 
 
 def test_images_and_their_views_are_both_learned(digits, hidden):
     """Negatives are as far from the images as can be; without such views .175 of them are right."""
     model = FlowGMMClassifier(
-        image_shape=(1, 8, 8),
-        views=lambda levels: 255 - levels,
-        consistency_weight=0.0,
+        images=ImageOptions((1, 8, 8), views=lambda values: 255 - values),
+        objective=ObjectiveOptions(consistency_weight=0.0),
         max_epochs=1,
         batch_size=16,
         random_state=0,
@@ -172,10 +172,10 @@ def test_images_and_their_views_are_both_learned(digits, hidden):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image_shape": (1, 8)}, r"\(channels, height, width\).*got \(1, 8\)"),
-        ({"image_shape": (1, 8, 9)}, r"\(n, 8, 9\)"),
-        ({"image_shape": (1, 8, 8), "architecture": "table"}, "one of auto, paper-realnvp, glow"),
-        ({"image_shape": (1, 8, 8), "views": "rotate"}, "'views' parameter"),
+        ({"images": (1, 8)}, r"\(channels, height, width\).*got \(1, 8\)"),
+        ({"images": (1, 8, 9)}, r"\(n, 8, 9\)"),
+        ({"images": (1, 8, 8), "architecture": "table"}, "one of auto, paper-realnvp, glow"),
+        ({"images": ImageOptions((1, 8, 8), views="rotate")}, "'views' parameter"),
     ],
 )
 def test_wrong_parameters_say_what_would_be_right(options, message, digits, hidden):
@@ -185,6 +185,6 @@ def test_wrong_parameters_say_what_would_be_right(options, message, digits, hidd
 
 def test_sizes_that_squeezes_do_not_divide_are_refused_with_the_next_larger(digits, hidden):
     with pytest.raises(ValueError, match=r"multiples of 4, got 6 x 8; pad the images to 8 x 8"):
-        FlowGMMClassifier(image_shape=(1, 6, 8)).fit(digits[0][:, 1:7], hidden)
+        FlowGMMClassifier(images=(1, 6, 8)).fit(digits[0][:, 1:7], hidden)
     with pytest.raises(ValueError, match=r"1 channel \(gray\) or 3 \(color\), got 2"):
-        FlowGMMClassifier(image_shape=(2, 4, 8)).fit(digits[0].reshape(-1, 2, 4, 8), hidden)
+        FlowGMMClassifier(images=(2, 4, 8)).fit(digits[0].reshape(-1, 2, 4, 8), hidden)

@@ -6,7 +6,7 @@ import torch
 from sklearn.datasets import load_digits, make_blobs
 
 import flowssl
-from flowssl import SemiConditionalFlowClassifier
+from flowssl import ObjectiveOptions, SemiConditionalFlowClassifier
 from flowssl.datasets import hide_labels
 
 # Tiny tables: whether their unlabeled rows help is a matter of chance.
@@ -56,8 +56,11 @@ def test_every_combination_keeps_what_the_start_knows(
 def test_the_papers_way_trains(moons, init, objective):
     X, _, y = moons
     model = SemiConditionalFlowClassifier(
-        init=init, objective=objective, e_step_interval=5, labeled_fraction=0.3, max_epochs=3,
-        cross_entropy_weight=0.0, random_state=0,
+        init=init, max_epochs=3, random_state=0,
+        objective=ObjectiveOptions(
+            objective, labeled_fraction=0.3, cross_entropy_weight=0.0,
+            e_step_interval=5 if objective == "em" else 1,
+        ),
     ).fit(X, y)  # fmt: skip
     assert model.score_samples(X).mean() > -2.0  # two independent normal columns have -2.0
 
@@ -153,7 +156,7 @@ def image_model(X, y, **parameters):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("flowssl.estimators._image_domain.STEPS", 400)  # 10 in an epoch
         return SemiConditionalFlowClassifier(
-            image_shape=(1, 8, 8), max_epochs=1, batch_size=8, random_state=0, **parameters
+            images=(1, 8, 8), max_epochs=1, batch_size=8, random_state=0, **parameters
         ).fit(X, y)
 
 

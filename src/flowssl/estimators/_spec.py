@@ -29,7 +29,6 @@ from flowssl.densities import (
 from flowssl.estimators._domain import Domain
 from flowssl.models import JointModel
 
-
 T = TypeVar("T")
 
 

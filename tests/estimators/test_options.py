@@ -1,0 +1,98 @@
+"""Groups of parameters, and parameters that cannot act."""
+
+import inspect
+
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+import flowssl
+from flowssl import (
+    DIGLMClassifier,
+    FlowGMMClassifier,
+    ImageOptions,
+    ObjectiveOptions,
+    SemiConditionalFlowClassifier,
+)
+from flowssl.model_selection import LabeledStratifiedKFold
+
+ESTIMATORS = (FlowGMMClassifier, SemiConditionalFlowClassifier, DIGLMClassifier)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_no_constructor_has_more_than_24_parameters(estimator):
+    assert len(inspect.signature(estimator).parameters) <= 24
+
+
+def test_a_parameter_has_the_same_default_and_order_everywhere():
+    order = list(inspect.signature(SemiConditionalFlowClassifier).parameters)
+    defaults = {}
+    for estimator in ESTIMATORS:
+        parameters = inspect.signature(estimator).parameters
+        for name, parameter in parameters.items():
+            assert defaults.setdefault(name, parameter.default) == parameter.default, name
+        shared = [name for name in parameters if name in order]
+        assert shared == sorted(shared, key=order.index)
+
+
+IMAGES = {"images": (1, 8, 8)}
+
+
+@pytest.mark.parametrize(
+    ("estimator", "parameters", "message"),
+    [
+        (FlowGMMClassifier, {"objective": ObjectiveOptions(e_step_interval=2)}, "objective 'em'"),
+        (
+            SemiConditionalFlowClassifier,
+            {"objective": ObjectiveOptions(consistency_noise=0.1)},
+            "consistency_weight above 0",
+        ),
+        (FlowGMMClassifier, IMAGES | {"objective": ObjectiveOptions(training_noise=0.1)}, "tables"),
+        (DIGLMClassifier, IMAGES | {"objective": ObjectiveOptions(consistency_noise=1)}, "tables"),
+        (
+            FlowGMMClassifier,
+            {
+                "images": ImageOptions((1, 8, 8), views=None),
+                "objective": ObjectiveOptions(consistency_weight=1.0),
+            },
+            "views is None",
+        ),
+        (FlowGMMClassifier, {"covariance_rank": 2}, "covariance_type='low_rank'"),
+        (SemiConditionalFlowClassifier, {"covariance_type": "full"}, "class_density='gaussian'"),
+        (
+            SemiConditionalFlowClassifier,
+            {"class_density": "gaussian", "class_architecture": "small"},
+            "class_density='flow'",
+        ),
+        (FlowGMMClassifier, {"n_components": 2, "init": "random"}, "needs init='propagate'"),
+    ],
+)
+def test_what_cannot_act_is_refused(estimator, parameters, message, moons):
+    X, _, y = moons
+    if "images" in parameters:
+        X = X.repeat(32, axis=1) / 100 + 0.5
+    with pytest.raises(ValueError, match=message):
+        estimator(**parameters, max_epochs=1).fit(X, y)
+
+
+def test_the_first_option_stands_for_its_group(quick, moons):
+    X, _, y = moons
+    short = quick(objective="likelihood").fit(X, y)
+    long = quick(objective=ObjectiveOptions("likelihood")).fit(X, y)
+    assert (short.predict_proba(X) == long.predict_proba(X)).all()
+
+
+def test_options_take_part_in_clone_search_and_files(quick_flowgmm, moons, tmp_path):
+    X, _, y = moons
+    model = quick_flowgmm(objective=ObjectiveOptions("em", e_step_interval=4))
+    assert clone(model).objective is not model.objective
+    search = GridSearchCV(
+        model,
+        {"objective__cross_entropy_weight": [0.0, 1.0]},
+        cv=LabeledStratifiedKFold(2, shuffle=True, random_state=0),
+    ).fit(X, y)
+    best = search.best_estimator_
+    best.save(tmp_path / "m.flowssl")
+    loaded = flowssl.load(tmp_path / "m.flowssl")
+    assert loaded.objective.get_params() == best.objective.get_params()
+    assert (loaded.predict_proba(X) == best.predict_proba(X)).all()
