@@ -328,17 +328,16 @@ def _flow_paper(s: Situation) -> Classifier:
     Random fixed means, plain likelihood with labeled and unlabeled rows counted alike as groups,
     uniform prior, no calibration, one fixed learning rate for each kind of data (table 5).
     """
-    from flowssl import FlowGMMClassifier
+    from flowssl import FlowGMMClassifier, ObjectiveOptions
 
     recipe = FlowGMMClassifier(
         architecture="paper-text" if s.is_text else "paper-uci",
         init="random",
-        objective="likelihood",
-        learn_means=False,
+        objective=ObjectiveOptions(
+            "likelihood", labeled_fraction=0.5, cross_entropy_weight=0.0, training_noise=0.0
+        ),
+        learn_gaussians=False,
         class_prior="uniform",
-        labeled_fraction=0.5,
-        cross_entropy_weight=0.0,
-        noise=0.0,
         learning_rate=1e-4 if s.is_text else 1e-3,
         weight_decay=1e-5,
         calibrate=False,

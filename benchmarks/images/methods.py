@@ -10,7 +10,7 @@ import torch
 from benchmarks.images.data import Codes, Images
 from torch import Tensor
 
-from flowssl import FlowGMMClassifier
+from flowssl import FlowGMMClassifier, ImageOptions, ObjectiveOptions
 from flowssl._views import named_views
 from flowssl.estimators.base import FlowClassifier
 from flowssl.initialization.network import class_probabilities, train_network
@@ -30,7 +30,7 @@ def flow(
 ) -> FlowGMMClassifier:
     """Fit a flow with further settings of `FlowGMMClassifier`.
 
-    "cons" is the default: soft labels of the start, then consistency of an image and a view. "soft"
+    "cons" is the default: soft labels, then consistency of an image and a view. "soft"
     is the same without consistency. "flow" is the likelihood of labeled and unlabeled images and
     the labels' cross-entropy, without either. "supervised" is "flow" on the labeled images alone.
     "paper" is eq. 4 and 7 from random means.
@@ -38,22 +38,17 @@ def flow(
     X = images.X
     if method == "supervised":
         X, y = X[y >= 0], y[y >= 0]
+    objective = ObjectiveOptions()
     if method in ("flow", "supervised"):
-        settings |= {"objective": "likelihood", "consistency_weight": 0.0}
+        objective = ObjectiveOptions("likelihood", consistency_weight=0.0)
     if method == "soft":
-        settings |= {"consistency_weight": 0.0}
+        objective = ObjectiveOptions(consistency_weight=0.0)
     if method == "paper":
-        settings |= {
-            "objective": "likelihood",
-            "consistency_weight": 1.0,
-            "cross_entropy_weight": 0.0,
-            "init": "random",
-            "learn_means": False,
-            "class_prior": "uniform",
-        }
+        objective = ObjectiveOptions("likelihood", consistency_weight=1.0, cross_entropy_weight=0.0)
+        settings |= {"init": "random", "learn_gaussians": False, "class_prior": "uniform"}
     estimator = FlowGMMClassifier(
-        image_shape=images.shape,
-        views=views(images),
+        images=ImageOptions(images.shape, views=views(images)),
+        objective=objective,
         random_state=seed,
         **settings,
     )
@@ -77,7 +72,7 @@ def flat(X: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 
 def network(images: Images, y: Codes, seed: int) -> Predict:
-    """Train the convolutional network of the start on the labels alone, in the flow's views."""
+    """Train the convolutional network of the initialization on the labels alone, in the flow's views."""
     trained = train_network(
         _tensor(images.X[y >= 0]),
         torch.from_numpy(y[y >= 0]),
@@ -90,7 +85,7 @@ def network(images: Images, y: Codes, seed: int) -> Predict:
 
 
 def logistic(images: Images, y: Codes) -> Predict:
-    """Fit logistic regression on the labeled images' levels, standardized."""
+    """Fit logistic regression on the labeled images' pixel values, standardized."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -114,6 +109,6 @@ def spreading(images: Images, y: Codes) -> Predict:
 
 
 def _tensor(X: npt.NDArray[np.uint8]) -> Tensor:
-    """Return the centers of the levels, channels before places."""
+    """Return the centers of the pixel values, channels first."""
     images = torch.from_numpy(X[:, None] if X.ndim == 3 else X.transpose(0, 3, 1, 2).copy())
     return images.float() + 0.5

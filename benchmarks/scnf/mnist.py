@@ -26,7 +26,7 @@ from benchmarks.images.data import FILES, Codes, Images, draw, load
 from benchmarks.images.recorder import Recorder
 from benchmarks.scnf import obfuscation
 
-from flowssl import FlowGMMClassifier, SemiConditionalFlowClassifier
+from flowssl import FlowGMMClassifier, ImageOptions, SemiConditionalFlowClassifier
 from flowssl import load as load_model
 from flowssl.baselines import M2VAEClassifier
 from flowssl.inspection import audit_class_removal
@@ -59,8 +59,7 @@ def fit(images: Images, y: Codes, method: str, width: int | str, epochs: int, se
     return SemiConditionalFlowClassifier(
         class_density=CLASS_DENSITIES[method],
         class_features=width,
-        image_shape=images.shape,
-        views=methods.views(images),
+        images=ImageOptions(images.shape, views=methods.views(images)),
         max_epochs=epochs,
         random_state=seed,
     ).fit(images.X, y)

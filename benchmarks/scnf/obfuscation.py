@@ -20,7 +20,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from flowssl import SemiConditionalFlowClassifier
+from flowssl import ObjectiveOptions, SemiConditionalFlowClassifier
 from flowssl.datasets import hide_labels
 from flowssl.inspection import ClassRemovalAudit, audit_class_removal
 from flowssl.inspection.obfuscation import CODES
@@ -45,7 +45,9 @@ def run(labels: str, seed: int) -> list[dict[str, object]]:
     y = truth if per_class is None else hide_labels(truth, per_class=per_class, random_state=seed)
     began = time.process_time()
     model = SemiConditionalFlowClassifier(
-        class_features=WIDTH, cross_entropy_weight=0.0, random_state=seed
+        class_features=WIDTH,
+        objective=ObjectiveOptions(cross_entropy_weight=0.0),
+        random_state=seed,
     ).fit(X, y)
     seconds = time.process_time() - began
     if labels == "all" and seed == 0:
