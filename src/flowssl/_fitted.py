@@ -73,7 +73,7 @@ def baseline_log_proba(estimator: FlowClassifier, matrix: Floats) -> Floats:
 def is_planar(estimator: FlowClassifier) -> bool:
     """Return whether the model sees two columns of numbers, so that its data can be drawn."""
     columns = estimator.encoder_.output_columns_
-    return len(columns) == 2 and all(column.level is None for column in columns)
+    return len(columns) == 2 and all(column.category is None for column in columns)
 
 
 def draw(index: Integers, limit: int, random_state: int = 0) -> Integers:

@@ -101,7 +101,7 @@ def test_python_dates_in_an_object_column_are_times():
     assert encoder.inverse_transform(matrix)["day"].dt.date.tolist()[2] == days[2]
 
 
-def test_times_beside_words_in_an_object_array_come_back_as_times():
+def test_times_next_to_words_in_an_object_array_come_back_as_times():
     moment = datetime.datetime(2020, 5, 6, 7)
     array = np.array([["a", moment], ["b", None]], dtype=object)
     encoder = TableEncoder().fit(np.vstack([array, [["a", datetime.datetime(1999, 1, 1)]]]))
@@ -175,10 +175,10 @@ def test_times_in_arrays_come_back_to_the_microsecond():
 
 
 @given(st.integers(3, 6), st.data())
-def test_a_point_decodes_to_the_category_whose_box_it_hits(n_levels, data):
-    levels = [f"level {k}" for k in range(n_levels)]
-    encoder = TableEncoder().fit(pd.DataFrame({"c": levels}))
-    codes = encoder.transform(pd.DataFrame({"c": levels}))
+def test_a_point_decodes_to_the_category_whose_box_it_hits(n_categories, data):
+    categories = [f"category {k}" for k in range(n_categories)]
+    encoder = TableEncoder().fit(pd.DataFrame({"c": categories}))
+    codes = encoder.transform(pd.DataFrame({"c": categories}))
     noise = data.draw(
         st.lists(
             st.floats(0, 1, exclude_max=True, width=16),
@@ -187,7 +187,7 @@ def test_a_point_decodes_to_the_category_whose_box_it_hits(n_levels, data):
         )
     )
     noisy = codes + np.reshape(noise, codes.shape)
-    assert encoder.inverse_transform(noisy)["c"].tolist() == levels
+    assert encoder.inverse_transform(noisy)["c"].tolist() == categories
 
 
 def test_a_point_outside_all_boxes_decodes_to_the_nearest():
@@ -206,8 +206,8 @@ def test_the_dequantization_bound_holds_for_a_normal_density():
     normal = scipy.stats.multivariate_normal([0.5, 0.7], [[0.6, 0.1], [0.1, 0.4]])
     noise = np.random.default_rng(0).random((20_000, 2))
     masses = []
-    for level in "rgb":
-        corner = encoder.transform(pd.DataFrame({"c": [level]}))[0]
+    for category in "rgb":
+        corner = encoder.transform(pd.DataFrame({"c": [category]}))[0]
         masses.append(normal.cdf(corner + 1, lower_limit=corner))
         assert normal.logpdf(corner + noise).mean() <= math.log(masses[-1])
     assert 0.5 < sum(masses) < 1  # disjoint boxes share the mass
@@ -283,7 +283,7 @@ def test_no_rows_decode_to_an_empty_table():
 @pytest.mark.parametrize("library", FRAMES)
 def test_unseen_categories_become_missing_with_a_warning(library):
     encoder = TableEncoder().fit(FRAMES[library]({"pet": ["cat", "dog", "cat"]}))
-    with pytest.warns(FlowSSLWarning, match=r"column 'pet' holds levels .* 'emu', 'fox'; they"):
+    with pytest.warns(FlowSSLWarning, match=r"column 'pet' holds categories .* 'emu', 'fox'; they"):
         matrix = encoder.transform(FRAMES[library]({"pet": ["dog", "fox", "emu", "fox"]}))
     np.testing.assert_array_equal(matrix[:, 0], [1, math.nan, math.nan, math.nan])
 
@@ -402,9 +402,9 @@ FORGED = [
     ("dtype", "type", "from_native"),
     ("native", "type", 3),
     ("categories", "type", [[1]]),
-    ("levels", None, [None]),
-    ("levels", None, "ab"),
-    ("levels", None, []),
+    ("categories", None, [None]),
+    ("categories", None, "ab"),
+    ("categories", None, []),
     ("name", None, [1]),
     ("constant", None, {}),
     ("is_constant", None, "no"),

@@ -197,10 +197,10 @@ def training_rows(
     """
     rows, held_out = prepared.rows, prepared.held_out
     rng = np.random.default_rng(seed)
-    has_holes = completion.has_holes(rows.matrix)
+    has_missing = completion.has_missing(rows.matrix)
     copies = [
-        completion.sampled(rows.matrix, rng) if has_holes else prepared.z
-        for _ in range(COPIES_WITH_HOLES if has_holes else 1)
+        completion.sampled(rows.matrix, rng) if has_missing else prepared.z
+        for _ in range(COPIES_WITH_HOLES if has_missing else 1)
     ]
     trained = np.flatnonzero(~held_out)
     judged = np.flatnonzero(held_out | rows.labeled) if held_out.any() else trained
