@@ -188,7 +188,7 @@ def test_reliability_agrees_with_scikit_learn(planar):
 def test_reliability_leaves_unlabeled_rows_out(planar):
     model, X, y, _ = planar
     title = plot_reliability(model, X, y).axes[0].get_title(loc="left")
-    assert title.startswith("8 rows,")
+    assert title.startswith("n = 8,")
     with pytest.raises(ValueError, match="needs labeled rows"):
         plot_reliability(model, X, np.full(len(X), -1))
 

@@ -254,7 +254,7 @@ def test_the_data_are_described(mixed, test_page):
     assert columns["city"][:2] == ["categorical", percent(0.25)]
     assert columns["constant"][2] == "left out: constant, 1.5"
     assert columns["copy"][2] == f"left out: repeats {SCRIPT}"
-    assert columns["when"][2].startswith("2024-01-01T00:00 … ")
+    assert columns["when"][2].startswith("2024-01-01 00:00 … ")
     low, middle, high = (significant(v) for v in X[SCRIPT].quantile([0, 0.5, 1]))
     assert columns[SCRIPT][2] == f"{low} … {middle} … {high}"
     given = {row[0]: row[1] for row in test_page.table("Classes")[1:]}
@@ -412,6 +412,7 @@ def test_cells_are_picked_from_any_table(table):
         (1234567.0, "1.23e+06"),
         (0.00012, "0.00012"),
         (float("nan"), "–"),
+        (float("-inf"), "−∞"),
     ],
 )
 def test_numbers_have_the_decimals_that_matter(value, text):

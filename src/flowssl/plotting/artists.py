@@ -338,10 +338,10 @@ def draw_reliability(
     )
     curve.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="accuracy")
     curve.grid(True)
-    curve.set_title(f"{len(codes):,} rows, expected calibration error {error_of_calibration:.3f}")
+    curve.set_title(f"n = {len(codes):,}, expected calibration error {error_of_calibration:.3f}")
     edges = np.linspace(0, 1, n_bins + 1)
     bars.bar(edges[:-1], fraction, width=1 / n_bins, align="edge", color=style.muted, linewidth=0)
-    bars.set(xlabel="confidence (highest class probability)", ylabel="fraction\nof rows")
+    bars.set(xlabel="confidence (highest class probability)", ylabel="fraction")
 
 
 def _wilson(rate: Floats, count: Floats) -> tuple[Floats, Floats]:

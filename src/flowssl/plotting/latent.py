@@ -34,8 +34,9 @@ def plot_latent_space(
 
     Of more than two latent dimensions, the plane is shown in which the class centers differ most:
     their principal components, which are the linear discriminants where covariances are close to
-    the identity. Names mark the class centers, ellipses are one standard deviation. Triangles are
-    labeled rows in the color of their class, dots unlabeled rows in that of the predicted class.
+    the identity. Ellipses are one standard deviation of the components of the class
+    densities; a name marks the component nearest to the class center. Triangles are labeled rows
+    in the color of their class, dots unlabeled rows in that of the predicted class.
 
     Parameters
     ----------

@@ -127,8 +127,10 @@ def _data_uri(drawn: Figure) -> str:
 
 def number(value: float, digits: int = 3) -> str:
     """Format a number with a fixed number of decimals, or three digits if it is large or small."""
-    if value != value:
+    if math.isnan(value):
         return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     if float(value).is_integer() and abs(value) < 1e6:
         return f"{value:,.0f}".replace("-", "−")
     if abs(value) >= 1e6 or abs(value) < 10**-digits:

@@ -50,8 +50,8 @@ class ColumnSummary:
 
     Attributes
     ----------
-    name : str or int
-        Name, or position in an array.
+    name : str
+        Name; of an array x0, x1, ...
     kind : str
         "numeric", "categorical" or "datetime".
     missing : float
@@ -62,7 +62,7 @@ class ColumnSummary:
         Whether the model uses the column.
     """
 
-    name: str | int
+    name: str
     kind: str
     missing: float
     values: str
@@ -97,20 +97,27 @@ def _column_summaries(facts: Facts) -> list[ColumnSummary]:
     for codec in _codecs(facts):
         missing = math.nan
         if codec.is_constant:
-            values = f"left out: constant, {codec.constant}"
+            values = f"left out: constant, {plain_value(codec.constant)}"
         elif codec.duplicate_of is not None:
-            values = f"left out: repeats {encoder.duplicate_of_[codec.name]}"
+            values = f"left out: repeats {_shown_name(encoder.duplicate_of_[codec.name])}"
         else:
             encoded = facts.encoded[:, first[codec.name]]
             missing = float(np.isnan(encoded).mean())
             values = _values(codec, encoded)
-        summaries.append(ColumnSummary(codec.name, codec.type.kind, missing, values, codec.is_kept))
+        summaries.append(
+            ColumnSummary(_shown_name(codec.name), codec.type.kind, missing, values, codec.is_kept)
+        )
     return summaries
 
 
 def _codecs(facts: Facts) -> Sequence[Codec]:
     encoder = facts.estimator.encoder_
     return encoder.codecs_ if encoder.row_kind == "table" else ()
+
+
+def _shown_name(name: str | int) -> str:
+    """Return the name of a column; the columns of an array are x0, x1, ... as in scikit-learn."""
+    return f"x{name}" if isinstance(name, int) else name
 
 
 def _values(codec: Codec, encoded: Floats) -> str:
@@ -124,9 +131,9 @@ def _values(codec: Codec, encoded: Floats) -> str:
         return ""
     low, middle, high = np.quantile(known, (0, 0.5, 1)).tolist()
     if codec.type.dtype in ("Date", "Datetime"):
-        low, middle, high = (str(np.datetime64(int(v), "s"))[:16] for v in (low, middle, high))
-        return f"{low} … {middle} … {high}"
-    return f"{significant(low)} … {significant(middle)} … {significant(high)}"
+        moments = (str(np.datetime64(int(v), "s")) for v in (low, middle, high))
+        return " … ".join(moment[:16].replace("T", " ") for moment in moments)
+    return " … ".join(map(significant, (low, middle, high)))
 
 
 def _column_table(columns: Sequence[ColumnSummary]) -> Html:
@@ -147,10 +154,8 @@ def _column_table(columns: Sequence[ColumnSummary]) -> Html:
 
 def _kinds(columns: Sequence[ColumnSummary]) -> str:
     kinds = [column.kind for column in columns]
-    words = {"numeric": "numeric", "categorical": "categorical", "datetime": "of dates or times"}
-    return ", ".join(
-        f"{kinds.count(kind):,} {word}" for kind, word in words.items() if kind in kinds
-    )
+    known = ("numeric", "categorical", "datetime")
+    return ", ".join(f"{kinds.count(kind):,} {kind}" for kind in known if kind in kinds)
 
 
 def _left_out(estimator: FlowClassifier) -> str:
@@ -164,10 +169,11 @@ def _missing(columns: Sequence[ColumnSummary]) -> str:
     if not incomplete:
         return "No value is missing."
     worst = max(incomplete, key=lambda column: column.missing)
-    columns_have = "column has" if len(incomplete) == 1 else "columns have"
+    if len(incomplete) == 1:
+        return f"One column has missing values: {shortened(worst.name)} ({percent(worst.missing)})."
     return (
-        f"{len(incomplete):,} {columns_have} missing values, at most {percent(worst.missing)} "
-        f"({shortened(worst.name)})."
+        f"{len(incomplete):,} columns have missing values; {shortened(worst.name)} has the most "
+        f"({percent(worst.missing)})."
     )
 
 
@@ -239,13 +245,13 @@ def _list(facts: Facts, title: str, chosen: Integers, n_predicted: int = 1) -> H
     names = [codec.name for codec in _codecs(facts)]
     shown = _unusual_columns(facts, names, chosen)
     if len(shown) < len(names):
-        title += f" ({len(shown)} of {len(names):,} columns, the most unusual ones)"
+        title += f" (the {len(shown)} most unusual of {len(names):,} columns)"
     return row_table(
         facts,
         title,
         chosen,
         n_predicted=n_predicted,
-        header=[plain(names[column]) for column in shown],
+        header=[plain(_shown_name(names[column])) for column in shown],
         cells=[
             [plain_value(value) for value in row]
             for row in pick(facts.X, facts.index[chosen], shown)

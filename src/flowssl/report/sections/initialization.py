@@ -23,7 +23,7 @@ def initialization(facts: Facts) -> Section:
     rows = [
         (
             plain_value(candidate["name"]),
-            number(_as_float(candidate["weight"])),
+            f"{_as_float(candidate['weight']):.3f}",
             number(_as_float(candidate["label_log_likelihood"])),
         )
         for candidate in (listed[i] for i in order.tolist())

@@ -23,8 +23,8 @@ def latent_space(facts: Facts) -> Section:
         lambda theme: latent_figure(estimator, rows, theme=theme),
         f"The {noun} in the latent space of the flow, with the centers of "
         f"{len(estimator.classes_):,} classes.",
-        "Names mark the class centers, ellipses are one standard deviation of the class densities. "
-        f"Triangles are labeled {noun}; dots are unlabeled {noun} in the color of the predicted "
+        "Ellipses are one standard deviation of the components of the class densities; a name marks "
+        f"the component nearest to the class center. Triangles are labeled {noun}; dots are unlabeled {noun} in the color of the predicted "
         f"class. {view} {facts.points_note()}",
     )
     return Section("latent", "Latent space", body)

@@ -15,10 +15,11 @@ def parameters(facts: Facts) -> Section:
     """List the constructor's parameters, and the size of the model."""
     estimator = facts.estimator
     n_weights = sum(p.numel() for model in estimator.models_ for p in model.parameters())
+    flows = "1 flow" if len(estimator.models_) == 1 else f"{len(estimator.models_):,} flows"
     body = join(
         paragraph(
-            f"{type(estimator).__name__}: flows {len(estimator.models_):,}, trainable parameters "
-            f"{n_weights:,}, latent dimensions {len(estimator.encoder_.output_columns_):,}."
+            f"{type(estimator).__name__}: {flows} with {n_weights:,} trainable parameters and "
+            f"{len(estimator.encoder_.output_columns_):,} latent dimensions."
         ),
         table(
             "Parameters",
