@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from flowssl.exceptions import DataError, FlowSSLWarning, ModelFileError
 from flowssl.preprocessing import TableEncoder
+from flowssl.preprocessing.containers import take_rows
 
 FRAMES = {
     "pandas": pd.DataFrame,
@@ -532,6 +533,39 @@ def test_refitting_forgets_the_old_table():
     assert not hasattr(encoder, "feature_names_in_")
     assert encoder.n_features_in_ == 3
     assert isinstance(encoder.inverse_transform(np.eye(3)), np.ndarray)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[1, "a"], [2, "b"], [3, "c"]],
+        ([1, "a"], [2, "b"], [3, "c"]),
+        np.array([[1, "a"], [2, "b"], [3, "c"]], dtype=object),
+        pd.DataFrame({"n": [1, 2, 3], "w": ["a", "b", "c"]}, index=[9, 9, 9]),
+        pl.DataFrame({"n": [1, 2, 3], "w": ["a", "b", "c"]}),
+    ],
+    ids=["list", "tuple", "array", "pandas", "polars"],
+)
+def test_rows_are_taken_from_any_container(rows):
+    taken = take_rows(rows, np.array([2, 0, 2]))
+    assert isinstance(taken, list if isinstance(rows, tuple) else type(rows))
+    assert np.asarray(taken, dtype=object).tolist() == [[3, "c"], [1, "a"], [3, "c"]]
+
+
+def test_rows_of_sparse_matrices_are_taken_before_these_are_refused():
+    sparse = scipy.sparse.coo_array([[0, 1], [2, 0], [0, 3]])
+    assert take_rows(sparse, np.array([2, 1])).toarray().tolist() == [[0, 3], [2, 0]]
+
+
+def test_names_given_for_the_columns_are_checked():
+    named = TableEncoder().fit(pd.DataFrame({"a": [1.0, 2.0], "b": ["u", "v"]}))
+    assert named.get_feature_names_out(["a", "b"]).tolist() == ["a", "b_v"]
+    with pytest.raises(ValueError, match="not equal to feature_names_in_"):
+        named.get_feature_names_out(["b", "a"])
+    unnamed = TableEncoder().fit([[1.0, 5.0], [2.0, 3.0]])
+    assert unnamed.get_feature_names_out(["p", "q"]).tolist() == ["p", "q"]
+    with pytest.raises(ValueError, match=r"number of features \(2\), got 1"):
+        unnamed.get_feature_names_out(["p"])
 
 
 def test_set_output_names_the_columns():
