@@ -1,4 +1,4 @@
-"""Pictures of images hold the very pixels, in their places, with their words."""
+"""Figures of images have the exact pixels, in their positions, with their captions."""
 
 import io
 from types import SimpleNamespace
@@ -9,7 +9,7 @@ import torch
 from matplotlib.image import imread
 
 from flowssl.plotting import plot_class_samples, plot_images
-from flowssl.preprocessing import ImageEncoder
+from flowssl.preprocessing import ImageEncoder, TableEncoder
 
 
 def canvas(figure):
@@ -69,15 +69,15 @@ def test_samples_are_those_of_the_estimator_and_means_those_of_the_flow(image_mo
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_pixels_are_crisp_and_grounds_match_the_page(image_model, theme):
+def test_pixels_are_crisp_and_backgrounds_match_the_page(image_model, theme):
     model, X, _, _ = image_model
     file = io.BytesIO()
     plot_images(model, X[:2], columns=2, theme=theme).savefig(file, format="png")
     file.seek(0)
-    levels = np.unique((imread(file)[..., 0] * 255).round().astype(int))
-    ground = {"light": 0xFF, "dark": 0x16}[theme]
-    # Nearest-pixel drawing makes no new gray: what is not in the images is the page's ground.
-    assert set(levels) <= set(X[:2].ravel().tolist()) | {ground}
+    values = np.unique((imread(file)[..., 0] * 255).round().astype(int))
+    background = {"light": 0xFF, "dark": 0x16}[theme]
+    # Nearest-pixel drawing makes no new gray: what is not in the images is the page's background.
+    assert set(values) <= set(X[:2].ravel().tolist()) | {background}
 
 
 def test_what_cannot_be_drawn_is_refused(image_model):
@@ -86,7 +86,7 @@ def test_what_cannot_be_drawn_is_refused(image_model):
         plot_images(model, X[:2], ["a"])
     with pytest.raises(ValueError, match="got 0 and 10"):
         plot_images(model, X[:0])
-    table = SimpleNamespace(encoder_=None)
+    table = SimpleNamespace(encoder_=TableEncoder())
     for draw in (lambda: plot_images(table, X), lambda: plot_class_samples(table)):
-        with pytest.raises(ValueError, match="this one is of a table"):
+        with pytest.raises(ValueError, match="fitted on rows of kind 'table'"):
             draw()

@@ -1,4 +1,4 @@
-"""The pictures show what they say: rows counted, boundaries and contours checked on the model."""
+"""Figures show what they state: rows are counted, boundaries and contours checked on the model."""
 
 import io
 import subprocess
@@ -16,7 +16,6 @@ from flowssl import FlowGMMClassifier
 from flowssl.datasets import hide_labels, make_moons
 from flowssl.densities import COVARIANCES, ClassPrior, GaussianClasses
 from flowssl.plotting import (
-    MAX_DOTS,
     plot_decision_boundary,
     plot_flow,
     plot_history,
@@ -24,8 +23,8 @@ from flowssl.plotting import (
     plot_reliability,
     plot_samples,
 )
-from flowssl.plotting.artists import _rings, projection
-from flowssl.plotting.style import THEMES, plain
+from flowssl.plotting.artists import _gaussian_rings, projection
+from flowssl.plotting.style import MAX_POINTS, THEMES, plain
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +73,7 @@ def test_every_row_is_drawn_once_and_labeled_rows_are_triangles(planar):
     model, X, y, _ = planar
     ax = plot_decision_boundary(model, X, y).axes[0]
     np.testing.assert_allclose(marks(ax, "labeled"), X[y >= 0])
-    np.testing.assert_allclose(marks(ax, "dots"), X[y < 0])
+    np.testing.assert_allclose(marks(ax, "points"), X[y < 0])
 
 
 def test_triangles_have_the_color_of_their_class(planar):
@@ -96,7 +95,7 @@ def test_the_boundary_lies_where_the_classes_are_equally_probable(planar):
     np.testing.assert_allclose(model.predict_proba(points)[:, 0], 0.5, atol=0.02)
 
 
-def test_density_contours_enclose_the_shares_they_say(planar):
+def test_density_contours_enclose_the_fractions_they_state(planar):
     model, X, y, _ = planar
     ax = plot_decision_boundary(model, X, y).axes[0]
     levels = contours(ax)[-1].levels
@@ -118,11 +117,11 @@ def test_shading_has_the_predicted_class_color(planar):
         assert nearest == model.predict([[horizontal[j], vertical[i]]])[0]
 
 
-def test_a_large_table_is_thinned_and_the_picture_says_so(planar):
+def test_a_large_table_is_thinned_and_the_figure_notes_it(planar):
     model, X, y, _ = planar
     X, y = np.tile(X, (40, 1)), np.tile(y, 40)
     figure = plot_latent_space(model, X, y)
-    assert len(marks(figure.axes[0], "dots")) == MAX_DOTS
+    assert len(marks(figure.axes[0], "points")) == MAX_POINTS
     assert len(marks(figure.axes[0], "labeled")) == (y >= 0).sum()
     assert figure.get_suptitle() == f"3,000 of {(y < 0).sum():,} unlabeled drawn"
 
@@ -130,7 +129,7 @@ def test_a_large_table_is_thinned_and_the_picture_says_so(planar):
 def test_the_latent_plane_shows_the_latents_of_planar_data(planar):
     model, X, y, _ = planar
     ax = plot_latent_space(model, X, y).axes[0]
-    np.testing.assert_allclose(marks(ax, "dots"), model.transform(X[y < 0]))
+    np.testing.assert_allclose(marks(ax, "points"), model.transform(X[y < 0]))
 
 
 def test_latent_space_of_many_columns_with_names_that_look_like_formulas(wide):
@@ -156,7 +155,7 @@ def test_rings_are_the_projected_covariances(kind):
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
     axes = np.linalg.qr(np.random.default_rng(0).normal(size=(5, 2)))[0]
     full = density.covariance.matrices().detach().numpy()
-    for j, (code, center, covariance) in enumerate(_rings(density, axes)):
+    for j, (code, center, covariance) in enumerate(_gaussian_rings(density, axes)):
         assert code == j // 2
         np.testing.assert_allclose(center, density.means.detach().numpy()[code, j % 2] @ axes)
         np.testing.assert_allclose(covariance, axes.T @ full[j] @ axes, rtol=1e-9, atol=1e-12)
@@ -189,7 +188,7 @@ def test_reliability_agrees_with_scikit_learn(planar):
 def test_reliability_leaves_unlabeled_rows_out(planar):
     model, X, y, _ = planar
     title = plot_reliability(model, X, y).axes[0].get_title(loc="left")
-    assert title.startswith("8 labels;")
+    assert title.startswith("n = 8,")
     with pytest.raises(ValueError, match="needs labeled rows"):
         plot_reliability(model, X, np.full(len(X), -1))
 
@@ -208,20 +207,20 @@ def test_history_marks_the_best_epoch(planar):
 def test_samples_are_those_of_the_estimator(planar):
     model, X, _, _ = planar
     ax = plot_samples(model, 50, X=X, random_state=3).axes[0]
-    np.testing.assert_allclose(marks(ax, "dots"), model.sample(50, random_state=3)[0])
+    np.testing.assert_allclose(marks(ax, "points"), model.sample(50, random_state=3)[0])
     assert ax.get_xlim()[0] < X[:, 0].min()
     assert ax.get_xlim()[1] > X[:, 0].max()
 
 
-def test_the_flow_picture_has_data_latents_mixture_and_samples(planar):
+def test_the_flow_figure_has_data_latents_mixture_and_samples(planar):
     model, X, y, _ = planar
     figure = plot_flow(model, X, y, random_state=1)
     data, mapped, mixture, samples = figure.axes
     made = model.sample(len(X), random_state=1)[0]
     np.testing.assert_allclose(marks(data, "labeled"), X[y >= 0])
     np.testing.assert_allclose(marks(mapped, "labeled"), model.transform(X[y >= 0]))
-    np.testing.assert_allclose(marks(mixture, "dots"), model.transform(made))
-    np.testing.assert_allclose(marks(samples, "dots"), made)
+    np.testing.assert_allclose(marks(mixture, "points"), model.transform(made))
+    np.testing.assert_allclose(marks(samples, "points"), made)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -234,13 +233,13 @@ def test_both_themes_have_their_background(planar, theme):
 def test_what_cannot_be_drawn_is_refused(planar, wide):
     model, X, y, _ = planar
     many, rows, labels = wide
-    with pytest.raises(ValueError, match="this model sees 4"):
+    with pytest.raises(ValueError, match="encoded rows have 4 columns"):
         plot_decision_boundary(many, rows, labels)
-    with pytest.raises(ValueError, match="this model sees 4"):
+    with pytest.raises(ValueError, match="encoded rows have 4 columns"):
         plot_samples(many)
     with pytest.raises(ValueError, match="theme must be one of"):
         plot_history(model, theme="blue")
-    with pytest.raises(ValueError, match="label 7, which is none"):
+    with pytest.raises(ValueError, match="label 7, which is not one of"):
         plot_latent_space(model, X, np.full(len(X), 7))
     with pytest.raises(ValueError, match="X has 160 rows but y has 3"):
         plot_flow(model, X, y[:3])
@@ -285,6 +284,6 @@ def test_class_colors_differ_for_color_blind_readers(theme, deficiency):
     assert nearest > 10  # 2.3 is a just noticeable difference
 
 
-def test_importing_the_pictures_does_not_import_matplotlib():
+def test_importing_the_plots_does_not_import_matplotlib():
     code = "import sys, flowssl.plotting; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,15 +1,10 @@
-"""What pictures and reports ask of a fitted classifier.
-
-Rows are encoded once into the matrix that the model sees, and everything else is asked of that
-matrix, so that a table of any kind costs one reading.
-"""
+"""What plots, reports and the demo ask about a fitted classifier and the rows they show."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import log_softmax, logsumexp
 
 from flowssl._labels import LabelsLike, encode_labels, is_unlabeled
 from flowssl._typing import Floats, Integers
@@ -19,47 +14,32 @@ if TYPE_CHECKING:
 
 
 def class_codes(estimator: FlowClassifier, y: LabelsLike) -> Integers:
-    """Return each label's place in ``classes_``, shape (n,), -1 for unlabeled rows.
+    """Return the position of each label in ``classes_``, shape (n,), -1 for unlabeled rows.
 
     Raises
     ------
     ValueError
-        If a label is no class of the estimator.
+        If a label is not one of the estimator's classes.
     """
     unlabeled = is_unlabeled(y, estimator.unlabeled_value)
     if unlabeled.all():
         return np.full(len(unlabeled), -1, dtype=np.int64)
     encoded = encode_labels(y, estimator.unlabeled_value)
-    place = {label: code for code, label in enumerate(estimator.classes_.tolist())}
-    unknown = [label for label in encoded.classes.tolist() if label not in place]
+    position = {label: code for code, label in enumerate(estimator.classes_.tolist())}
+    unknown = [label for label in encoded.classes.tolist() if label not in position]
     if unknown:
         raise ValueError(
-            f"y holds the label {unknown[0]!r}, which is none of the estimator's "
-            f"{len(place)} classes {list(place)[:10]}"
+            f"y holds the label {unknown[0]!r}, which is not one of the estimator's "
+            f"{len(position)} classes {list(position)[:10]}"
         )
-    # The last entry is what the code -1 of an unlabeled row picks.
-    places = np.array([place[label] for label in encoded.classes.tolist()] + [-1])
-    codes: Integers = places[encoded.codes]
+    # The code -1 of an unlabeled row selects the last entry.
+    positions = np.array([position[label] for label in encoded.classes.tolist()] + [-1])
+    codes: Integers = positions[encoded.codes]
     return codes
 
 
-def judge(estimator: FlowClassifier, matrix: Floats) -> tuple[Floats, Floats]:
-    """Return log p(x), shape (n,), and calibrated log p(y=k | x), shape (n, C), in nats.
-
-    The same as ``score_samples`` and ``predict_log_proba``, of encoded rows (n, D) and in one pass.
-    """
-    log_joint = estimator.density_.log_joint(matrix)
-    log_proba = log_softmax(log_joint / estimator.calibration_temperature_, axis=1)
-    return np.asarray(logsumexp(log_joint, axis=1)), np.asarray(log_proba)
-
-
-def latents(estimator: FlowClassifier, matrix: Floats) -> Floats:
-    """Return ``f(x)`` of encoded rows under the first flow, shape (n, D)."""
-    return estimator.density_.latents(matrix)
-
-
 def baseline_log_proba(estimator: FlowClassifier, matrix: Floats) -> Floats:
-    """Return the labels-only baseline's log p(y=k | x) of encoded rows, shape (n, C)."""
+    """Return log p(y=k | x) of the labels-only baseline for encoded rows (n, D), shape (n, C)."""
     n_classes = len(estimator.classes_)
     if n_classes == 1:
         return np.zeros((len(matrix), 1))
@@ -71,13 +51,16 @@ def baseline_log_proba(estimator: FlowClassifier, matrix: Floats) -> Floats:
 
 
 def is_planar(estimator: FlowClassifier) -> bool:
-    """Return whether the model sees two columns of numbers, so that its data can be drawn."""
+    """Return whether the encoded rows are two numbers, so that the data can be drawn."""
     columns = estimator.encoder_.output_columns_
-    return len(columns) == 2 and all(column.level is None for column in columns)
+    return len(columns) == 2 and all(column.category is None for column in columns)
 
 
-def draw(index: Integers, limit: int, random_state: int = 0) -> Integers:
-    """Return at most `limit` of the row numbers, at random and in ascending order."""
+def subsample(index: Integers, limit: int) -> Integers:
+    """Return at most `limit` of the row numbers, in ascending order.
+
+    The choice is random with a fixed seed, so that plots and reports are reproducible.
+    """
     if len(index) <= limit:
         return index
-    return np.sort(np.random.default_rng(random_state).choice(index, limit, replace=False))
+    return np.sort(np.random.default_rng(0).choice(index, limit, replace=False))

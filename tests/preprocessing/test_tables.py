@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from flowssl.exceptions import DataError, FlowSSLWarning, ModelFileError
 from flowssl.preprocessing import TableEncoder
+from flowssl.preprocessing.containers import take_rows
 
 FRAMES = {
     "pandas": pd.DataFrame,
@@ -101,7 +102,7 @@ def test_python_dates_in_an_object_column_are_times():
     assert encoder.inverse_transform(matrix)["day"].dt.date.tolist()[2] == days[2]
 
 
-def test_times_beside_words_in_an_object_array_come_back_as_times():
+def test_times_next_to_words_in_an_object_array_come_back_as_times():
     moment = datetime.datetime(2020, 5, 6, 7)
     array = np.array([["a", moment], ["b", None]], dtype=object)
     encoder = TableEncoder().fit(np.vstack([array, [["a", datetime.datetime(1999, 1, 1)]]]))
@@ -175,10 +176,10 @@ def test_times_in_arrays_come_back_to_the_microsecond():
 
 
 @given(st.integers(3, 6), st.data())
-def test_a_point_decodes_to_the_category_whose_box_it_hits(n_levels, data):
-    levels = [f"level {k}" for k in range(n_levels)]
-    encoder = TableEncoder().fit(pd.DataFrame({"c": levels}))
-    codes = encoder.transform(pd.DataFrame({"c": levels}))
+def test_a_point_decodes_to_the_category_whose_box_it_hits(n_categories, data):
+    categories = [f"category {k}" for k in range(n_categories)]
+    encoder = TableEncoder().fit(pd.DataFrame({"c": categories}))
+    codes = encoder.transform(pd.DataFrame({"c": categories}))
     noise = data.draw(
         st.lists(
             st.floats(0, 1, exclude_max=True, width=16),
@@ -187,7 +188,7 @@ def test_a_point_decodes_to_the_category_whose_box_it_hits(n_levels, data):
         )
     )
     noisy = codes + np.reshape(noise, codes.shape)
-    assert encoder.inverse_transform(noisy)["c"].tolist() == levels
+    assert encoder.inverse_transform(noisy)["c"].tolist() == categories
 
 
 def test_a_point_outside_all_boxes_decodes_to_the_nearest():
@@ -206,8 +207,8 @@ def test_the_dequantization_bound_holds_for_a_normal_density():
     normal = scipy.stats.multivariate_normal([0.5, 0.7], [[0.6, 0.1], [0.1, 0.4]])
     noise = np.random.default_rng(0).random((20_000, 2))
     masses = []
-    for level in "rgb":
-        corner = encoder.transform(pd.DataFrame({"c": [level]}))[0]
+    for category in "rgb":
+        corner = encoder.transform(pd.DataFrame({"c": [category]}))[0]
         masses.append(normal.cdf(corner + 1, lower_limit=corner))
         assert normal.logpdf(corner + noise).mean() <= math.log(masses[-1])
     assert 0.5 < sum(masses) < 1  # disjoint boxes share the mass
@@ -283,7 +284,7 @@ def test_no_rows_decode_to_an_empty_table():
 @pytest.mark.parametrize("library", FRAMES)
 def test_unseen_categories_become_missing_with_a_warning(library):
     encoder = TableEncoder().fit(FRAMES[library]({"pet": ["cat", "dog", "cat"]}))
-    with pytest.warns(FlowSSLWarning, match=r"column 'pet' holds levels .* 'emu', 'fox'; they"):
+    with pytest.warns(FlowSSLWarning, match=r"column 'pet' holds categories .* 'emu', 'fox'; they"):
         matrix = encoder.transform(FRAMES[library]({"pet": ["dog", "fox", "emu", "fox"]}))
     np.testing.assert_array_equal(matrix[:, 0], [1, math.nan, math.nan, math.nan])
 
@@ -402,9 +403,9 @@ FORGED = [
     ("dtype", "type", "from_native"),
     ("native", "type", 3),
     ("categories", "type", [[1]]),
-    ("levels", None, [None]),
-    ("levels", None, "ab"),
-    ("levels", None, []),
+    ("categories", None, [None]),
+    ("categories", None, "ab"),
+    ("categories", None, []),
     ("name", None, [1]),
     ("constant", None, {}),
     ("is_constant", None, "no"),
@@ -532,6 +533,39 @@ def test_refitting_forgets_the_old_table():
     assert not hasattr(encoder, "feature_names_in_")
     assert encoder.n_features_in_ == 3
     assert isinstance(encoder.inverse_transform(np.eye(3)), np.ndarray)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[1, "a"], [2, "b"], [3, "c"]],
+        ([1, "a"], [2, "b"], [3, "c"]),
+        np.array([[1, "a"], [2, "b"], [3, "c"]], dtype=object),
+        pd.DataFrame({"n": [1, 2, 3], "w": ["a", "b", "c"]}, index=[9, 9, 9]),
+        pl.DataFrame({"n": [1, 2, 3], "w": ["a", "b", "c"]}),
+    ],
+    ids=["list", "tuple", "array", "pandas", "polars"],
+)
+def test_rows_are_taken_from_any_container(rows):
+    taken = take_rows(rows, np.array([2, 0, 2]))
+    assert isinstance(taken, list if isinstance(rows, tuple) else type(rows))
+    assert np.asarray(taken, dtype=object).tolist() == [[3, "c"], [1, "a"], [3, "c"]]
+
+
+def test_rows_of_sparse_matrices_are_taken_before_these_are_refused():
+    sparse = scipy.sparse.coo_array([[0, 1], [2, 0], [0, 3]])
+    assert take_rows(sparse, np.array([2, 1])).toarray().tolist() == [[0, 3], [2, 0]]
+
+
+def test_names_given_for_the_columns_are_checked():
+    named = TableEncoder().fit(pd.DataFrame({"a": [1.0, 2.0], "b": ["u", "v"]}))
+    assert named.get_feature_names_out(["a", "b"]).tolist() == ["a", "b_v"]
+    with pytest.raises(ValueError, match="not equal to feature_names_in_"):
+        named.get_feature_names_out(["b", "a"])
+    unnamed = TableEncoder().fit([[1.0, 5.0], [2.0, 3.0]])
+    assert unnamed.get_feature_names_out(["p", "q"]).tolist() == ["p", "q"]
+    with pytest.raises(ValueError, match=r"number of features \(2\), got 1"):
+        unnamed.get_feature_names_out(["p"])
 
 
 def test_set_output_names_the_columns():

@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from scipy.stats import entropy
+from sklearn.base import BaseEstimator
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
 import flowssl
@@ -18,12 +19,14 @@ from flowssl import FlowGMMClassifier
 from flowssl.datasets import hide_labels, make_moons
 from flowssl.report import write_report
 from flowssl.report.facts import gather
+from flowssl.report.kinds import KINDS
+from flowssl.report.kinds.table_rows import pick
 from flowssl.report.markup import number, percent, significant
-from flowssl.report.tables import pick
+from flowssl.report.sections.parameters import parameter_rows
 
 SECTIONS = [
-    *("verdict", "data", "comparison", "confusion", "calibration", "latent", "plane", "rows"),
-    *("training", "start", "parameters", "versions"),
+    *("summary", "data", "comparison", "confusion", "calibration", "latent", "plane", "rows"),
+    *("training", "initialization", "parameters", "versions"),
 ]
 IMAGE_SECTIONS = ["samples" if name == "plane" else name for name in SECTIONS]
 VOID = {"meta", "img"}
@@ -68,7 +71,7 @@ class Page(HTMLParser):
     def all(self, tag):
         return [attributes for name, attributes in self.elements if name == tag]
 
-    def pictures(self, theme):
+    def figures(self, theme):
         return [image["src"] for image in self.all("img") if image["class"] == theme]
 
     def table(self, start):
@@ -139,23 +142,23 @@ def page(request):
 
 
 @pytest.fixture
-def sections(page, image_page):
+def expected_sections(page, image_page):
     return IMAGE_SECTIONS if page is image_page else SECTIONS
 
 
-def test_all_sections_are_there_in_order_with_a_heading(page, sections):
+def test_all_sections_are_there_in_order_with_a_heading(page, expected_sections):
     found = page.all("section")
-    assert [section["id"] for section in found] == sections
+    assert [section["id"] for section in found] == expected_sections
     headings = {heading["id"] for heading in page.all("h2")}
     assert {section["aria-labelledby"] for section in found} == headings
     assert len(page.all("h1")) == 1
-    assert page.text.index("Verdict") < page.text.index("of them labeled")
+    assert page.text.index("Summary") < page.text.index("of them labeled")
 
 
-def test_identifiers_are_unique_and_links_lead_to_them(page, sections):
+def test_identifiers_are_unique_and_links_lead_to_them(page, expected_sections):
     identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))
-    assert [link["href"].removeprefix("#") for link in page.all("a")] == sections
+    assert [link["href"].removeprefix("#") for link in page.all("a")] == expected_sections
 
 
 def test_nothing_is_loaded_from_elsewhere(page):
@@ -167,8 +170,8 @@ def test_nothing_is_loaded_from_elsewhere(page):
     assert policy.startswith("default-src 'none'")
 
 
-def test_pictures_are_sound_svg_in_both_themes_that_load_nothing(page):
-    light, dark = page.pictures("light"), page.pictures("dark")
+def test_figures_are_sound_svg_in_both_themes_that_load_nothing(page):
+    light, dark = page.figures("light"), page.figures("dark")
     assert len(light) == len(dark)
     for uri in light + dark:
         svg = ElementTree.fromstring(base64.b64decode(uri.split(",", 1)[1]))
@@ -180,16 +183,16 @@ def test_pictures_are_sound_svg_in_both_themes_that_load_nothing(page):
     assert set(light).isdisjoint(dark)
 
 
-def test_pictures_and_tables_can_be_read_aloud(page):
+def test_figures_and_tables_can_be_read_aloud(page):
     assert all(len(image["alt"]) > 20 for image in page.all("img"))
-    assert len(page.all("figcaption")) == len(page.pictures("light"))
+    assert len(page.all("figcaption")) == len(page.figures("light"))
     assert len(page.all("caption")) == len(page.all("table"))
     assert all(header["scope"] in ("row", "col") for header in page.all("th"))
 
 
-def test_number_of_pictures_and_size(plain_page, test_page, image_page):
-    assert len(plain_page.pictures("light")) == 5  # latent, boundary, samples, flow, history
-    assert len(test_page.pictures("light")) == 3  # reliability, latent, history
+def test_number_of_figures_and_size(plain_page, test_page, image_page):
+    assert len(plain_page.figures("light")) == 5  # latent, boundary, samples, flow, history
+    assert len(test_page.figures("light")) == 3  # reliability, latent, history
     assert max(len(plain_page.source), len(test_page.source)) < 5e6
 
 
@@ -203,23 +206,23 @@ def test_names_and_labels_of_the_user_are_text(test_page):
     assert "b & c" in {row[0] for row in test_page.table("Classes")}
 
 
-def test_the_verdict_gives_the_accuracies(mixed, test_page):
+def test_the_summary_gives_the_accuracies(mixed, test_page):
     model, _, _, X_test, y_test = mixed
     encoded = model.completion_.filled(model.encoder_.transform(X_test))
     baseline = model.classes_[model.baseline_.predict(encoded)]
     right, before = model.predict(X_test) == y_test, baseline == y_test
     assert (
-        f"On 100 test rows the model is right in {percent(right.mean())}, the labels-only baseline "
-        f"in {percent(before.mean())}: {(right & ~before).sum()} rows are right only with the "
-        f"model, {(before & ~right).sum()} only with the baseline."
+        f"On 100 test rows the accuracy is {percent(right.mean())}, that of the labels-only "
+        f"baseline {percent(before.mean())}: {(right & ~before).sum()} rows are classified "
+        f"correctly by the model only, {(before & ~right).sum()} by the baseline only."
     ) in test_page.text
-    assert "from 30 labeled rows and 170 unlabeled ones" in test_page.text
+    assert "trained on 30 labeled and 170 unlabeled rows" in test_page.text
 
 
 def test_the_comparison_agrees_with_scikit_learn(mixed, test_page):
     model, _, _, X_test, y_test = mixed
     proba = model.predict_proba(X_test)
-    _, baseline, ours = test_page.table("On 100 labeled test rows")
+    _, baseline, ours = test_page.table("Scores on 100 labeled test rows")
     assert baseline[0] == "labels-only baseline"
     assert ours[1].startswith(percent(accuracy_score(y_test, model.predict(X_test))))
     assert ours[2] == number(log_loss(y_test, proba, labels=model.classes_))
@@ -227,18 +230,20 @@ def test_the_comparison_agrees_with_scikit_learn(mixed, test_page):
 
 def test_the_confusion_matrix_agrees_with_scikit_learn(mixed, test_page):
     model, _, _, X_test, y_test = mixed
-    head, *body = test_page.table("Rows are true classes")
+    head, *body = test_page.table("Test rows by true class")
     assert head[1:-1] == [row[0] for row in body] == model.classes_.tolist()
     shown = [[0 if cell == "·" else int(cell) for cell in row[1:-1]] for row in body]
     expected = confusion_matrix(y_test, model.predict(X_test), labels=model.classes_)
     np.testing.assert_array_equal(shown, expected)
 
 
-def test_without_test_rows_it_says_that_accuracy_is_not_known(planar, plain_page):
+def test_without_test_rows_the_accuracy_is_unknown(planar, plain_page):
     start = planar[0].initialization_
     for value in (start["label_log_likelihood"], start["baseline_label_log_likelihood"]):
         assert number(value) in plain_page.text
-    assert "there are no test rows to say how often the finished model is right" in plain_page.text
+    assert (
+        "The accuracy of the trained model is unknown: no test rows were given." in plain_page.text
+    )
     assert "says nothing about new rows" in plain_page.text
     assert "accuracy ±" not in plain_page.text
 
@@ -249,7 +254,7 @@ def test_the_data_are_described(mixed, test_page):
     assert columns["city"][:2] == ["categorical", percent(0.25)]
     assert columns["constant"][2] == "left out: constant, 1.5"
     assert columns["copy"][2] == f"left out: repeats {SCRIPT}"
-    assert columns["when"][2].startswith("2024-01-01T00:00 … ")
+    assert columns["when"][2].startswith("2024-01-01 00:00 … ")
     low, middle, high = (significant(v) for v in X[SCRIPT].quantile([0, 0.5, 1]))
     assert columns[SCRIPT][2] == f"{low} … {middle} … {high}"
     given = {row[0]: row[1] for row in test_page.table("Classes")[1:]}
@@ -268,9 +273,9 @@ def test_the_extreme_rows_are_those_of_score_samples(mixed, test_page):
         assert [row[place] for row in body] == cities
 
 
-def test_rows_to_label_next_are_unlabeled_and_the_least_sure(mixed, test_page):
+def test_rows_to_label_next_are_unlabeled_and_the_most_uncertain(mixed, test_page):
     model, X, y, _, _ = mixed
-    shown = [int(row[0]) for row in test_page.table("Rows the model is least sure of")[1:]]
+    shown = [int(row[0]) for row in test_page.table("Most uncertain rows")[1:]]
     doubt = entropy(model.predict_proba(X), axis=1)
     density = model.score_samples(X)
     others = [i for i in range(len(X)) if y[i] is None and i not in shown]
@@ -292,6 +297,31 @@ def test_candidates_and_parameters_are_listed(mixed, test_page):
     assert versions["numpy"] == np.__version__
 
 
+class Group(BaseEstimator):
+    def __init__(self, kind, *, weight=1.0, views=None):
+        self.kind, self.weight, self.views = kind, weight, views
+
+
+class Model(BaseEstimator):
+    def __init__(self, epochs="auto", group="a", prior=None):
+        self.epochs, self.group, self.prior = epochs, group, prior
+
+
+def test_groups_of_parameters_are_listed_under_the_names_of_set_params():
+    model = Model(group=Group("b", views=np.flip), prior=np.array([0.2, 0.8]))
+    rows = parameter_rows(model)
+    assert rows == [
+        ("epochs", "'auto'", "default"),
+        ("group", "Group", "changed"),
+        ("group__kind", "'b'", "changed"),
+        ("group__weight", "1.0", "default"),
+        ("group__views", "flip", "changed"),
+        ("prior", "array([0.2, 0.8])", "changed"),
+    ]
+    assert {name for name, _, _ in rows} == set(model.get_params(deep=True))
+    assert parameter_rows(Model())[1] == ("group", "'a'", "default")
+
+
 def test_a_loaded_model_gives_the_same_page(mixed, test_page, tmp_path):
     model, X, y, X_test, y_test = mixed
     model.save(tmp_path / "model.flowssl")
@@ -307,10 +337,10 @@ def test_a_failed_report_leaves_the_old_page(planar, tmp_path):
     path = tmp_path / "page.html"
     path.write_text("old")
     for rows, labels, message in (
-        (X, None, "come together"),
-        (None, y, "come together"),
+        (X, None, "given together"),
+        (None, y, "given together"),
         (X, np.full(len(X), -1), "no labeled row"),
-        (X, np.full(len(X), 5), "label 5, which is none"),
+        (X, np.full(len(X), 5), "label 5, which is not one of"),
         (X[:3], y, "X_test has 3 rows but y_test has 160"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -323,17 +353,17 @@ def test_a_failed_report_leaves_the_old_page(planar, tmp_path):
 
 def test_unlabeled_test_rows_are_left_out(planar):
     model, X, y = planar
-    test = gather(model, X, y, X, y).test
+    test = gather(model, KINDS["table"].traits, X, y, X_test=X, y_test=y).test
     assert len(test.codes) == (y >= 0).sum()
     assert test.model_scores.accuracy == pytest.approx(model.score(X, y))
 
 
-def test_images_are_told_of_as_images(image_model, image_page):
+def test_images_are_called_images(image_model, image_page):
     model, X, y, truth = image_model
     right = percent(model.score(X[110:], truth[110:]))
-    assert f"On 40 test images the model is right in {right}" in image_page.text
-    assert f"from {(y[:110] >= 0).sum()} labeled images and" in image_page.text
-    assert "110 images of 8 × 8 pixels, gray, 18 of them labeled" in image_page.text
+    assert f"On 40 test images the accuracy is {right}" in image_page.text
+    assert f"trained on {(y[:110] >= 0).sum()} labeled and" in image_page.text
+    assert "110 gray images of 8 × 8 pixels, 18 of them labeled" in image_page.text
     for rows in (X[:110], X[110:]):
         bits = -model.score_samples(rows).mean() / (64 * np.log(2))
         assert number(float(bits), 2) in image_page.text
@@ -342,9 +372,9 @@ def test_images_are_told_of_as_images(image_model, image_page):
 def test_single_images_are_named_and_chosen_as_the_scores_say(image_model, image_page):
     model, X, y, _ = image_model
     unusual = np.argsort(model.score_samples(X[:110]), kind="stable")
-    extreme = [row[0] for row in image_page.table("Most unusual")[1:]]
+    extreme = [row[0] for row in image_page.table("Least likely")[1:]]
     assert extreme == [f"scan <{i}>.png" for i in unusual[:10]]
-    shown = [int(row[0][6:-5]) for row in image_page.table("Least certain")[1:]]
+    shown = [int(row[0][6:-5]) for row in image_page.table("Most uncertain")[1:]]
     doubt = entropy(model.predict_proba(X[:110]), axis=1)
     assert (y[:110][shown] == -1).all()
     assert (np.diff(doubt[shown]) <= 1e-12).all()
@@ -382,6 +412,7 @@ def test_cells_are_picked_from_any_table(table):
         (1234567.0, "1.23e+06"),
         (0.00012, "0.00012"),
         (float("nan"), "–"),
+        (float("-inf"), "−∞"),
     ],
 )
 def test_numbers_have_the_decimals_that_matter(value, text):

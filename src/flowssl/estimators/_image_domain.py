@@ -36,7 +36,7 @@ from flowssl.initialization.network import ConvNet, class_probabilities, train_n
 from flowssl.models import JointModel
 from flowssl.objectives import Consistency, CrossEntropy, Likelihood, Objective, PseudoLabels
 from flowssl.preprocessing import ImageEncoder, Pixels, TableEncoder
-from flowssl.preprocessing.image_encoder import level_centers
+from flowssl.preprocessing.image_encoder import pixel_centers
 from flowssl.training import resolve_device, seeded
 
 INIT_ROWS = 2_000
@@ -132,7 +132,7 @@ class ImageDomain(Domain):
         counts = np.bincount(given, minlength=rows.n_classes)
         if rows.labeled.all() or counts.min() < 2:
             return start
-        images = torch.from_numpy(level_centers(rows.matrix)).reshape(-1, *self.shape)
+        images = torch.from_numpy(pixel_centers(rows.matrix)).reshape(-1, *self.shape)
         labeled = images[torch.from_numpy(rows.labeled)]
         crossed = np.empty((len(given), rows.n_classes))
         n_folds = min(NETWORK_FOLDS, int(counts.min()))

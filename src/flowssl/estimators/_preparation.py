@@ -87,7 +87,7 @@ def training_rows(
     """
     rows, held_out = prepared.rows, prepared.held_out
     rng = np.random.default_rng(seed)
-    has_missing = completion.has_holes(rows.matrix)
+    has_missing = completion.has_missing(rows.matrix)
     copies = [
         completion.sampled(rows.matrix, rng) if has_missing else prepared.z
         for _ in range(COPIES_WITH_MISSING if has_missing else 1)

@@ -1,17 +1,18 @@
-"""What the pictures are made of: rows, regions, densities, Gaussians and reliability curves."""
+"""Parts of figures: rows, class regions, densities, class densities and reliability diagrams."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from flowssl._fitted import class_codes, draw, is_planar, judge
+from flowssl._fitted import class_codes, is_planar, subsample
 from flowssl._typing import Floats, Integers
 from flowssl.calibration import expected_calibration_error, reliability
 from flowssl.densities import ClassDensity, GaussianClasses
-from flowssl.plotting.style import MAX_DOTS, MAX_NAMES, Theme, plain
+from flowssl.plotting.style import MAX_NAMES, MAX_POINTS, Theme, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,17 +25,17 @@ if TYPE_CHECKING:
 GRID = 150
 """Points along each side of the grid on which densities are drawn."""
 
-N_DRAWN = 1_000
-"""Latents of a class that show its moments where these have no closed form."""
+N_MOMENTS = 1_000
+"""Samples from which the moments of a class density are estimated that have no closed form."""
 
-CONTOUR_SHARES = (0.99, 0.9, 0.5)
-"""Shares of the rows that the density contours enclose, the outermost first."""
+CONTOUR_FRACTIONS = (0.99, 0.9, 0.5)
+"""Fractions of the rows that the density contours enclose, the outermost first."""
 
 SHADE = 0.35
-"""Strength of the classes' colors in the background."""
+"""Opacity of the class colors in the background."""
 
 
-# From tables to what is drawn.
+# From tables to points.
 
 
 def rows_and_codes(
@@ -51,25 +52,27 @@ def rows_and_codes(
 def planar_rows(
     estimator: FlowClassifier, X: TableLike, y: LabelsLike, name: str
 ) -> tuple[Floats, Integers]:
-    """Return :func:`rows_and_codes` of two-dimensional data, missing numbers filled."""
+    """Return :func:`rows_and_codes` of two-dimensional data, missing values imputed."""
     check_planar(estimator, name)
     matrix, codes = rows_and_codes(estimator, X, y)
     return estimator.completion_.filled(matrix), codes
 
 
 def check_planar(estimator: FlowClassifier, name: str) -> None:
-    """Raise ValueError unless the data can be drawn in the plane."""
+    """Raise ValueError unless the data can be drawn in two dimensions."""
     if not is_planar(estimator):
         n_columns = len(estimator.encoder_.output_columns_)
         raise ValueError(
-            f"{name} draws data of two columns of numbers, and this model sees {n_columns} "
-            "encoded columns; plot_latent_space draws any number"
+            f"{name} needs data of two numeric columns, but the encoded rows have {n_columns} "
+            "columns; plot_latent_space draws any number of columns"
         )
 
 
-def drawn(matrix: Floats, codes: Integers, limit: int = MAX_DOTS) -> tuple[Floats, Integers]:
-    """Keep at most `limit` labeled and as many unlabeled rows, chosen at random."""
-    kept = np.concatenate([draw(np.flatnonzero(kind), limit) for kind in (codes >= 0, codes < 0)])
+def thinned(matrix: Floats, codes: Integers, limit: int = MAX_POINTS) -> tuple[Floats, Integers]:
+    """Return at most `limit` labeled and as many unlabeled rows, chosen at random."""
+    kept = np.concatenate(
+        [subsample(np.flatnonzero(kind), limit) for kind in (codes >= 0, codes < 0)]
+    )
     return matrix[kept], codes[kept]
 
 
@@ -82,7 +85,7 @@ def samples(
 
 
 def flat(points: Floats) -> Floats:
-    """Spread points of one dimension over the plane at random; others stay as they are."""
+    """Give points of one dimension a random second coordinate; return others unchanged."""
     if points.shape[1] > 1:
         return points
     noise = np.random.default_rng(0).uniform(-1, 1, len(points))
@@ -90,10 +93,10 @@ def flat(points: Floats) -> Floats:
 
 
 def projection(z: Floats, means: Floats) -> Floats:
-    """Return two orthonormal directions (D, 2) that keep the class means most apart.
+    """Return two orthonormal directions (D, 2) in which the class means differ most.
 
-    Principal components of the means (C, D); where these have rank below two, the latents (n, D)
-    give the rest. The identity in up to two dimensions.
+    These are principal components of the means (C, D), completed by those of the latents (n, D)
+    where the means span fewer than two dimensions. In one or two dimensions, the identity.
     """
     dim = z.shape[1]
     if dim <= 2:
@@ -110,8 +113,8 @@ def projection(z: Floats, means: Floats) -> Floats:
 # Artists.
 
 
-def scatter_dots(ax: Axes, points: Floats, color: str | list[str]) -> None:
-    """Draw rows (n, 2) as dots, the smaller the more there are."""
+def scatter_points(ax: Axes, points: Floats, color: str | list[str]) -> None:
+    """Draw rows (n, 2) as dots, smaller where there are many."""
     ax.scatter(
         points[:, 0],
         points[:, 1],
@@ -119,7 +122,7 @@ def scatter_dots(ax: Axes, points: Floats, color: str | list[str]) -> None:
         c=color,
         alpha=0.6,
         linewidths=0,
-        gid="dots",
+        gid="points",
         rasterized=True,
     )
 
@@ -127,11 +130,11 @@ def scatter_dots(ax: Axes, points: Floats, color: str | list[str]) -> None:
 def scatter_rows(
     ax: Axes, points: Floats, codes: Integers, style: Theme, predicted: Integers | None = None
 ) -> None:
-    """Draw unlabeled rows as dots, gray or in the predicted class's color; labeled as triangles."""
+    """Draw unlabeled rows as dots, gray or in the color of the predicted class, labeled as triangles."""
     labeled = codes >= 0
     if (~labeled).any():
         color = style.muted if predicted is None else style.colors(predicted[~labeled])
-        scatter_dots(ax, points[~labeled], color)
+        scatter_points(ax, points[~labeled], color)
     if labeled.any():
         ax.scatter(
             points[labeled, 0],
@@ -147,10 +150,10 @@ def scatter_rows(
 
 
 def limit(ax: Axes, points: Floats, *, centers: Floats | None = None, equal: bool = False) -> None:
-    """Show the range of all but the outermost thousandth of the points, and a margin.
+    """Set the axes' limits to the central 99.8 % of the points and a margin.
 
-    With `centers`, these are shown too, all of them. With `equal`, a unit is as long on both axes
-    and the picture is square.
+    With `centers`, all of these are within the limits too. With `equal`, the axes have the same
+    scale and the plot is square.
     """
     low, high = np.quantile(points, (0.001, 0.999), axis=0)
     if centers is not None:
@@ -169,23 +172,23 @@ def draw_plane(
 ) -> None:
     """Draw class probabilities, decision boundary, density and rows of two-dimensional data."""
     limit(ax, matrix)
-    few, shown = drawn(matrix, codes)
+    few, shown = thinned(matrix, codes)
     horizontal, vertical = (np.linspace(*ends, GRID) for ends in (ax.get_xlim(), ax.get_ylim()))
     grid = np.stack(np.meshgrid(horizontal, vertical), axis=-1).reshape(-1, 2)
-    log_density, log_proba = judge(estimator, grid)
+    log_density, log_proba = estimator.density_.evaluate(grid)
     _shade(ax, np.exp(log_proba).reshape(GRID, GRID, -1), style)
     n_classes = log_proba.shape[1]
     for code in range(n_classes if n_classes > 1 else 0):
         lead = log_proba[:, code] - np.delete(log_proba, code, axis=1).max(1)
         _contour(ax, horizontal, vertical, lead, [0.0], style.ink, 1.4)
-    of_rows = judge(estimator, few)[0]
-    levels = np.quantile(of_rows, [1 - share for share in CONTOUR_SHARES])
+    of_rows = estimator.density_.evaluate(few)[0]
+    levels = np.quantile(of_rows, [1 - fraction for fraction in CONTOUR_FRACTIONS])
     _contour(ax, horizontal, vertical, log_density, np.unique(levels).tolist(), style.muted, 0.7)
     scatter_rows(ax, few, shown, style)
 
 
 def _shade(ax: Axes, proba: Floats, style: Theme) -> None:
-    """Mix the classes' colors by their probabilities (rows, columns, C) into the background."""
+    """Shade the background in the class colors, mixed by probabilities (rows, columns, C)."""
     from matplotlib.colors import to_rgb
 
     palette = np.array([to_rgb(style.color(code)) for code in range(proba.shape[2])])
@@ -208,26 +211,28 @@ def _contour(
     color: str,
     width: float,
 ) -> None:
-    """Draw those level lines that the grid contains."""
+    """Draw the contour lines at those levels that occur on the grid."""
     inside = [level for level in levels if heights.min() < level < heights.max()]
     if inside:
         surface = heights.reshape(len(vertical), len(horizontal))
         ax.contour(horizontal, vertical, surface, levels=inside, colors=color, linewidths=width)
 
 
-def draw_gaussians(ax: Axes, estimator: FlowClassifier, axes: Floats, style: Theme) -> None:
-    """Draw rings of one standard deviation and the names of the classes.
+def draw_class_densities(ax: Axes, estimator: FlowClassifier, axes: Floats, style: Theme) -> None:
+    """Draw ellipses of one standard deviation, and the names of the classes.
 
-    `axes` (D, 2) are the directions that are drawn; the Gaussians are projected on them. A class
-    that is no Gaussian gets the ring of the Gaussian with its moments. A class is named at the
-    center of its ring that is nearest to its mean, as the mean of several may lie among others.
+    `axes` (D, 2) are the directions that are drawn, on which the Gaussians are projected. A class
+    density that is not Gaussian gets the ellipse of its first two moments. Of several components,
+    the one nearest to the class center carries the name, as the center itself may lie in another
+    class.
     """
     from matplotlib.patches import Ellipse
     from matplotlib.patheffects import withStroke
 
-    density = estimator.models_[0].class_density
+    # A copy on the CPU: the model itself stays on its device.
+    density = deepcopy(estimator.models_[0].class_density).cpu()
     if isinstance(density, GaussianClasses):
-        rings = _rings(density, axes)
+        rings = _gaussian_rings(density, axes)
     else:
         rings = _sampled_rings(density, axes)
     for code, center, covariance in rings:
@@ -248,7 +253,7 @@ def draw_gaussians(ax: Axes, estimator: FlowClassifier, axes: Floats, style: The
     if len(estimator.classes_) > MAX_NAMES:
         return
     halo = [withStroke(linewidth=3, foreground=style.background)]
-    means = in_plane(class_means(estimator) @ axes)
+    means = in_plane(estimator.density_.class_centers() @ axes)
     for code, label in enumerate(estimator.classes_.tolist()):
         centers = np.stack([center for of_code, center, _ in rings if of_code == code])
         nearest = ((centers - means[code]) ** 2).sum(axis=1).argmin()
@@ -264,24 +269,17 @@ def draw_gaussians(ax: Axes, estimator: FlowClassifier, axes: Floats, style: The
         )
 
 
-def class_means(estimator: FlowClassifier) -> Floats:
-    """Return the latent class means of the first flow, shape (C, D)."""
-    with torch.no_grad():
-        means: Floats = estimator.models_[0].class_density.class_means().double().numpy()
-    return means
-
-
 Ring = tuple[int, Floats, Floats]
 """Class, projected mean (2,) and projected covariance (2, 2)."""
 
 
 def _sampled_rings(density: ClassDensity, axes: Floats) -> list[Ring]:
-    """Return the moments of each class, from a thousand latents of it."""
+    """Return the moments of each class, estimated from samples."""
     rings = []
     generator = torch.Generator().manual_seed(0)
     for code in range(density.n_classes):
         with torch.no_grad():
-            z = density.sample(torch.full((N_DRAWN,), code), generator=generator).double().numpy()
+            z = density.sample(torch.full((N_MOMENTS,), code), generator=generator).double().numpy()
         projected = in_plane(z @ axes)
         covariance = np.cov(projected.T)
         if axes.shape[1] < 2:
@@ -290,15 +288,15 @@ def _sampled_rings(density: ClassDensity, axes: Floats) -> list[Ring]:
     return rings
 
 
-def _rings(density: GaussianClasses, axes: Floats) -> list[Ring]:
-    """Return the moments of each Gaussian, exactly."""
+def _gaussian_rings(density: GaussianClasses, axes: Floats) -> list[Ring]:
+    """Return the moments of each Gaussian component."""
     directions = torch.from_numpy(axes)
     rings = []
     with torch.no_grad():
         covariance = density.covariance
         identity = torch.eye(density.dim, dtype=torch.float64)
         for j in range(density.n_classes * density.n_components):
-            # Coloring is linear, so the colored identity is the transposed root of Sigma_j.
+            # Coloring is linear, so the colored identity is the transposed root of the covariance.
             component = torch.full((density.dim,), j)
             root = covariance.color(identity, component).double() @ directions
             center = density.means.flatten(0, 1)[j].double() @ directions
@@ -310,7 +308,7 @@ def _rings(density: GaussianClasses, axes: Floats) -> list[Ring]:
 
 
 def in_plane(points: Floats) -> Floats:
-    """Put means of one dimension on the horizontal axis."""
+    """Give means of one dimension the second coordinate 0; return others unchanged."""
     if points.shape[-1] > 1:
         return points
     return np.concatenate((points, np.zeros_like(points)), axis=-1)
@@ -319,35 +317,35 @@ def in_plane(points: Floats) -> Floats:
 def draw_reliability(
     curve: Axes, bars: Axes, proba: Floats, codes: Integers, n_bins: int, style: Theme
 ) -> None:
-    """Draw accuracy against confidence, and how many rows each bin of confidence holds."""
-    confidence, accuracy, share = reliability(proba, codes, n_bins)
-    filled = share > 0
-    right = accuracy[filled]
-    low, high = _wilson(right, share[filled] * len(codes))
+    """Draw accuracy against confidence, and the fraction of the rows in each bin."""
+    confidence, accuracy, fraction = reliability(proba, codes, n_bins)
+    filled = fraction > 0
+    observed = accuracy[filled]
+    low, high = _wilson(observed, fraction[filled] * len(codes))
     error_of_calibration = expected_calibration_error(proba, codes, n_bins)
     curve.plot([0, 1], [0, 1], color=style.muted, linestyle="--", linewidth=1)
     curve.vlines(confidence[filled], low, high, color=style.color(0), linewidth=1.2)
-    # The area of a mark is the bin's share, down to a size that can still be seen.
+    # The area of a marker is the fraction of the rows, down to a size that can still be seen.
     curve.scatter(
         confidence[filled],
-        right,
-        s=(300 * share[filled]).clip(12),
+        observed,
+        s=(300 * fraction[filled]).clip(12),
         color=style.color(0),
         linewidths=0,
         gid="bins",
         zorder=3,
         clip_on=False,
     )
-    curve.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="share that is right")
+    curve.set(xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="accuracy")
     curve.grid(True)
-    curve.set_title(f"{len(codes):,} labels; expected calibration error {error_of_calibration:.3f}")
+    curve.set_title(f"n = {len(codes):,}, expected calibration error {error_of_calibration:.3f}")
     edges = np.linspace(0, 1, n_bins + 1)
-    bars.bar(edges[:-1], share, width=1 / n_bins, align="edge", color=style.muted, linewidth=0)
-    bars.set(xlabel="confidence: the highest class probability", ylabel="share of\nlabels")
+    bars.bar(edges[:-1], fraction, width=1 / n_bins, align="edge", color=style.muted, linewidth=0)
+    bars.set(xlabel="confidence (highest class probability)", ylabel="fraction")
 
 
 def _wilson(rate: Floats, count: Floats) -> tuple[Floats, Floats]:
-    """Return the 95 % interval of a binomial rate (Wilson 1927), honest for few rows too."""
+    """Return the 95 % confidence interval of a binomial rate (Wilson 1927), valid for few rows too."""
     z = 1.96
     center = (rate + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * np.sqrt(rate * (1 - rate) / count + (z / (2 * count)) ** 2)

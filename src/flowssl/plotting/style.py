@@ -1,4 +1,4 @@
-"""One style for all pictures: colors of both themes, figures, legends and notes."""
+"""The style of all figures: colors of both themes, legends and notes."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 ThemeName: TypeAlias = Literal["light", "dark"]
 
-MAX_DOTS = 3000
-"""Unlabeled rows, and labeled rows, that are drawn at most; more would only hide one another."""
+MAX_POINTS = 3000
+"""Maximum number of labeled, and of unlabeled, rows in a figure; more would hide one another."""
 
 MAX_NAMES = 20
-"""Classes that a legend or the latent space names at most."""
+"""Maximum number of classes that are named in a figure."""
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colors of a picture; ``classes`` are cycled through from the eleventh class on.
+    """Colors of a figure; the colors of ``classes`` repeat from the eleventh class on.
 
-    The first colors are those of Okabe and Ito (2008); the others were chosen for the largest
-    smallest distance under simulated protanopia, deuteranopia and tritanopia.
+    The first colors are those of Okabe and Ito (2008); the others maximize the minimum distance
+    under simulated protanopia, deuteranopia and tritanopia.
     """
 
     background: str
@@ -41,11 +41,11 @@ class Theme:
     classes: tuple[str, ...]
 
     def color(self, code: int) -> str:
-        """Color of a class."""
+        """Return the color of a class."""
         return self.classes[code % len(self.classes)]
 
     def colors(self, codes: Integers) -> list[str]:
-        """Color of each row's class."""
+        """Return the color of each row's class."""
         return [self.color(code) for code in codes.tolist()]
 
 
@@ -91,14 +91,14 @@ THEMES: dict[ThemeName, Theme] = {
 
 @contextmanager
 def styled(theme: ThemeName) -> Iterator[Theme]:
-    """Give the theme, and draw in it until the block ends."""
+    """Apply a theme within the block, and yield it."""
     if theme not in THEMES:
         raise ValueError(f"theme must be one of {sorted(THEMES)}, got {theme!r}")
     try:
         import matplotlib as mpl
     except ImportError as error:
         raise ImportError(
-            "pictures need Matplotlib; install it with: pip install 'flowssl[plot]'"
+            "figures need Matplotlib; install it with: pip install 'flowssl[plot]'"
         ) from error
     style = THEMES[theme]
     with mpl.rc_context(
@@ -123,7 +123,7 @@ def styled(theme: ThemeName) -> Iterator[Theme]:
             "legend.frameon": False,
             "lines.linewidth": 1.6,
             "text.color": style.ink,
-            "text.parse_math": False,  # a dollar sign in a name or label starts no formula
+            "text.parse_math": False,  # dollar signs in names and labels are text
             "xtick.color": style.muted,
             "xtick.labelcolor": style.ink,
             "xtick.labelsize": 9,
@@ -136,21 +136,21 @@ def styled(theme: ThemeName) -> Iterator[Theme]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of a size in inches that lays itself out."""
+    """Return an empty figure of a size in inches, with constrained layout."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained", dpi=150)
 
 
 def plain(value: object, limit: int = 24) -> str:
-    """Give a user's value as printable text on one line, of at most `limit` characters."""
+    """Format a user's value as one printable line of at most `limit` characters."""
     printable = (letter if letter.isprintable() else " " for letter in str(value))
     text = " ".join("".join(printable).split())
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def name_axes(ax: Axes, estimator: FlowClassifier) -> None:
-    """Put the names of the two columns of numbers on the axes."""
+    """Label the axes with the names of the two numeric columns."""
     names = [plain(name) for name in estimator.encoder_.get_feature_names_out()]
     ax.set(xlabel=names[0], ylabel=names[1])
 
@@ -163,7 +163,7 @@ def add_legend(
     *,
     rows: str = "rows",
 ) -> None:
-    """Name classes and marks below the picture, where they cover no data."""
+    """Add a legend of classes and markers below the axes, where it covers no data."""
     from matplotlib.lines import Line2D
 
     def mark(shape: str, color: str, label: str) -> Line2D:
@@ -189,8 +189,8 @@ def add_legend(
     )
 
 
-def add_note(figure: Figure, codes: Integers, style: Theme, limit: int = MAX_DOTS) -> None:
-    """Say so where not all rows are drawn."""
+def add_note(figure: Figure, codes: Integers, style: Theme, limit: int = MAX_POINTS) -> None:
+    """Note on the figure how many rows are drawn, where these are not all."""
     notes = [
         f"{limit:,} of {count:,} {kind} drawn"
         for kind, count in (

@@ -25,7 +25,7 @@ def build_table(
     container : {"array", "pandas", "polars", "pyarrow", "modin", "cudf"}
         An array, or the library of the data frame.
     columns : sequence of (name, ColumnType, values)
-        Values as `read_table` gives them. Integers are rounded and kept in their type's range.
+        Values as `as_table` gives them. Integers are rounded and kept in their type's range.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def _narwhals_dtype(type_: ColumnType) -> nw.dtypes.DType:
     if type_.dtype == "Duration":
         return nw.Duration(type_.unit)  # type: ignore[arg-type]
     if type_.dtype == "Enum":
-        return nw.Enum([str(level) for level in type_.categories or ()])
+        return nw.Enum([str(category) for category in type_.categories or ()])
     if type_.dtype in (*OBJECTS, "Decimal"):
         return nw.String() if type_.kind == "categorical" else nw.Float64()
     dtype: nw.dtypes.DType = getattr(nw, type_.dtype)()
@@ -131,7 +131,7 @@ def _narwhals_dtype(type_: ColumnType) -> nw.dtypes.DType:
 
 
 def _ticks(type_: ColumnType, seconds: Floats) -> NDArray[np.generic]:
-    """datetime64 or timedelta64 in microseconds, NaT for NaN."""
+    """Return seconds as datetime64 or timedelta64 in microseconds, NaT for NaN."""
     code = "m8[us]" if type_.dtype == "Duration" else "M8[us]"
     present = ~np.isnan(seconds)
     ticks = np.full(len(seconds), "NaT", dtype=code)
@@ -141,7 +141,7 @@ def _ticks(type_: ColumnType, seconds: Floats) -> NDArray[np.generic]:
 
 
 def _in_range(type_: ColumnType, numbers: Floats) -> tuple[Floats, bool]:
-    """Numbers as the type can hold them, and whether it is a type of integers."""
+    """Return numbers as the type can hold them, and whether it is a type of integers."""
     if not type_.dtype.startswith(("Int", "UInt")):
         return numbers, False
     limits = np.iinfo(type_.dtype.lower() if not type_.dtype.endswith("128") else "int64")

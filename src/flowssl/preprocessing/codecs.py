@@ -1,4 +1,4 @@
-"""Write one column of a table into columns of a matrix, and read it back."""
+"""Encode one column of a table as columns of a matrix, and decode it."""
 
 import math
 import warnings
@@ -13,7 +13,14 @@ import numpy as np
 from flowssl._labels import is_missing
 from flowssl._typing import Floats
 from flowssl.exceptions import FlowSSLWarning
-from flowssl.preprocessing.containers import Column, ColumnType, Level, Values, as_level, as_numbers
+from flowssl.preprocessing.containers import (
+    Category,
+    Column,
+    ColumnType,
+    Values,
+    as_category,
+    as_numbers,
+)
 
 INFREQUENT = "infrequent"
 """Name of the group of categories beyond the most frequent ones."""
@@ -21,15 +28,15 @@ INFREQUENT = "infrequent"
 
 @dataclass(frozen=True)
 class Codec:
-    """How one column of the table is written into the matrix, and read back.
+    """How one column of the table is encoded in the matrix, and decoded.
 
     Parameters
     ----------
     name : str or int
         Name of the column, or its position in an array.
     type : ColumnType
-        What it was in the table.
-    levels : tuple, default=()
+        Type of the column in the table.
+    categories : tuple, default=()
         Categories with a code of their own, most frequent first; the first is the reference.
     infrequent : tuple, default=()
         Categories that share the last code, most frequent first.
@@ -43,10 +50,10 @@ class Codec:
 
     name: str | int
     type: ColumnType
-    levels: tuple[Level, ...] = ()
-    infrequent: tuple[Level, ...] = ()
+    categories: tuple[Category, ...] = ()
+    infrequent: tuple[Category, ...] = ()
     is_constant: bool = False
-    constant: Level | None = None
+    constant: Category | None = None
     duplicate_of: int | None = None
 
     @property
@@ -56,15 +63,15 @@ class Codec:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the column has a place in the matrix."""
+        """Whether the column is part of the matrix."""
         return not self.is_constant and self.duplicate_of is None
 
     @property
-    def indicated(self) -> tuple[Level | None, ...]:
+    def indicated(self) -> tuple[Category | None, ...]:
         """Category of each matrix column; None for the one column of a number or a time."""
         if not self.is_categorical:
             return (None,)
-        return (*self.levels, *([INFREQUENT] if self.infrequent else []))[1:]
+        return (*self.categories, *([INFREQUENT] if self.infrequent else []))[1:]
 
     @classmethod
     def fit(cls, column: Column, max_categories: int) -> Self:
@@ -77,22 +84,22 @@ class Codec:
             return cls(column.name, column.type, is_constant=is_constant, constant=number)
         # Ties keep the order of appearance, so that a renamed copy of a column gets equal codes.
         ranked = [v for v, _ in Counter(column.values).most_common() if not is_missing(v)]
-        levels = tuple(map(as_level, ranked))
-        if len(levels) < 2:
-            constant = levels[0] if levels else None
-            return cls(column.name, column.type, levels, is_constant=True, constant=constant)
-        if len(levels) > max_categories:
+        categories = tuple(map(as_category, ranked))
+        if len(categories) < 2:
+            constant = categories[0] if categories else None
+            return cls(column.name, column.type, categories, is_constant=True, constant=constant)
+        if len(categories) > max_categories:
             n_own = max_categories - 1
-            return cls(column.name, column.type, levels[:n_own], levels[n_own:])
-        return cls(column.name, column.type, levels)
+            return cls(column.name, column.type, categories[:n_own], categories[n_own:])
+        return cls(column.name, column.type, categories)
 
     def encode(self, column: Column) -> Floats:
-        """Write the column as rows of the transposed matrix, shape (width, n)."""
+        """Return the column as rows of the transposed matrix, shape (width, n)."""
         if not self.is_categorical:
             return self._numbers(column)[None]
         values = column.values if isinstance(column.values, list) else column.values.tolist()
-        index = {level: code for code, level in enumerate(self.levels)}
-        index.update(zip(self.infrequent, repeat(len(self.levels))))
+        index = {category: code for code, category in enumerate(self.categories)}
+        index.update(zip(self.infrequent, repeat(len(self.categories))))
         codes = np.fromiter(map(index.get, values, repeat(-1)), dtype=np.int64, count=len(values))
         missing = codes < 0
         self._warn_unseen(values[row] for row in np.flatnonzero(missing))
@@ -103,16 +110,16 @@ class Codec:
         return indicators
 
     def decode(self, encoded: Floats) -> Values:
-        """Read the table's values from rows of the transposed matrix, shape (width, n)."""
+        """Return the table's values, given rows of the transposed matrix, shape (width, n)."""
         if not self.is_categorical:
             numbers: Floats = encoded[0]
             return numbers
-        # Level k fills the box [1, 2) along its own column and [0, 1) along the others, the
+        # Category k fills the box [1, 2) along its own column and [0, 1) along the others, the
         # reference [0, 1) along all. The nearest box belongs to the largest column, or to the
         # reference if that is below 1.
         codes = np.where(encoded.max(axis=0) >= 1, encoded.argmax(axis=0) + 1, 0)
         codes[np.isnan(encoded).any(axis=0)] = -1
-        decoded: list[object] = [*self.levels, *self.infrequent[:1], None]
+        decoded: list[object] = [*self.categories, *self.infrequent[:1], None]
         return [decoded[code] for code in codes]
 
     def fill(self, n_rows: int) -> Values:
@@ -144,7 +151,7 @@ class Codec:
         if unseen:
             more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
             warnings.warn(
-                f"column {self.name!r} holds levels that were not there in fit: "
+                f"column {self.name!r} holds categories that were not seen in fit: "
                 f"{', '.join(unseen[:5])}{more}; they are treated as missing.",
                 FlowSSLWarning,
                 stacklevel=5,

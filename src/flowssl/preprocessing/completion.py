@@ -1,8 +1,9 @@
-"""Rows with holes: missing numbers and categories are integrated out of the density.
+"""Integrate missing values and categories out of a flow's density.
 
-A flow gives densities of complete rows of real numbers. A missing number is integrated over a
+A flow gives densities of complete rows of real numbers. A missing value is integrated over a
 Gaussian proposal given the rest of its row, and a category over the box of real numbers that stands
-for it; both by the same average over a few fixed draws. Rows without holes are exact.
+for it; both by the same average over a few fixed draws. The density of complete rows of numbers is
+exact.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from flowssl.bijections import MonotonicSpline, SoftTails
 N_DRAWS = 16
 SHRINKAGE = 0.1
 PROPOSAL_VARIANCE = 1.5
-FARTHEST = 1e150  # standard deviations; sinh of a hardly trained flow's draws overflows
+FARTHEST = 1e150  # standard deviations; sinh would overflow for samples of a barely trained flow
 _SPLINE = ("x_knots", "z_knots", "slopes")
 
 
@@ -33,10 +34,10 @@ class CompletedRows:
     Attributes
     ----------
     z : ndarray of shape (n, S, D)
-        S complete versions of each row.
+        S completions of each row.
     log_weight : ndarray of shape (n, S)
-        What to add to the log-density of each version, nats: the log-derivative of the step from
-        the user's units, minus the log-density of the proposal that filled the holes.
+        Added to the log-density of each completion, nats: the log-derivative of the step from the
+        user's units, minus the log-density of the proposal for the missing values.
     """
 
     z: Floats
@@ -63,7 +64,17 @@ class Completion:
     covariance : ndarray of shape (D, D)
         Covariance of the standardized columns, mean zero, for the proposal.
     extent : ndarray of shape (2, D)
-        Least and largest number of each column.
+        Minimum and maximum of each column.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.column_stack([np.arange(50.0), 2 * np.arange(50.0)])
+    >>> completion = Completion.fit(rows, widths=np.zeros(2))
+    >>> completion.filled(np.array([[25.0, np.nan]])).round()
+    array([[25., 50.]])
+    >>> completion.n_draws(np.array([[25.0, np.nan]]))
+    16
     """
 
     def __init__(
@@ -73,7 +84,7 @@ class Completion:
         self.widths = widths
         self.covariance = covariance
         self.extent = extent
-        # Scrambled Sobol points with a fixed seed: the same row has the same score every time.
+        # Scrambled Sobol points with a fixed seed: scores are deterministic.
         points = qmc.Sobol(len(widths), seed=0).random(N_DRAWS) if len(widths) <= 21201 else None
         if points is None:
             points = np.random.default_rng(0).random((N_DRAWS, len(widths)))
@@ -109,7 +120,7 @@ class Completion:
         return cls(spline, widths, covariance, extent)
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Return what :meth:`fit` has found."""
+        """Return the fitted arrays by name."""
         spline = {key: getattr(self.spline, key).numpy() for key in _SPLINE}
         fitted = {"widths": self.widths, "covariance": self.covariance, "extent": self.extent}
         return {**fitted, **spline}
@@ -131,19 +142,22 @@ class Completion:
 
     @property
     def row_numbers(self) -> int:
-        """Numbers that a row grows to inside a flow, about."""
+        """Approximate number of activations of a row in a flow."""
         return max(1, self.dim)
 
-    def has_holes(self, matrix: Floats) -> bool:
-        """Return whether any row needs more than one draw."""
+    def has_missing(self, matrix: Floats) -> bool:
+        """Return whether rows have missing values or categories, and so need several draws."""
         return bool(self.widths.any() or np.isnan(matrix).any())
 
     def n_draws(self, matrix: Floats) -> int:
-        """Return how many complete versions of each row prediction looks at."""
-        return N_DRAWS if self.has_holes(matrix) else 1
+        """Return the number of completions of each row over which prediction averages."""
+        return N_DRAWS if self.has_missing(matrix) else 1
 
     def typical(self, matrix: Floats) -> Floats:
-        """Fill holes by their conditional means and box centers; standardized units, (n, D)."""
+        """Return rows (n, D) in standardized units, missing values at their conditional means.
+
+        Categories are at the centers of their boxes.
+        """
         z, _ = _columns(self.spline, matrix + self.widths / 2)
         for rows, missing in _patterns(z):
             mean, _ = self._proposal(z[rows], missing)
@@ -151,22 +165,22 @@ class Completion:
         return z
 
     def filled(self, matrix: Floats) -> Floats:
-        """Fill missing numbers by their conditional means; the table's own units, (n, D)."""
+        """Return rows (n, D) in the table's units, missing values at their conditional means."""
         missing = np.isnan(matrix)
         if not missing.any():
             return matrix
         return np.where(missing, self.restore(self.typical(matrix)) - self.widths / 2, matrix)
 
     def restore(self, z: Floats) -> Floats:
-        """Map standardized rows (n, D) back to the table's units; far draws stay finite."""
+        """Map standardized rows (n, D) back to the table's units; outlying rows stay finite."""
         with torch.no_grad():
             soft = SoftTails(self.dim).inverse(torch.from_numpy(np.ascontiguousarray(z)))
             return self.spline.inverse(soft.clamp(-FARTHEST, FARTHEST)).numpy()
 
     def far(self, matrix: Floats) -> NDArray[np.bool_]:
-        """Tell which rows have a number farther out of its column's range than half that range.
+        """Return which rows have a value beyond its column's range by more than half the range.
 
-        NaN, which is what overflows come to, is far out too.
+        NaN, the result of an overflow, counts as beyond.
         """
         least, largest = self.extent
         slack = (largest - least) / 2
@@ -175,7 +189,10 @@ class Completion:
         return far
 
     def sampled(self, matrix: Floats, rng: np.random.Generator) -> Floats:
-        """Fill each hole by one random draw; standardized units, (n, D)."""
+        """Return rows (n, D) in standardized units, missing values drawn from the proposal.
+
+        Categories are at uniformly random points of their boxes.
+        """
         uniform = rng.random(matrix.shape)
         z, _ = _columns(self.spline, matrix + self.widths * uniform)
         for rows, missing in _patterns(z):
@@ -184,8 +201,8 @@ class Completion:
         return z
 
     def completed(self, matrix: Floats) -> CompletedRows:
-        """Return the fixed draws by which densities are integrated over the holes."""
-        if not self.has_holes(matrix):
+        """Return the fixed draws over which densities of incomplete rows are integrated."""
+        if not self.has_missing(matrix):
             z, log_derivative = _columns(self.spline, matrix)
             return CompletedRows(z[:, None], log_derivative.sum(1, keepdims=True))
         n, dim = matrix.shape
@@ -214,7 +231,7 @@ class Completion:
 
 
 def _columns(spline: MonotonicSpline, matrix: Floats) -> tuple[Floats, Floats]:
-    """Map each number, NaN to NaN; returns latents and log-derivatives, both (n, D)."""
+    """Standardize each number, NaN to NaN; returns values and log-derivatives, both (n, D)."""
     with torch.no_grad():
         z, log_derivative = spline.columns(torch.from_numpy(np.ascontiguousarray(matrix)))
         z, of_tails = SoftTails(spline.dim).columns(z)
@@ -222,7 +239,7 @@ def _columns(spline: MonotonicSpline, matrix: Floats) -> tuple[Floats, Floats]:
 
 
 def _patterns(z: Floats) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Group rows by which of their columns are missing: (rows, missing columns) of each group."""
+    """Group rows by the columns they miss: (rows, missing columns) of each group."""
     missing = np.isnan(z)
     rows = np.flatnonzero(missing.any(1))
     if not len(rows):

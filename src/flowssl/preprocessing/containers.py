@@ -1,8 +1,8 @@
-"""Read any table container as plain columns.
+"""Convert any container of a table to plain columns.
 
 A column is either a float64 vector (numbers, and times in seconds, NaN where missing) or a list of
-Python values (levels of a category). A `ColumnType` remembers in plain strings what the column was
-in the user's table, so that it can be written to a file and the table rebuilt in another process.
+Python values (categories). A `ColumnType` records in plain strings the type that the column had in
+the user's table, so that it can be written to a file and the table rebuilt in another process.
 """
 
 import math
@@ -16,14 +16,15 @@ import numpy as np
 from narwhals.exceptions import DuplicateError
 from narwhals.typing import IntoDataFrame, IntoSeries
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, issparse
 from sklearn.base import BaseEstimator
-from sklearn.utils import _safe_indexing, check_array
+from sklearn.utils import check_array
 
 from flowssl._labels import is_missing
 from flowssl._typing import Floats
 from flowssl.exceptions import DataError
 
-Level: TypeAlias = str | bool | int | float
+Category: TypeAlias = str | bool | int | float
 Values: TypeAlias = Floats | list[object]
 TableLike: TypeAlias = ArrayLike | Sequence[Sequence[object]] | IntoDataFrame
 
@@ -59,7 +60,7 @@ DTYPES = frozenset(
 """Names of the narwhals data types that a column may have."""
 
 MICROSECONDS = 1_000_000
-"""In a second."""
+"""Microseconds per second."""
 
 OBJECTS = ("Object", "Unknown")
 """Names of the narwhals data types of columns that hold Python objects."""
@@ -67,7 +68,7 @@ OBJECTS = ("Object", "Unknown")
 
 @dataclass(frozen=True)
 class ColumnType:
-    """What a column was in the user's table.
+    """The type of a column in the user's table.
 
     Parameters
     ----------
@@ -89,12 +90,12 @@ class ColumnType:
     native: str | None = None
     unit: str | None = None
     zone: str | None = None
-    categories: tuple[Level, ...] | None = None
+    categories: tuple[Category, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A column that was read: its name, type, and n values."""
+    """A column of a table: its name, type, and n values."""
 
     name: str | int
     type: ColumnType
@@ -103,7 +104,7 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A table that was read.
+    """A table as plain columns.
 
     Parameters
     ----------
@@ -123,15 +124,15 @@ class Table:
     matrix: Floats | None = None
 
 
-def read_table(X: TableLike, estimator: BaseEstimator) -> Table:
-    """Read a table.
+def as_table(X: TableLike, estimator: BaseEstimator) -> Table:
+    """Convert a container to a `Table`.
 
     Parameters
     ----------
     X : array-like of shape (n, n_columns) or data frame
-        Anything that NumPy or narwhals takes, but sparse matrices and lazy frames.
+        Anything that NumPy or narwhals accepts, except sparse matrices and lazy frames.
     estimator : estimator
-        Named in scikit-learn's error messages.
+        Estimator named in scikit-learn's error messages.
 
     Returns
     -------
@@ -155,7 +156,7 @@ def read_table(X: TableLike, estimator: BaseEstimator) -> Table:
 
 
 def take_rows(X: TableLike, index: NDArray[np.int64]) -> TableLike:
-    """Return some of a table's rows, in the same container.
+    """Return some rows of a table: a data frame of the same library, a list or an array.
 
     Raises
     ------
@@ -165,7 +166,12 @@ def take_rows(X: TableLike, index: NDArray[np.int64]) -> TableLike:
     frame = _frame_or_other(X)
     if isinstance(frame, nw.DataFrame):
         return cast("IntoDataFrame", frame[index.tolist()].to_native())
-    return cast("TableLike", _safe_indexing(X, index))
+    if isinstance(X, list | tuple):
+        return [X[row] for row in index.tolist()]
+    if issparse(X):  # which `as_table` refuses
+        return cast("TableLike", csr_array(X)[index])
+    rows: NDArray[np.generic] = np.asarray(X)[index]
+    return rows
 
 
 def _frame_or_other(X: TableLike) -> object:
@@ -177,7 +183,7 @@ def _frame_or_other(X: TableLike) -> object:
 
 
 def as_numbers(values: list[object]) -> Floats:
-    """Float64 vector of Python values, NaN where missing; numeric strings are converted.
+    """Return Python values as a float64 vector, NaN where missing; numeric strings are converted.
 
     Raises
     ------
@@ -212,7 +218,7 @@ def _read_series(series: nw.Series[IntoSeries]) -> Column:
         values: Values,
         unit: str | None = None,
         zone: str | None = None,
-        categories: tuple[Level, ...] | None = None,
+        categories: tuple[Category, ...] | None = None,
     ) -> Column:
         type_ = ColumnType(kind, type(dtype).__name__, native, unit, zone, categories)
         return Column(name, type_, values)
@@ -233,10 +239,10 @@ def _read_series(series: nw.Series[IntoSeries]) -> Column:
         source = dtype if isinstance(dtype, nw.Enum) else native_dtype if is_pandas else None
         declared = getattr(source, "categories", None)
         values: list[object] = series.to_list()
-        if declared is not None and not all(map(is_level, declared)):  # intervals, for example
-            declared = [str(level) for level in declared]
+        if declared is not None and not all(map(is_category, declared)):  # intervals, for example
+            declared = [str(category) for category in declared]
             values = [None if is_missing(value) else str(value) for value in values]
-        categories = None if declared is None else tuple(map(as_level, declared))
+        categories = None if declared is None else tuple(map(as_category, declared))
         return column("categorical", values, categories=categories)
     if type(dtype).__name__ in OBJECTS:
         read = _read_objects(name, series.to_list(), parse_strings=False)
@@ -259,7 +265,7 @@ def _seconds(series: nw.Series[IntoSeries]) -> Floats:
 
 def _read_array(X: TableLike, estimator: BaseEstimator) -> Table:
     if isinstance(X, list | tuple) and np.asarray(X).dtype.kind in "US":
-        # NumPy would turn the numbers, None and NaN beside strings into strings.
+        # NumPy would convert numbers, None and NaN next to strings to strings.
         X = np.asarray(X, dtype=object)
     array = check_array(
         X, dtype=None, ensure_all_finite="allow-nan", estimator=estimator, input_name="X"
@@ -302,7 +308,7 @@ def _read_objects(name: str | int, values: list[object], *, parse_strings: bool)
         else:
             return Column(name, ColumnType("numeric", "Float64"), _finite(numbers, name))
     for value in present:
-        if not is_level(value):
+        if not is_category(value):
             raise TypeError(
                 f"argument must be a string or a real number, not {type(value).__name__!r} "
                 f"(column {name!r} of X)"
@@ -311,7 +317,7 @@ def _read_objects(name: str | int, values: list[object], *, parse_strings: bool)
 
 
 def _moments(name: str | int, values: list[object]) -> Floats:
-    """Seconds of Python dates and times, which NumPy takes without a time zone only."""
+    """Return Python dates and times in seconds; NumPy accepts them without a time zone only."""
     if any(getattr(value, "tzinfo", None) is not None for value in values):
         raise TypeError(
             f"column {name!r} of X holds times with a time zone as Python objects; convert it to "
@@ -334,14 +340,14 @@ def _finite(values: Floats, name: str | int) -> Floats:
     return values
 
 
-def is_level(value: object) -> bool:
-    """Whether a value can be a category: a string, bool, integer or finite float."""
+def is_category(value: object) -> bool:
+    """Return whether a value can be a category: a string, bool, integer or finite float."""
     if isinstance(value, float | np.floating):
         return math.isfinite(value)
     return isinstance(value, str | int | np.integer | np.bool_)
 
 
-def as_level(value: object) -> Level:
-    """Python's own type for a category that may be a NumPy scalar."""
-    level: Level = value.item() if isinstance(value, np.generic) else value  # type: ignore[assignment]
-    return level
+def as_category(value: object) -> Category:
+    """Return a category, which may be a NumPy scalar, as Python's own type."""
+    category: Category = value.item() if isinstance(value, np.generic) else value  # type: ignore[assignment]
+    return category

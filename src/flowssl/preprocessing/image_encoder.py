@@ -1,7 +1,7 @@
-"""From the user's images to rows of 8-bit levels, from levels to what a flow takes, and back.
+"""From the user's images to rows of 8-bit pixel values, from these to a flow's units, and back.
 
 `ImageEncoder` and `Pixels` are to images what `TableEncoder` and `Completion` are to tables: the
-first knows the user's array, the second the flow's units.
+first converts the user's array, the second converts to the flow's units.
 """
 
 from __future__ import annotations
@@ -20,30 +20,36 @@ from sklearn.exceptions import NotFittedError
 from flowssl._typing import Floats
 from flowssl.bijections.images import LEVELS, Shape
 from flowssl.preprocessing.completion import CompletedRows
+from flowssl.preprocessing.containers import TableLike
 from flowssl.preprocessing.table_encoder import OutputColumn
 
-Levels = Floats
-"""Rows of levels. They are 8-bit numbers, an eighth of the memory of a table's float64 matrix, and
-go wherever that goes, so to the type checker they are the same."""
+PixelValues = Floats
+"""Rows of pixel values. They are 8-bit integers, an eighth of the memory of a table's float64 matrix.
+As functions accept either, the type checker sees them as the same."""
 
 N_COMPONENTS = 64
 _COMPONENT_ROWS = 10_000
 _FEATURE_MAPS = 64
 _LAYOUTS = ("rows", "planes", "channels first", "channels last")
-_ON_A_LEVEL = 1e-3
 
 
 def bits_per_dimension(log_prob: ArrayLike, dim: int) -> Floats:
-    """Turn log-probabilities of discrete images, in nats, into bits for each of ``dim`` numbers.
+    """Convert log-probabilities of discrete images, in nats, to bits for each of ``dim`` values.
 
-    ``-log p / (D log 2)``; 8 for uniformly random levels, lower is better.
+    ``-log p / (D log 2)``: 8 for uniformly distributed pixel values, lower is better.
+
+    Examples
+    --------
+    >>> import math
+    >>> bits_per_dimension([-784 * math.log(256)], dim=784)
+    array([8.])
     """
     bits: Floats = -np.asarray(log_prob, dtype=np.float64) / (dim * math.log(2))
     return bits
 
 
 class ImageEncoder:
-    """Arrays of images as rows of levels 0 to 255, channel by channel, and back.
+    """Encode arrays of images as rows of pixel values 0 to 255, and decode them.
 
     Parameters
     ----------
@@ -53,18 +59,30 @@ class ImageEncoder:
     Attributes
     ----------
     n_features_in_ : int
-        Numbers D in an image.
+        Number D of pixel values of an image.
     layout_ : str
-        How the images came in ``fit``, and how decoded ones are given back: "rows" (n, D), "planes"
-        (n, h, w), "channels first" (n, c, h, w) or "channels last" (n, h, w, c).
+        Layout of the images in ``fit``, and of decoded images: "rows" (n, D), "planes" (n, h, w),
+        "channels first" (n, c, h, w) or "channels last" (n, h, w, c).
     dtype_ : str
-        Their dtype; levels are whole numbers 0 to 255, floats shares from 0 to 1.
+        Data type of the images in ``fit``, and of decoded images: integers are pixel values 0 to
+        255, floats are scaled to 0 to 1.
     dequantization_width_ : ndarray of shape (D,)
-        Width of the interval that a level stands for: 1.
+        Width of the interval that a pixel value stands for: 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> images = np.array([[[0.0, 1.0], [0.2, 0.4]]])
+    >>> encoder = ImageEncoder((1, 2, 2)).fit(images)
+    >>> encoder.transform(images)
+    array([[  0, 255,  51, 102]], dtype=uint8)
+    >>> encoder.inverse_transform([[0, 255, 51, 102]])
+    array([[[0. , 1. ],
+            [0.2, 0.4]]])
     """
 
     row_kind: ClassVar[Literal["image"]] = "image"
-    """What rows are; whatever depends on it asks the encoder."""
+    """Kind of the rows; code that depends on it looks it up here."""
 
     layout_: str
     dtype_: str
@@ -77,34 +95,34 @@ class ImageEncoder:
         self.constant_: dict[str | int, object] = {}
         self.duplicate_of_: dict[str | int, str | int] = {}
 
-    def fit(self, X: object) -> Self:
-        """Remember how these images are given."""
+    def fit(self, X: TableLike) -> Self:
+        """Record the layout and the data type of images."""
         images = self._array(X)
         self.layout_ = self._layout(images)
         self.dtype_ = images.dtype.str
         return self
 
-    def transform(self, X: object) -> Levels:
-        """Return the images as rows of levels, shape (n, D), uint8; colors come one by one.
+    def transform(self, X: TableLike) -> PixelValues:
+        """Return the images as rows of pixel values, shape (n, D), uint8, channel by channel.
 
-        Floats are rounded to the nearest of the 256 levels.
+        Floats are rounded to the nearest of the 256 values.
 
         Raises
         ------
         ValueError
-            If the array has another shape, or numbers outside 0..255 (whole) or 0..1 (floats).
+            If the array has another shape, or values outside 0..255 (integers) or 0..1 (floats).
         """
         images = self._array(X)
         if self._layout(images) == "channels last":
             images = np.moveaxis(images, -1, 1)
-        rows = _levels(images).reshape(len(images), self.n_features_in_)
-        return cast(Levels, np.ascontiguousarray(rows))
+        rows = _pixel_values(images).reshape(len(images), self.n_features_in_)
+        return cast(PixelValues, np.ascontiguousarray(rows))
 
-    def inverse_transform(self, levels: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Return rows of levels as images of the layout and dtype that ``fit`` saw."""
+    def inverse_transform(self, X: ArrayLike) -> NDArray[np.generic]:
+        """Return rows of pixel values as images of the layout and data type of ``fit``."""
         if not hasattr(self, "layout_"):
             raise NotFittedError("this ImageEncoder is not fitted yet; call fit first")
-        images: NDArray[np.generic] = np.asarray(levels).reshape(-1, *self.shape)
+        images: NDArray[np.generic] = np.asarray(X).reshape(-1, *self.shape)
         if self.layout_ == "rows":
             images = images.reshape(len(images), -1)
         elif self.layout_ == "planes":
@@ -118,11 +136,11 @@ class ImageEncoder:
         return decoded
 
     def get_feature_names_out(self) -> NDArray[np.object_]:
-        """Return the names of the levels: ``x0``, ``x1``, ..."""
+        """Return the names of the pixel values: ``x0``, ``x1``, ..."""
         return np.array([f"x{i}" for i in range(self.n_features_in_)], dtype=object)
 
     def to_json(self) -> str:
-        """Return what ``fit`` has learned as text."""
+        """Write the fitted encoder as JSON text."""
         return json.dumps({"shape": self.shape, "layout": self.layout_, "dtype": self.dtype_})
 
     @classmethod
@@ -132,7 +150,7 @@ class ImageEncoder:
         Raises
         ------
         ValueError
-            If the text does not describe one.
+            If the text does not describe an encoder.
         """
         record = json.loads(text)
         channels, height, width = (int(side) for side in record["shape"])
@@ -140,16 +158,16 @@ class ImageEncoder:
         dtype = np.dtype(str(record["dtype"]))
         if record["layout"] not in _LAYOUTS or dtype.kind not in "iuf":
             raise ValueError(
-                f"images of layout {record['layout']!r} and dtype {dtype} do not exist"
+                f"images cannot have the layout {record['layout']!r} and dtype {dtype}"
             )
         encoder.layout_, encoder.dtype_ = str(record["layout"]), dtype.str
         return encoder
 
-    def _array(self, X: object) -> NDArray[np.generic]:
+    def _array(self, X: TableLike) -> NDArray[np.generic]:
         images = np.asarray(X)
         if images.dtype.kind not in "iuf":
             raise ValueError(
-                f"images are arrays of whole numbers 0..255 or floats 0..1, got dtype {images.dtype}"
+                f"images must be arrays of integers 0..255 or floats 0..1, got dtype {images.dtype}"
             )
         return images
 
@@ -167,51 +185,60 @@ class ImageEncoder:
                 return layout
         wanted = ", ".join(f"(n, {', '.join(map(str, shape))})" for shape in shapes.values())
         raise ValueError(
-            f"X has shape {images.shape}; with image_shape={self.shape} it must be one of {wanted}"
+            f"X has shape {images.shape}; for images of shape {self.shape} it must be one of {wanted}"
         )
 
 
-def _levels(images: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Return whole numbers 0 to 255."""
+def _pixel_values(images: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Return integers 0 to 255."""
     if images.size == 0 or images.dtype == np.uint8:
         return images.astype(np.uint8)
     low, high = images.min(), images.max()
     if images.dtype.kind in "iu":
         if low < 0 or high > LEVELS - 1:
-            raise ValueError(f"whole-number images hold levels 0..255, got {low}..{high}")
+            raise ValueError(f"images of integers must hold 0..255, got {low}..{high}")
         return images.astype(np.uint8)
     if not np.isfinite(images).all():
-        raise ValueError("images must not hold NaN or infinity: leave such images out")
+        raise ValueError("images must not hold NaN or infinity; remove such images")
     if low < 0 or high > 1:
         raise ValueError(
-            f"images of floats hold shares 0..1, got {low:g}..{high:g}; divide levels by 255 or "
+            f"images of floats must hold 0..1, got {low:g}..{high:g}; divide pixel values by 255 or "
             "convert them to uint8"
         )
     return np.rint(images.astype(np.float64) * (LEVELS - 1)).astype(np.uint8)
 
 
-def level_centers(levels: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Return ``v + 1/2``, the center of the interval [v, v + 1) that level v stands for."""
-    return levels.astype(np.float32) + np.float32(0.5)
+def pixel_centers(values: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return ``v + 1/2``, the center of the interval [v, v + 1) that pixel value v stands for."""
+    return values.astype(np.float32) + np.float32(0.5)
 
 
 class Pixels:
-    """The step from rows of levels to numbers that a flow of images takes.
+    """The step from rows of pixel values to the units of a flow of images.
 
-    Level v stands for the interval [v, v + 1), which training fills with uniform noise, so that
-    the flow's density bounds the probability of discrete images, ``log P(v) >= E_u log p(v + u)``
-    (Theis et al. 2016). Prediction draws no noise: it looks at the center v + 1/2, or averages the
-    density over a few fixed draws, an unbiased estimate of P(v). Either way an image always gets
-    the same score.
+    Pixel value v stands for the interval [v, v + 1), which training fills with uniform noise, so
+    that the flow's density bounds the probability of discrete images,
+    ``log P(v) >= E_u log p(v + u)`` (Theis et al. 2016). Prediction draws no noise: it evaluates
+    the density at the center v + 1/2, or averages it over a few fixed quasi-random points, an
+    unbiased estimate of P(v). Either way the score of an image is deterministic.
 
     Parameters
     ----------
     mean : ndarray of shape (D,)
-        Mean of the training images, levels.
+        Mean of the training images, pixel values.
     components : ndarray of shape (K, D)
-        Their principal axes, on which cheap classifiers look at images.
+        Principal axes of the training images, the features of the cheap classifiers.
     draws : int, default=0
-        Fixed draws within the levels at prediction; 0 takes the center.
+        Fixed points within the intervals at prediction; 0 takes the center.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> pixels = Pixels.fit(np.array([[0, 255], [10, 100], [20, 0]], dtype=np.uint8))
+    >>> pixels.typical(np.array([[0, 255]], dtype=np.uint8))
+    array([[  0.5, 255.5]], dtype=float32)
+    >>> pixels.restore(np.array([[0.9, 300.0]]))
+    array([[  0, 255]], dtype=uint8)
     """
 
     def __init__(self, mean: Floats, components: Floats, draws: int = 0) -> None:
@@ -220,8 +247,8 @@ class Pixels:
         self.draws = draws
 
     @classmethod
-    def fit(cls, matrix: Levels, draws: int = 0) -> Pixels:
-        """Find the principal axes of images (n, D); of 10,000 of them if there are more."""
+    def fit(cls, matrix: PixelValues, draws: int = 0) -> Pixels:
+        """Find the principal axes of images (n, D), of 10,000 random ones if there are more."""
         n, dim = matrix.shape
         rows = np.random.default_rng(0).choice(n, min(n, _COMPONENT_ROWS), replace=False)
         pca = PCA(min(N_COMPONENTS, len(rows) - 1, dim), svd_solver="randomized", random_state=0)
@@ -229,7 +256,7 @@ class Pixels:
         return cls(pca.mean_.astype(np.float64), pca.components_.astype(np.float64), draws)
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Return what :meth:`fit` has found."""
+        """Return the fitted arrays by name."""
         return {"mean": self.mean, "components": self.components}
 
     @classmethod
@@ -240,46 +267,46 @@ class Pixels:
 
     @property
     def dim(self) -> int:
-        """Number D of levels in an image."""
+        """Number D of pixel values of an image."""
         return len(self.mean)
 
     @property
     def row_numbers(self) -> int:
-        """Numbers that an image grows to inside a convolutional network, about."""
+        """Approximate number of activations of an image in a convolutional network."""
         return _FEATURE_MAPS * self.dim
 
-    def n_draws(self, matrix: Levels) -> int:
-        """Return how many versions of each image prediction looks at."""
+    def n_draws(self, matrix: PixelValues) -> int:
+        """Return the number of points of each image at which prediction takes the density."""
         return max(1, self.draws)
 
-    def has_holes(self, matrix: Levels) -> bool:
-        """Return False: an image has no missing numbers."""
+    def has_missing(self, matrix: PixelValues) -> bool:
+        """Return False: an image has no missing values."""
         return False
 
-    def typical(self, matrix: Levels) -> Floats:
-        """Return the centers of the levels, shape (n, D)."""
-        return cast(Floats, level_centers(matrix))
+    def typical(self, matrix: PixelValues) -> Floats:
+        """Return the centers of the pixel values' intervals, shape (n, D)."""
+        return cast(Floats, pixel_centers(matrix))
 
-    def filled(self, matrix: Levels) -> Floats:
+    def filled(self, matrix: PixelValues) -> Floats:
         """Return the images' principal components, shape (n, K)."""
         chunks = np.array_split(matrix, max(1, len(matrix) // _COMPONENT_ROWS))
         scores = [(chunk.astype(np.float64) - self.mean) @ self.components.T for chunk in chunks]
         return np.concatenate(scores)
 
-    def far(self, matrix: Levels) -> NDArray[np.bool_]:
-        """Tell that no image is out of range: levels are bounded."""
+    def far(self, matrix: PixelValues) -> NDArray[np.bool_]:
+        """Return False for each image: pixel values are bounded."""
         return np.zeros(len(matrix), dtype=bool)
 
-    def sampled(self, matrix: Levels, rng: np.random.Generator) -> Floats:
-        """Fill the levels by random noise, shape (n, D)."""
+    def sampled(self, matrix: PixelValues, rng: np.random.Generator) -> Floats:
+        """Return a random point of each pixel value's interval, shape (n, D)."""
         return cast(Floats, (matrix + rng.random(matrix.shape)).astype(np.float32))
 
-    def restore(self, x: Floats) -> Levels:
-        """Return the levels in whose intervals numbers lie, or the nearest, shape (n, D)."""
-        levels = np.nan_to_num(np.floor(x)).clip(0, LEVELS - 1).astype(np.uint8)
-        return cast(Levels, levels)
+    def restore(self, x: Floats) -> PixelValues:
+        """Return the pixel values whose intervals contain numbers, or the nearest, shape (n, D)."""
+        values = np.nan_to_num(np.floor(x)).clip(0, LEVELS - 1).astype(np.uint8)
+        return cast(PixelValues, values)
 
-    def completed(self, matrix: Levels) -> CompletedRows:
+    def completed(self, matrix: PixelValues) -> CompletedRows:
         """Return the fixed points at which the density of each image is taken."""
         points = np.full((1, self.dim), 0.5)
         if self.draws:

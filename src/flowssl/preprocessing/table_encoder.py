@@ -1,49 +1,48 @@
 """Encode tables of numbers, categories and times as the float64 matrix that a flow models.
 
-The encoder remembers the user's table well enough to turn a row of the matrix, such as a sample
-of the model, back into a row of that table, and writes what it knows as JSON into the model file.
+The encoder records what is needed to decode a row of the matrix, such as a sample of the model, to a
+row of the user's table, and writes it as JSON to the model file.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from numbers import Integral
-from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
+from typing import ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from narwhals.typing import IntoDataFrame
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags, check_array
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from flowssl._typing import Floats
 from flowssl.exceptions import ModelFileError
 from flowssl.preprocessing.building import build_table
 from flowssl.preprocessing.codecs import Codec
 from flowssl.preprocessing.containers import (
-    DTYPES,
-    ColumnType,
+    Category,
     Container,
-    Level,
     Table,
     TableLike,
     Values,
-    is_level,
-    read_table,
+    as_table,
 )
+from flowssl.preprocessing.records import codecs_from_records
 
 _FORMAT = 1
 
 
 class OutputColumn(NamedTuple):
-    """Where a column of the matrix comes from.
+    """Origin of a column of the matrix.
 
-    `column` is the name (or position) in the user's table; `level` is the category that the
+    `column` is the name (or position) in the user's table; `category` is the category that the
     column indicates, "infrequent" for the grouped ones, None for a number or a time.
     """
 
     column: str | int
-    level: Level | None
+    category: Category | None
 
 
 class TableEncoder(TransformerMixin, BaseEstimator):
@@ -65,15 +64,20 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     feature_names_in_ : ndarray of str
         Their names; only for data frames whose column names are all strings.
     output_columns_ : list of OutputColumn
-        Column and level of the table behind each of the D columns of the matrix.
+        Column of the table, and category, that each of the D columns of the matrix stands for.
+    codecs_ : list of Codec
+        How each column of the table is encoded.
+    container_ : {"array", "pandas", "polars", "pyarrow", "modin", "cudf"}
+        What fit was given: an array, or a data frame of this library.
     dequantization_width_ : ndarray of shape (D,)
         Width of the uniform noise that turns a matrix column into a continuous one: 1.0 for an
         indicator, 0.0 for a number or a time.
     constant_ : dict
-        Name and value of the columns left out because they were constant in fit (None where all
-        values were missing).
+        Name and value of the columns left out because they were constant in fit; the value is None
+        where all values were missing.
     duplicate_of_ : dict
-        Name of the columns left out because they repeated another one in fit, and that one's name.
+        Name of each column left out because it repeated an earlier column in fit, and the name of
+        that column.
 
     Notes
     -----
@@ -81,10 +85,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     zone), durations become seconds; both exact to the microsecond for times from 1834 to 2106.
     Missing values of any kind are NaN.
     In an object array, strings that are numbers count as numbers, as in scikit-learn; in a data
-    frame a column of strings is categorical whatever it holds. Integers beyond 2^53 lose digits.
+    frame a column of strings is always categorical. Integers beyond 2^53 lose digits.
 
-    A bool is a category, as is a string. A categorical column with K codes takes K - 1 indicator
-    columns; its most frequent category is the reference, with zeros everywhere. With uniform
+    Booleans and strings are categories. A categorical column with K codes takes K - 1 indicator
+    columns; its most frequent category is the reference, with zeros everywhere; ties are broken
+    by order of appearance. With uniform
     noise u in [0, 1) added to each indicator, category k fills the box e_k + [0, 1)^(K - 1) (the
     reference [0, 1)^(K - 1)). These boxes are disjoint, so a density p on R^(K - 1) gives each
     category the probability P(k) = integral of p over its box, and by Jensen's inequality
@@ -92,16 +97,16 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         log P(k) >= E_u log p(e_k + u),
 
     the bound that training on noisy indicators raises (Theis et al. 2016, A note on the evaluation
-    of generative models, section 3.1). `inverse_transform` decodes to the box that is hit, or the
-    nearest one.
+    of generative models, section 3.1). `inverse_transform` decodes a point to the box that contains
+    it, or to the nearest one.
 
-    A column with one value (whatever else is missing) or none, and a column that repeats an
-    earlier one exactly (for categories: up to their names), has no density beside the others: a
-    model could raise its likelihood without bound there. Such columns are left out of the matrix
-    and put back by `inverse_transform`; what they hold in later tables is not looked at. A table
-    of one row has only constant columns, and its matrix has none.
+    A column with at most one distinct value, missing values aside, or that repeats an earlier one
+    exactly (for categories: up to their names), has no density given the others: a model could
+    raise its likelihood without bound there. Such columns are left out of the matrix and restored
+    by `inverse_transform`; their values in later tables are ignored. A table of one row has only
+    constant columns, and its matrix has no columns.
 
-    A category that fit has not seen is treated as missing, with a `FlowSSLWarning`.
+    A category not seen in fit is treated as missing, with a `FlowSSLWarning`.
 
     Examples
     --------
@@ -118,13 +123,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     """
 
     row_kind: ClassVar[Literal["table"]] = "table"
-    """What rows are; whatever depends on it asks the encoder."""
+    """Kind of the rows; code that depends on it looks it up here."""
 
     def __init__(self, max_categories: int = 50) -> None:
         self.max_categories = max_categories
 
     def __sklearn_tags__(self) -> Tags:
-        """Tell scikit-learn that missing values, strings and categories are welcome."""
+        """Tell scikit-learn that missing values, strings and categories are accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.string = True
@@ -150,7 +155,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            With scikit-learn's messages for what is no table of finite values.
+            If X is not a table of finite values, with scikit-learn's messages.
         DataError
             If two columns share a name.
         """
@@ -179,12 +184,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, n_features_in) or data frame
-            Columns as in fit; any container will do.
+            Columns as in fit, in any container.
 
         Returns
         -------
         ndarray of shape (n, D), float64
-            NaN where a value is missing. The input itself where nothing had to be changed.
+            NaN where a value is missing. The input itself, not a copy, where nothing had to be
+            changed.
 
         Raises
         ------
@@ -193,7 +199,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             changed its kind, or as in `fit`.
         """
         check_is_fitted(self)
-        table = read_table(X, self)
+        table = as_table(X, self)
         validate_data(self, X, reset=False, skip_check_array=True)
         return self._encode(table)
 
@@ -208,10 +214,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray or data frame of n rows
-            An array if fit has seen an array: float64 if all columns are numeric, else of objects
-            (bool or datetime64 if all columns are). A data frame of the library and column types
-            of fit otherwise, with integers rounded and kept in range; a pandas frame gets a new
-            index. A column whose type cannot hold missing values gets one that can, where needed.
+            An array if fit was given an array: float64 if all columns are numeric, bool or
+            datetime64 if all columns are, else of objects. Otherwise a data frame of the library
+            and column types of fit, with integers rounded and clipped to their type's range; a
+            pandas frame gets a new index. Where values are missing, a column whose type has no
+            missing value gets a type that has one.
 
         Raises
         ------
@@ -234,17 +241,19 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 "features as input."
             )
         columns = []
-        for position, codec in enumerate(self._codecs):
+        for position, codec in enumerate(self.codecs_):
             if codec.is_constant:
                 values: Values = codec.fill(len(matrix))
             else:
                 source = position if codec.duplicate_of is None else codec.duplicate_of
                 values = codec.decode(matrix[:, self._slices[source]].T)
             columns.append((codec.name, codec.type, values))
-        return build_table(self._container, columns)
+        return build_table(self.container_, columns)
 
-    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
-        """Names of the matrix columns.
+    def get_feature_names_out(
+        self, input_features: Sequence[str] | NDArray[np.generic] | None = None
+    ) -> NDArray[np.object_]:
+        """Return the names of the matrix columns.
 
         Parameters
         ----------
@@ -254,16 +263,21 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (D,)
-            The name of a number or a time, "name_level" for an indicator.
+            The name of a number or a time, "name_category" for an indicator.
+
+        Raises
+        ------
+        ValueError
+            If `input_features` are not the names of fit, or not as many as its columns.
         """
         check_is_fitted(self)
-        names = _check_feature_names_in(self, input_features)
+        names = self._input_names(input_features)
         return np.array(
             [
-                names[position] if level is None else f"{names[position]}_{level}"
-                for position, codec in enumerate(self._codecs)
+                names[position] if category is None else f"{names[position]}_{category}"
+                for position, codec in enumerate(self.codecs_)
                 if codec.is_kept
-                for level in codec.indicated
+                for category in codec.indicated
             ],
             dtype=object,
         )
@@ -279,8 +293,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         record = {
             "format": _FORMAT,
             "max_categories": int(self.max_categories),
-            "container": self._container,
-            "columns": [asdict(codec) for codec in self._codecs],
+            "container": self.container_,
+            "columns": [asdict(codec) for codec in self.codecs_],
         }
         return json.dumps(record, allow_nan=False)
 
@@ -291,7 +305,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         text : str
-            JSON text; it may come from a stranger.
+            JSON text, which is checked and may come from an untrusted source.
 
         Returns
         -------
@@ -309,12 +323,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                     f"the table encoder was written in format {record['format']!r}, and this "
                     f"version of flowssl reads format {_FORMAT}; install a newer version."
                 )
-            codecs = [_codec_from(column) for column in record["columns"]]
-            _check_codecs(codecs)
+            codecs = codecs_from_records(record["columns"])
             if record["container"] not in get_args(Container):
                 raise ValueError(f"not a container: {record['container']!r}")
-            encoder = cls(max_categories=int(record["max_categories"]))
-            encoder._set_fitted(record["container"], codecs)
+            encoder = cls(int(record["max_categories"]))._fitted_to(record["container"], codecs)
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             if isinstance(error, ModelFileError):
                 raise
@@ -330,7 +342,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"max_categories must be an integer of at least 2, got {self.max_categories!r}."
             )
-        table = read_table(X, self)
+        table = as_table(X, self)
         validate_data(self, X, reset=True, skip_check_array=True)
         codecs: list[Codec] = []
         encoded: dict[int, Floats] = {}
@@ -350,12 +362,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                     twins.append(position)
                     encoded[position] = rows
             codecs.append(codec)
-        self._set_fitted(table.container, codecs)
+        self._fitted_to(table.container, codecs)
         return table
 
-    def _set_fitted(self, container: Container, codecs: list[Codec]) -> None:
-        self._container = container
-        self._codecs = codecs
+    def _fitted_to(self, container: Container, codecs: list[Codec]) -> Self:
+        """Set the fitted attributes."""
+        self.container_ = container
+        self.codecs_ = codecs
         self.output_columns_: list[OutputColumn] = []
         self._slices: dict[int, slice] = {}
         widths: list[float] = []
@@ -372,59 +385,33 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             for codec in codecs
             if codec.duplicate_of is not None
         }
+        return self
+
+    def _input_names(
+        self, given: Sequence[str] | NDArray[np.generic] | None
+    ) -> Sequence[str] | NDArray[np.generic]:
+        """Return the names of the table's columns, those given after a check."""
+        of_fit: NDArray[np.generic] | None = getattr(self, "feature_names_in_", None)
+        if given is None:
+            return of_fit if of_fit is not None else [f"x{i}" for i in range(self.n_features_in_)]
+        if of_fit is not None and not np.array_equal(of_fit, np.asarray(given, dtype=object)):
+            raise ValueError("input_features is not equal to feature_names_in_")
+        if len(given) != self.n_features_in_:
+            raise ValueError(
+                "input_features should have length equal to number of features "
+                f"({self.n_features_in_}), got {len(given)}"
+            )
+        return given
 
     def _encode(self, table: Table) -> Floats:
         kept = list(self._slices)
         if table.matrix is not None and all(
-            self._codecs[position].type.kind == "numeric" for position in kept
+            self.codecs_[position].type.kind == "numeric" for position in kept
         ):
-            if len(kept) == len(self._codecs):
+            if len(kept) == len(self.codecs_):
                 return table.matrix
             return np.take(table.matrix, kept, axis=1)
         transposed = np.empty((len(self.output_columns_), table.n_rows))
         for position, columns in self._slices.items():
-            transposed[columns] = self._codecs[position].encode(table.columns[position])
+            transposed[columns] = self.codecs_[position].encode(table.columns[position])
         return np.ascontiguousarray(transposed.T)
-
-
-def _codec_from(record: dict[str, object]) -> Codec:
-    """Build one codec from its record, which may be forged."""
-    type_record, levels, infrequent = (record[key] for key in ("type", "levels", "infrequent"))
-    if not (
-        isinstance(type_record, dict) and isinstance(levels, list) and isinstance(infrequent, list)
-    ):
-        raise TypeError(f"not a column's record: {record!r}")
-    categories = type_record["categories"]
-    is_sound = (
-        isinstance(record["name"], str | int)
-        and isinstance(record["is_constant"], bool)
-        and isinstance(record["duplicate_of"], int | None)
-        and type_record["kind"] in ("numeric", "datetime", "categorical")
-        and type_record["dtype"] in DTYPES
-        and all(isinstance(type_record[key], str | None) for key in ("native", "unit", "zone"))
-        and all(map(is_level, [*levels, *infrequent, *(categories or [])]))
-        and (record["constant"] is None or is_level(record["constant"]))
-    )
-    if not is_sound:
-        raise ValueError(f"not a column's record: {record!r}")
-    fields: dict[str, Any] = dict(record)
-    type_ = ColumnType(
-        **{**type_record, "categories": None if categories is None else tuple(categories)}
-    )
-    fields.update(type=type_, levels=tuple(levels), infrequent=tuple(infrequent))
-    return Codec(**fields)
-
-
-def _check_codecs(codecs: list[Codec]) -> None:
-    """Refuse columns that cannot stand side by side."""
-    if not codecs:
-        raise ValueError("no columns")
-    for position, codec in enumerate(codecs):
-        if codec.is_categorical and not codec.is_constant and not codec.indicated:
-            raise ValueError(f"column {position} is categorical and has no categories")
-        if codec.duplicate_of is not None:
-            original = codecs[codec.duplicate_of]
-            is_earlier = 0 <= codec.duplicate_of < position
-            has_codes = original.is_kept and len(original.indicated) == len(codec.indicated)
-            if not (is_earlier and has_codes):
-                raise ValueError(f"column {position} repeats one that it cannot repeat")

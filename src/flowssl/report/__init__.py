@@ -1,4 +1,4 @@
-"""One self-contained HTML page that explains a fitted classifier to the people who will use it."""
+"""A self-contained HTML page about a fitted classifier, for the people who will use it."""
 
 from flowssl.report.page import write_report
 

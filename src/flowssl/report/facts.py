@@ -1,4 +1,4 @@
-"""The figures behind a report, computed once before anything is written."""
+"""The facts of a report, computed once before anything is written."""
 
 from __future__ import annotations
 
@@ -11,24 +11,55 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import entr
 
-from flowssl._fitted import baseline_log_proba, class_codes, draw, judge
+from flowssl._fitted import baseline_log_proba, class_codes, subsample
 from flowssl._labels import LabelsLike
 from flowssl._typing import Floats, Integers
 from flowssl.calibration import expected_calibration_error
-from flowssl.preprocessing import ImageEncoder
-from flowssl.report.images import ImageRows
 from flowssl.report.markup import shortened
-from flowssl.report.tables import TableRows
 
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
     from flowssl.preprocessing.containers import TableLike
-    from flowssl.report.kinds import RowKind
+
+
+@dataclass(frozen=True)
+class RowTraits:
+    """What differs between kinds of rows in the facts and in the sections of every report.
+
+    Attributes
+    ----------
+    noun : str
+        Name of the rows, plural.
+    baseline_features : str
+        Features of the labels-only baseline.
+    candidate_features : str
+        Features of the candidates for the soft labels.
+    max_evaluated : int
+        Maximum number of training rows that are evaluated; of more rows, a random choice is.
+    max_points : int
+        Maximum number of labeled, and of unlabeled, rows in the plot of the latent space.
+    """
+
+    noun: str
+    baseline_features: str
+    candidate_features: str
+    max_evaluated: int
+    max_points: int
 
 
 @dataclass(frozen=True)
 class Scores:
-    """How well probabilities fit known labels: accuracy, mean -log p(y | x), calibration error."""
+    """Agreement of probabilities with known labels.
+
+    Attributes
+    ----------
+    accuracy : float
+        Fraction of correct predictions.
+    negative_log_likelihood : float
+        Mean -log p(y | x), nats.
+    calibration_error : float
+        Expected calibration error in 15 bins.
+    """
 
     accuracy: float
     negative_log_likelihood: float
@@ -46,10 +77,18 @@ class Scores:
 
 @dataclass(frozen=True)
 class TestRows:
-    """Labeled rows that were not trained on.
+    """Labeled rows that were not used in training.
 
-    ``matrix`` (n, D) are the encoded rows, ``log_density`` (n,) is log p(x); ``log_proba`` and
-    ``baseline`` (n, C) are log p(y=k | x) of the model and of the baseline.
+    Attributes
+    ----------
+    matrix : ndarray of shape (n, D)
+        Encoded rows.
+    codes : ndarray of shape (n,)
+        True classes.
+    log_density : ndarray of shape (n,)
+        log p(x) of the model, nats.
+    log_proba, baseline : ndarray of shape (n, C)
+        log p(y=k | x) of the model and of the labels-only baseline.
     """
 
     matrix: Floats
@@ -70,7 +109,7 @@ class TestRows:
 
     @cached_property
     def confusion(self) -> Integers:
-        """Rows by true and predicted class, shape (C, C)."""
+        """Number of rows by true and predicted class, shape (C, C)."""
         counts = np.zeros((self.log_proba.shape[1],) * 2, dtype=np.int64)
         np.add.at(counts, (self.codes, self.log_proba.argmax(1)), 1)
         return counts
@@ -78,14 +117,34 @@ class TestRows:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that a report says about a model on its table.
+    """All that a report states about a model and its data.
 
-    ``encoded`` (n, D) and ``all_codes`` are all rows; ``index`` are the judged rows' places among
-    them, to which ``log_density`` and ``proba`` belong. ``names`` are what the user calls the rows.
+    Attributes
+    ----------
+    estimator : FlowClassifier
+        Fitted.
+    traits : RowTraits
+        Words and limits of the kind of rows.
+    X, y : table or images, and array-like of shape (n,)
+        The training rows and labels as given.
+    names : sequence of str or None
+        Names of the training rows; None if they are numbered.
+    encoded : ndarray of shape (n, D)
+        All training rows.
+    all_codes : ndarray of shape (n,)
+        Their classes, -1 for unlabeled.
+    index : ndarray of shape (m,)
+        Positions of the evaluated rows among all rows.
+    log_density : ndarray of shape (m,)
+        log p(x) of the evaluated rows, nats.
+    proba : ndarray of shape (m, C)
+        p(y=k | x) of the evaluated rows.
+    test : TestRows or None
+        Labeled test rows, if any were given.
     """
 
     estimator: FlowClassifier
-    kind: RowKind
+    traits: RowTraits
     X: TableLike
     y: LabelsLike
     names: Sequence[str] | None
@@ -96,50 +155,60 @@ class Facts:
     proba: Floats
     test: TestRows | None
 
+    @property
+    def noun(self) -> str:
+        """Name of the rows, plural."""
+        return self.traits.noun
+
     @cached_property
     def matrix(self) -> Floats:
-        """The judged rows, encoded."""
+        """The evaluated rows, encoded."""
         return self.encoded[self.index]
 
     @property
     def codes(self) -> Integers:
-        """Classes of the judged rows, -1 for unlabeled."""
+        """Classes of the evaluated rows, -1 for unlabeled."""
         return self.all_codes[self.index]
 
     @property
-    def likelihoods(self) -> tuple[float, float]:
-        """Cross-fitted log-likelihood of start and baseline, nats a label; NaN if unknown."""
-        start = self.estimator.initialization_
-        values = (start.get("label_log_likelihood"), start.get("baseline_label_log_likelihood"))
+    def class_names(self) -> list[str]:
+        """The classes as short texts."""
+        return [shortened(label) for label in self.estimator.classes_.tolist()]
+
+    @property
+    def cross_fitted(self) -> tuple[float, float]:
+        """Cross-fitted log-likelihood of soft labels and baseline, nats per label; NaN if unknown."""
+        known = self.estimator.initialization_
+        values = (known.get("label_log_likelihood"), known.get("baseline_label_log_likelihood"))
         ours, baseline = (float(v) if isinstance(v, int | float) else math.nan for v in values)
         return ours, baseline
 
     def name(self, row: int) -> str:
-        """Return what a judged row is called: by its number, if by nothing else."""
-        place = int(self.index[row])
-        return f"{place:,}" if self.names is None else shortened(self.names[place])
+        """Return the name of an evaluated row, or its number if rows have no names."""
+        position = int(self.index[row])
+        return f"{position:,}" if self.names is None else shortened(self.names[position])
 
-    def judged_note(self) -> str:
-        """Say how many rows were judged, where these are not all."""
+    def evaluated_note(self) -> str:
+        """Return a sentence on how many rows were evaluated, where these are not all."""
         shown, all_rows = len(self.index), len(self.all_codes)
         if shown == all_rows:
             return ""
-        return f" {shown:,} of {all_rows:,} {self.kind.noun}, chosen at random, were looked at."
+        return f" A random {shown:,} of the {all_rows:,} {self.noun} were evaluated."
 
-    def dots_note(self) -> str:
-        """Say how many rows pictures show at most."""
+    def points_note(self) -> str:
+        """Return a sentence on how many rows figures show."""
         return (
-            f"At most {self.kind.max_dots:,} labeled and as many unlabeled {self.kind.noun} are "
+            f"At most {self.traits.max_points:,} labeled and as many unlabeled {self.noun} are "
             "drawn."
         )
 
-    def rows_by_density(self, count: int, *, least: bool) -> Integers:
-        """Return the judged rows of lowest or highest density, the most extreme first."""
+    def rows_by_density(self, count: int, *, lowest: bool) -> Integers:
+        """Return the evaluated rows of lowest or highest density, the most extreme first."""
         order = np.argsort(self.log_density, kind="stable")
-        return order[:count] if least else order[::-1][:count]
+        return order[:count] if lowest else order[::-1][:count]
 
     def rows_to_label(self, count: int) -> Integers:
-        """Return the unlabeled rows of highest entropy, strange rows (1 %) left aside."""
+        """Return the unlabeled rows of highest entropy, except the 1 % of lowest density."""
         usual = self.log_density >= np.quantile(self.log_density, 0.01)
         candidates = np.flatnonzero((self.codes < 0) & usual)
         entropy = entr(self.proba[candidates]).sum(1)
@@ -148,13 +217,26 @@ class Facts:
 
 def gather(
     estimator: FlowClassifier,
+    traits: RowTraits,
     X: TableLike,
     y: LabelsLike,
-    X_test: TableLike | None,
-    y_test: LabelsLike | None,
+    *,
+    X_test: TableLike | None = None,
+    y_test: LabelsLike | None = None,
     names: Sequence[str] | None = None,
 ) -> Facts:
-    """Compute the facts of a report; the arguments are those of ``write_report``.
+    """Compute the facts of a report.
+
+    Parameters
+    ----------
+    estimator, X, y, X_test, y_test, names
+        As in :func:`flowssl.report.write_report`.
+    traits : RowTraits
+        Words and limits of the kind of rows.
+
+    Returns
+    -------
+    Facts
 
     Raises
     ------
@@ -167,31 +249,21 @@ def gather(
     _check_lengths(encoded, codes, "X", "y")
     if names is not None:
         _check_lengths(encoded, names, "X", "names")
-    kind = kind_of(estimator, encoded)
-    index = draw(np.arange(len(encoded)), kind.max_judged)
-    log_density, log_proba = judge(estimator, encoded[index])
-    test = _test_rows(estimator, X_test, y_test)
+    index = subsample(np.arange(len(encoded)), traits.max_evaluated)
+    log_density, log_proba = estimator.density_.evaluate(encoded[index])
     return Facts(
-        estimator,
-        kind,
-        X,
-        y,
-        names,
-        encoded,
-        codes,
-        index,
-        log_density,
-        np.exp(log_proba),
-        test,
+        estimator=estimator,
+        traits=traits,
+        X=X,
+        y=y,
+        names=names,
+        encoded=encoded,
+        all_codes=codes,
+        index=index,
+        log_density=log_density,
+        proba=np.exp(log_proba),
+        test=_test_rows(estimator, X_test, y_test),
     )
-
-
-def kind_of(estimator: FlowClassifier, encoded: Floats) -> RowKind:
-    """Return the kind of an estimator's rows, (n, D) of which are given."""
-    encoder = estimator.encoder_
-    if isinstance(encoder, ImageEncoder):
-        return ImageRows(*encoder.shape)
-    return TableRows.of(encoder, encoded)
 
 
 def _test_rows(
@@ -200,16 +272,16 @@ def _test_rows(
     if X_test is None and y_test is None:
         return None
     if X_test is None or y_test is None:
-        raise ValueError("X_test and y_test come together or not at all")
+        raise ValueError("X_test and y_test must be given together; one of them is missing")
     matrix = estimator.encoder_.transform(X_test)
     codes = class_codes(estimator, y_test)
     _check_lengths(matrix, codes, "X_test", "y_test")
     known = codes >= 0
     if not known.any():
-        raise ValueError("y_test holds no labeled row: there is nothing to compare with")
+        raise ValueError("y_test has no labeled row, so there is nothing to compare with")
     matrix = matrix[known]
     baseline = baseline_log_proba(estimator, matrix)
-    return TestRows(matrix, codes[known], *judge(estimator, matrix), baseline)
+    return TestRows(matrix, codes[known], *estimator.density_.evaluate(matrix), baseline)
 
 
 def _check_lengths(matrix: Floats, others: Sized, rows: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The few HTML elements that a report is made of; every text is escaped here and nowhere else."""
+"""The HTML elements of a report. All text is escaped here, and only here."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 MAX_TEXT = 60
-"""Characters of a user's value that a table shows at most."""
+"""Maximum number of characters of a user's value in a table."""
 
 
 @dataclass(frozen=True)
 class Html:
-    """Text that is HTML already, and must not be escaped again."""
+    """Text that is already HTML and is not escaped again."""
 
     text: str
 
@@ -39,7 +39,7 @@ def escape(text: Cell) -> str:
 
 
 def join(*parts: Html) -> Html:
-    """Put elements after one another."""
+    """Concatenate elements."""
     return Html("\n".join(part.text for part in parts if part.text))
 
 
@@ -87,12 +87,23 @@ def table(
     )
 
 
-def picture(
+def figure(
     draw: Callable[[ThemeName], Figure], description: str, caption: str, *, wide: bool = False
 ) -> Html:
-    """Return a picture in both themes, of which the style sheet shows one, and its caption.
+    """Return a figure in both themes, of which the style sheet shows one, with its caption.
 
-    Print takes the light one. (A ``<picture>`` with a media query would keep the dark one there.)
+    Printing uses the light one. (A ``<picture>`` with a media query would keep the dark one there.)
+
+    Parameters
+    ----------
+    draw : callable
+        Draws the figure in a theme.
+    description : str
+        Alternative text, for readers who cannot see the figure.
+    caption : str
+        Text below the figure.
+    wide : bool, default=False
+        Whether the figure takes the full width of the page.
     """
     kind = ' class="wide"' if wide else ""
     images = "".join(
@@ -102,22 +113,24 @@ def picture(
     return Html(f"<figure{kind}>{images}<figcaption>{escape(caption)}</figcaption></figure>")
 
 
-def _data_uri(figure: Figure) -> str:
+def _data_uri(drawn: Figure) -> str:
     import matplotlib as mpl
 
     buffer = io.BytesIO()
-    # Text stays text, so that the reader's fonts show scripts which Matplotlib's own font lacks.
+    # Text stays text, so that the browser's fonts show scripts that Matplotlib's own font lacks.
     settings = mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "flowssl"})
     with settings, warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
-        figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None})
+        drawn.savefig(buffer, format="svg", dpi=150, metadata={"Date": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def number(value: float, digits: int = 3) -> str:
-    """Give a number with the decimals that matter."""
-    if value != value:
+    """Format a number with a fixed number of decimals, or three digits if it is large or small."""
+    if math.isnan(value):
         return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     if float(value).is_integer() and abs(value) < 1e6:
         return f"{value:,.0f}".replace("-", "−")
     if abs(value) >= 1e6 or abs(value) < 10**-digits:
@@ -125,13 +138,13 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:,.{digits}f}".replace("-", "−")
 
 
-def percent(share: float) -> str:
-    """Give a share in percent with one decimal."""
-    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+def percent(fraction: float) -> str:
+    """Format a fraction in percent with one decimal."""
+    return f"{100 * fraction:.1f}\N{NO-BREAK SPACE}%"
 
 
 def significant(value: float) -> str:
-    """Give a number with four significant digits, as columns of data have them."""
+    """Format a number of the user's data with four significant digits."""
     if value == 0 or not 1e-4 <= abs(value) < 1e6:
         return number(value)
     decimals = max(0, 3 - math.floor(math.log10(abs(value))))
@@ -140,12 +153,12 @@ def significant(value: float) -> str:
 
 
 def shortened(value: object) -> str:
-    """Give a user's value as one line of bounded length."""
+    """Format a user's value as one line of at most `MAX_TEXT` characters."""
     return plain(value, MAX_TEXT)
 
 
 def plain_value(value: object) -> str:
-    """Give a value of the user's table as text; a dash where it is missing."""
+    """Format a value of the user's table; a missing value is a dash."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -3,22 +3,52 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
+from sklearn.utils.validation import check_is_fitted
+
 from flowssl._files import atomic_path
 from flowssl._labels import LabelsLike
-from flowssl.report import details, sections
+from flowssl.report.blocks import Section
 from flowssl.report.facts import Facts, gather
-from flowssl.report.kinds import Section
+from flowssl.report.kinds import KINDS
+from flowssl.report.kinds.base import RowKind
 from flowssl.report.markup import escape
+from flowssl.report.sections.calibration import calibration
+from flowssl.report.sections.comparison import comparison
+from flowssl.report.sections.confusion import confusion
+from flowssl.report.sections.initialization import initialization
+from flowssl.report.sections.latent_space import latent_space
+from flowssl.report.sections.parameters import parameters
+from flowssl.report.sections.summary import summary
+from flowssl.report.sections.training import training
+from flowssl.report.sections.versions import versions
 
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
     from flowssl.preprocessing.containers import TableLike
+
+
+def sections(kind: RowKind) -> tuple[Callable[[Facts], Section], ...]:
+    """Return the functions that write the sections of the page, in order."""
+    return (
+        summary,
+        kind.data,
+        comparison,
+        confusion,
+        calibration,
+        latent_space,
+        kind.samples,
+        kind.individual_rows,
+        training,
+        initialization,
+        parameters,
+        versions,
+    )
 
 
 def write_report(
@@ -32,70 +62,60 @@ def write_report(
     names: Sequence[str] | None = None,
     title: str | None = None,
 ) -> None:
-    """Write one self-contained HTML page that explains a fitted classifier on its data.
+    """Write a self-contained HTML page about a fitted classifier and its data.
 
-    The page opens with a verdict in two sentences; then come the data, the labels-only baseline
-    beside the model, calibration, pictures, single rows worth a look, and how the model was made.
-    It needs no network, follows the reader's light or dark theme, and prints.
+    Its sections: summary, data, comparison with the labels-only baseline, confusion matrix,
+    calibration, latent space, samples, individual rows, training and parameters. It loads nothing
+    from the network, follows the browser's light or dark theme, and can be printed.
 
     Parameters
     ----------
     estimator : FlowClassifier
         Fitted.
     X : table of shape (n, n_features), or images as in ``fit``
-        The rows that it was fitted on. Of more than 50,000 rows, or 4,000 images, a random choice is
-        judged one by one.
+        The rows that the estimator was fitted on. Of more than 50,000 rows, or 4,000 images, a
+        random choice is evaluated.
     y : array-like of shape (n,)
-        Their labels, marked as in ``fit`` where unknown.
-    path : path
-        File to write, replaced only when the page is complete. A page of a table with short texts
-        or of images has 1 to 4 MB.
-    X_test : table of shape (n_test, n_features), or images, optional
-        Rows that were not fitted on: without them nothing can be said about accuracy.
-    y_test : array-like of shape (n_test,), optional
-        Their labels; unlabeled rows are left out.
+        Their labels, with unlabeled rows marked as in ``fit``.
+    path : str or path-like
+        File to write, replaced only when the page is complete. Most pages have 1 to 4 MB.
+    X_test, y_test : like `X` and `y`, of length n_test, optional
+        Labeled rows that were not used in training; without them the page has no accuracy.
     names : sequence of str of length n, optional
-        What single rows are called, such as their files; by default they are numbered.
+        Names of the rows, such as their files; by default they are numbered.
     title : str, optional
         Headline; by default it names the estimator.
 
     Raises
     ------
-    NotFittedError
-        If the estimator is not fitted.
     ValueError
         If rows, labels and names differ in number, only one of `X_test` and `y_test` is given, a
         label is unknown to the estimator, or no test row is labeled.
-    ImportError
-        If Matplotlib is missing.
-    OSError
-        If the file cannot be written.
-    """
-    from sklearn.utils.validation import check_is_fitted
+    NotFittedError, ImportError, OSError
+        If the estimator is not fitted, Matplotlib is missing, or the file cannot be written.
 
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from flowssl import FlowGMMClassifier
+    >>> from flowssl.datasets import hide_labels, make_moons
+    >>> X, truth = make_moons(60, random_state=0)
+    >>> y = hide_labels(truth, per_class=5, random_state=0)
+    >>> model = FlowGMMClassifier(architecture="affine", max_epochs=1, random_state=0).fit(X, y)
+    >>> with TemporaryDirectory() as folder:
+    ...     write_report(model, X, y, Path(folder) / "report.html", title="Two moons")
+    """
     check_is_fitted(estimator)
-    facts = gather(estimator, X, y, X_test, y_test, names)
-    headline = title if title is not None else f"A report on a {type(estimator).__name__}"
-    page = _page(facts, headline)
+    kind = KINDS[estimator.encoder_.row_kind]
+    facts = gather(estimator, kind.traits, X, y, X_test=X_test, y_test=y_test, names=names)
+    headline = title if title is not None else f"Report on a {type(estimator).__name__}"
+    page = _page(headline, [write(facts) for write in sections(kind)])
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def _page(facts: Facts, title: str) -> str:
-    content = (
-        Section("verdict", "Verdict", sections.verdict(facts)),
-        Section("data", "Data", facts.kind.data(facts)),
-        Section("comparison", "Baseline and model", sections.comparison(facts)),
-        Section("confusion", "Confusion matrix", sections.confusion(facts)),
-        Section("calibration", "Calibration", details.calibration(facts)),
-        Section("latent", "Latent space", details.latent(facts)),
-        facts.kind.samples(facts),
-        Section("rows", f"Single {facts.kind.noun}", facts.kind.single_rows(facts)),
-        Section("training", "Training", details.training(facts)),
-        Section("start", "Start of the training", details.start(facts)),
-        Section("parameters", "Parameters", details.parameters(facts)),
-        Section("versions", "Versions", details.versions()),
-    )
+def _page(title: str, content: Sequence[Section]) -> str:
     template = Template(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     links = "".join(
         f'<li><a href="#{part.name}">{escape(part.heading)}</a></li>' for part in content

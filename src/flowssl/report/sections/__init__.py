@@ -1,0 +1,1 @@
+"""The sections that every report has: one file, and one function, for each."""
