@@ -349,7 +349,7 @@ def test_weight_decay_pulls_on_conditioner_matrices_only():
     assert all((weights(model)[name] < start[name]).all() for name in moved)
 
 
-def test_class_means_have_a_rate_of_their_own():
+def test_class_centers_have_a_rate_of_their_own():
     """AdamW's first step is as long as its rate, whatever the gradient's size."""
 
     class Better(Likelihood):
@@ -362,7 +362,7 @@ def test_class_means_have_a_rate_of_their_own():
     model = make_model(n_couplings=1)
     start = weights(model)
     config = replace(
-        CONFIG, max_epochs=1, steps_per_epoch=1, learning_rate=1e-3, means_rate=7.0, warmup=0.0
+        CONFIG, max_epochs=1, steps_per_epoch=1, learning_rate=1e-3, center_rate=7.0, warmup=0.0
     )
     train(model, Objective([Better()]), make_rows(), make_rows(seed=1), config)
     step = {name: (value - start[name]).abs() for name, value in weights(model).items()}
