@@ -19,7 +19,8 @@ from flowssl.exceptions import UnlabeledDataWarning
 from flowssl.initialization import SoftLabels, match_prior
 from flowssl.objectives import Perturbation
 from flowssl.preprocessing import Completion, Pixels
-from flowssl.training import TrainingConfig, TrainingRows, seeded
+from flowssl.training import TrainingConfig, TrainingRows
+from flowssl.training.seeding import seeded
 
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
@@ -55,7 +56,7 @@ class Automatic:
         Smallest automatic number of epochs.
     min_steps_per_epoch : int
         Few rows are passed several times in an epoch to make as many.
-    batch_size, labeled_fraction, learning_rate, evaluation_rows, means_rate
+    batch_size, labeled_fraction, learning_rate, evaluation_rows, center_rate
         As in `TrainingConfig`.
     noise : float
         Standard deviation of the noise of training, in standardized units.
@@ -69,7 +70,7 @@ class Automatic:
     learning_rate: float
     noise: float
     evaluation_rows: int = TrainingConfig.evaluation_rows
-    means_rate: float = TrainingConfig.means_rate
+    center_rate: float = TrainingConfig.center_rate
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,7 @@ def training_config(
         seed=seed,
         device=estimator.device,
         evaluation_rows=automatic.evaluation_rows,
-        means_rate=automatic.means_rate,
+        center_rate=automatic.center_rate,
     )
 
 

@@ -32,7 +32,8 @@ from flowssl.models import JointModel
 from flowssl.objectives import Consistency, CrossEntropy, Likelihood, Objective, PseudoLabels
 from flowssl.preprocessing import ImageEncoder, Pixels, TableEncoder
 from flowssl.preprocessing.image_encoder import level_centers
-from flowssl.training import resolve_device, seeded
+from flowssl.training.devices import resolve_device
+from flowssl.training.seeding import seeded
 
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
@@ -73,7 +74,7 @@ MIN_EPOCHS = 3
 BATCH = 96
 LEARNING_RATE = 2e-3
 
-MEANS_RATE = 10.0
+CENTER_RATE = 10.0
 """Rate of the class means relative to it: the flow moves the latents of a class faster."""
 
 EVALUATION_ROWS = 512
@@ -195,7 +196,7 @@ class ImageDomain(Domain):
             batch_size=BATCH,
             labeled_fraction=0.5,
             learning_rate=LEARNING_RATE,
-            means_rate=MEANS_RATE,
+            center_rate=CENTER_RATE,
             noise=0.0,
             evaluation_rows=EVALUATION_ROWS,
         )

@@ -51,7 +51,9 @@ from flowssl.model_selection import labeled_accuracy
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
 from flowssl.preprocessing.containers import TableLike, take_rows
-from flowssl.training import TrainingResult, n_processes, read_seed, resolve_device, train
+from flowssl.training import TrainingResult, train
+from flowssl.training.checkpoints import read_seed
+from flowssl.training.devices import n_processes, resolve_device
 
 
 class FlowClassifier(ClassifierMixin, TransformerMixin, BaseEstimator, ABC):
