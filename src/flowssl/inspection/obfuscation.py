@@ -143,8 +143,7 @@ def audit_class_removal(
     codes : sequence of str, default=("z_f", "z_aux", "z_h", "z_h and z_aux")
         Codes to attack. The widest take the most time; of images z_aux is wide.
     noise : float, default=0.0
-        Standard deviation of noise added to the rows before the class is removed, in standardized
-        units; see :meth:`~flowssl.SemiConditionalFlowClassifier.transform`.
+        As in :meth:`~flowssl.SemiConditionalFlowClassifier.transform`.
     n_folds : int, default=5
         Folds of the cross-validation.
     random_state : int or None, default=None
@@ -167,35 +166,39 @@ def audit_class_removal(
     >>> audit.best("z_h") < audit.best("z_f")
     True
     """
-    unknown = [name for name in codes if name not in CODES]
-    if unknown:
-        raise ValueError(f"codes are {', '.join(CODES)}; got {unknown[0]!r}")
     known = np.flatnonzero(~is_unlabeled(y, estimator.unlabeled_value))
     truth = np.asarray(y)[known]
-    rows = _code_rows(estimator, X, noise, random_state)
+    rows = _code_rows(estimator, X, codes, noise, random_state)
     models = attackers(random_state) if against is None else against
     return ClassRemovalAudit(
         chance=float(np.unique(truth, return_counts=True)[1].max() / len(truth)),
         predicted=float(np.mean(estimator.predict(X)[known] == truth)),
         accuracy={
-            name: _accuracies(models, rows[name][known], truth, n_folds, random_state)
-            for name in codes
-            if rows[name].shape[1]
+            name: _accuracies(models, code[known], truth, n_folds, random_state)
+            for name, code in rows.items()
         },
     )
 
 
 def _code_rows(
-    estimator: ClassRemover, X: TableLike, noise: float, random_state: int | None
+    estimator: ClassRemover,
+    X: TableLike,
+    codes: Sequence[str],
+    noise: float,
+    random_state: int | None,
 ) -> dict[str, Floats]:
-    """Return what attackers see of each code, (n, width) by its name in ``CODES``."""
+    """Return the codes (n, width) by name; those without any latents are left out."""
+    unknown = [name for name in codes if name not in CODES]
+    if unknown:
+        raise ValueError(f"codes are {', '.join(CODES)}; got {unknown[0]!r}")
     z, code = (
         estimator.transform(X, remove_class=removed, noise=noise, random_state=random_state)
         for removed in (False, True)
     )
     classes = estimator.density_.models[0].class_density
     width = classes.inner.dim if isinstance(classes, SemiConditionalClasses) else classes.dim
-    return dict(zip(CODES, (z[:, :width], z[:, width:], code[:, :width], code), strict=True))
+    rows = dict(zip(CODES, (z[:, :width], z[:, width:], code[:, :width], code), strict=True))
+    return {name: rows[name] for name in codes if rows[name].shape[1]}
 
 
 def _accuracies(
