@@ -40,7 +40,7 @@ def test_calibration_error_by_hand():
     assert expected_calibration_error(proba, truth) == pytest.approx(
         4 / 6 * abs(0.9 - 0.75) + 2 / 6 * 0.6
     )
-    confidence, accuracy, share = reliability(proba, truth)
-    assert share.sum() == pytest.approx(1.0)
+    confidence, accuracy, fraction = reliability(proba, truth)
+    assert fraction.sum() == pytest.approx(1.0)
     np.testing.assert_allclose(accuracy[~np.isnan(accuracy)], [0.0, 0.75])
     np.testing.assert_allclose(confidence[~np.isnan(confidence)], [0.6, 0.9])

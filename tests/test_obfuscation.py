@@ -1,11 +1,17 @@
 """The audit of class removal on codes whose truth is known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
+from flowssl.bijections import Chain
+from flowssl.densities import ClassPrior, GaussianClasses, SemiConditionalClasses
 from flowssl.inspection import attackers, audit_class_removal
+from flowssl.models import JointModel
 
 AGAINST = {"linear": LogisticRegression(), "kNN": KNeighborsClassifier(10)}
 
@@ -14,10 +20,12 @@ class Oracle:
     """A stand-in whose classes are shifted Gaussians in its two first latents."""
 
     unlabeled_value = "auto"
-    class_features_ = 2
 
     def __init__(self, leak: float) -> None:
         self.leak = leak
+        inner = GaussianClasses(torch.zeros(2, 2), ClassPrior(torch.ones(2)))
+        model = JointModel(Chain(), SemiConditionalClasses(inner, 3))
+        self.density_ = SimpleNamespace(models=[model])
 
     def transform(self, X, *, remove_class=False, noise=0.0, random_state=None):
         drawn = np.random.default_rng(random_state).standard_normal((len(X), X.shape[1] - 1))

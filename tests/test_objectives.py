@@ -39,7 +39,7 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
 @pytest.fixture
 def affine() -> JointModel:
     """A fixed affine flow in front of two unit Gaussians: Gaussians in x, in closed form."""
-    # The parameters are made in float32, so the closed form has to start from their values.
+    # The parameters are made in float32, so the closed form uses their values.
     classes = GaussianClasses(MEANS, ClassPrior(PRIOR))
     return JointModel(Chain(LULinear(WEIGHT, BIAS)), classes).double()
 
@@ -254,32 +254,32 @@ def test_terms_see_the_rows_unperturbed(flow):
     batch = make_batch()
     plain = Objective([Likelihood()])(flow, batch)
     silent = Consistency(flow.class_density.log_prior, weight=0.0)
-    beside = Objective([Likelihood(), silent], GaussianNoise(5.0))(flow, batch)
-    assert beside.item() == pytest.approx(plain.item(), rel=1e-12)
+    both = Objective([Likelihood(), silent], GaussianNoise(5.0))(flow, batch)
+    assert both.item() == pytest.approx(plain.item(), rel=1e-12)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 1.0])
-def test_labeled_share_is_respected_exactly(share):
+@pytest.mark.parametrize("fraction", [0.0, 0.01, 0.5, 1.0])
+def test_labeled_fraction_is_respected_exactly(fraction):
     rows = make_rows(50, n_labeled=7)
     rows = TrainingRows(rows.x, rows.targets, rows.labeled, randn(50, seed=9).exp())
-    batch = rows.batch(torch.tensor([0, 1, 1, 6, 20, 21, 22, 49]), share)
+    batch = rows.batch(torch.tensor([0, 1, 1, 6, 20, 21, 22, 49]), fraction)
     assert batch.weight.sum().item() == pytest.approx(1.0, abs=1e-12)
-    assert batch.weight[batch.labeled].sum().item() == pytest.approx(share, abs=1e-12)
+    assert batch.weight[batch.labeled].sum().item() == pytest.approx(fraction, abs=1e-12)
     of_row = rows.weight[torch.tensor([20, 49])]
-    if share < 1:
+    if fraction < 1:
         ratio = (batch.weight[4] / batch.weight[7]).item()
         assert ratio == pytest.approx((of_row[0] / of_row[1]).item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("n_labeled", [0, 8])
-def test_labeled_share_without_one_of_the_kinds_gives_all_weight_to_the_other(n_labeled):
+def test_labeled_fraction_without_one_of_the_kinds_gives_all_weight_to_the_other(n_labeled):
     rows = make_rows(8, n_labeled=n_labeled)
     batch = rows.batch(torch.arange(8), 0.3)
     assert batch.weight.tolist() == pytest.approx([1 / 8] * 8)
 
 
-@pytest.mark.parametrize("share", [None, 0.4])
-def test_weight_2_equals_a_repeated_row(flow, share):
+@pytest.mark.parametrize("fraction", [None, 0.4])
+def test_weight_2_equals_a_repeated_row(flow, fraction):
     rows = make_rows(6, n_labeled=3)
     doubled = rows.weight.clone()
     doubled[[1, 4]] = 2.0
@@ -287,7 +287,7 @@ def test_weight_2_equals_a_repeated_row(flow, share):
     repeated = rows.take(torch.tensor([0, 1, 1, 2, 3, 4, 4, 5]))
     objective = Objective([Likelihood(), CrossEntropy(2.0)])
     losses = [
-        objective(flow, version.batch(torch.arange(len(version)), share)).item()
+        objective(flow, version.batch(torch.arange(len(version)), fraction)).item()
         for version in (weighted, repeated)
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-12)
@@ -300,7 +300,7 @@ def test_noise_has_the_given_deviation():
     assert noise.std().item() == pytest.approx(0.5, rel=0.02)
 
 
-def test_text_of_an_objective_tells_settings_apart():
+def test_text_of_an_objective_differs_with_its_settings():
     """A checkpoint is refused by this text when the objective is another one."""
 
     def text(**options: float) -> str:

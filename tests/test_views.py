@@ -41,15 +41,15 @@ def test_flip_mirrors_about_half_of_the_images():
     assert 400 < mirrored.sum() < 600
 
 
-def test_noise_fills_each_level_uniformly():
-    levels = torch.tensor([0.0, 3.0, 255.0]).repeat(4000, 1)
-    noisy = Dequantized()(levels)
-    assert torch.equal(noisy.floor(), levels)
-    share = np.sort((noisy - levels).numpy(), axis=0)
-    assert abs(share - np.linspace(0, 1, 4000)[:, None]).max() < 0.03
+def test_noise_fills_each_pixel_value_uniformly():
+    values = torch.tensor([0.0, 3.0, 255.0]).repeat(4000, 1)
+    noisy = Dequantized()(values)
+    assert torch.equal(noisy.floor(), values)
+    noise = np.sort((noisy - values).numpy(), axis=0)
+    assert abs(noise - np.linspace(0, 1, 4000)[:, None]).max() < 0.03
 
 
-def test_views_take_and_give_rows_and_apply_the_users_function_to_whole_levels():
+def test_views_take_and_give_rows_and_apply_the_users_function_to_whole_pixel_values():
     seen = []
 
     def brighter(images):

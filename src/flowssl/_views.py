@@ -1,8 +1,8 @@
-"""Random views of images: noise within their levels, translations, flips.
+"""Random views of images: translations, flips, and dequantization noise.
 
-A view is a perturbation in the sense of `flowssl.objectives`: it takes rows (n, D) of levels and
-gives rows of levels, all images of a batch at once. Random numbers come from PyTorch's global
-generator, which the training loop seeds.
+A view is a perturbation in the sense of `flowssl.objectives`: it maps rows (n, D) of pixel values to
+rows of pixel values, all images of a batch at once. Random numbers come from PyTorch's global
+generator of the rows' device, which the training loop seeds.
 """
 
 from __future__ import annotations
@@ -17,29 +17,36 @@ from torch import Tensor
 from flowssl.bijections.images import Shape
 
 PADDING = 8
-"""A translation by up to an eighth of the side: 4 pixels of 28 or 32, as in the paper."""
+"""Fraction of the side by which images are translated at most: one in ``PADDING``.
+
+That is 4 pixels of 28 or 32, as in the paper.
+"""
 
 ImageView = Callable[[Tensor], Tensor]
-"""A random copy of images (n, c, h, w) of levels, of the same shape."""
+"""Maps pixel values of images (n, c, h, w) to a random view of the same shape."""
 
 
 @dataclass(frozen=True)
 class Translated:
-    """Each image moved by up to ``padding`` pixels either way; black comes in at the edges.
+    """Each image shifted by up to ``padding`` pixels in each direction and filled with black.
 
     The same as a random crop of the padded image (Izmailov et al. 2020, section 5.3, with 4).
+
+    Attributes
+    ----------
+    padding : int
+        Largest shift, pixels.
     """
 
     padding: int
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return moved images."""
+        """Return shifted images."""
         n, _, height, width = x.shape
-        row = self._moved(n, height, x.device)
-        column = self._moved(n, width, x.device)
-        inside = ((row >= 0) & (row < height))[:, :, None] & ((column >= 0) & (column < width))[
-            :, None
-        ]
+        row = self._sources(n, height, x.device)
+        column = self._sources(n, width, x.device)
+        in_height, in_width = (row >= 0) & (row < height), (column >= 0) & (column < width)
+        inside = in_height[:, :, None] & in_width[:, None]
         each = torch.arange(n, device=x.device)[:, None, None]
         # Indexed dimensions come first: (n, h, w, c).
         moved = x[
@@ -47,14 +54,15 @@ class Translated:
         ]
         return moved.permute(0, 3, 1, 2) * inside[:, None].to(x.dtype)
 
-    def _moved(self, n: int, side: int, device: torch.device) -> Tensor:
+    def _sources(self, n: int, side: int, device: torch.device) -> Tensor:
+        """Return where each pixel along one side of each image comes from, shape (n, side)."""
         by = torch.randint(-self.padding, self.padding + 1, (n, 1), device=device)
         return torch.arange(side, device=device) + by
 
 
 @dataclass(frozen=True)
 class Flipped:
-    """Each image mirrored left to right with probability one half; not for digits or letters."""
+    """Each image mirrored left to right with probability 1/2; not for digits or letters."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the images, half of them mirrored."""
@@ -64,34 +72,34 @@ class Flipped:
 
 @dataclass(frozen=True)
 class Dequantized:
-    """Whole levels 0 to 255 with uniform noise: level v fills [v, v + 1) (Theis et al. 2016)."""
+    """Dequantization: whole pixel values v get uniform noise on [v, v + 1) (Theis et al. 2016)."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the levels with noise."""
+        """Return the pixel values with noise."""
         return x + torch.rand_like(x)
 
 
 @dataclass(frozen=True)
 class Views:
-    """Rows of level centers as random views, with noise within each level.
+    """Random views of images given as rows, with dequantization noise.
 
     Attributes
     ----------
     shape : tuple of int
         Channels, height and width of an image.
     views : tuple of callable
-        Applied one after the other to images of whole levels (n, c, h, w), before the noise.
+        Applied one after the other to images of whole pixel values (n, c, h, w), before the noise.
     """
 
     shape: Shape
     views: tuple[ImageView, ...]
 
     def __repr__(self) -> str:
-        """Name the views, a user's function or object without its address: alike in every process."""
+        """Name the views without memory addresses: the text is the same in every process."""
         return f"Views({self.shape}, {[_name(view) for view in self.views]})"
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return rows (n, D) of the same images seen in another way."""
+        """Return random views of rows (n, D)."""
         images = x.floor().reshape(-1, *self.shape)
         for view in self.views:
             images = view(images)
@@ -99,8 +107,8 @@ class Views:
 
 
 def _name(view: ImageView) -> str:
-    """Return a text of a view that has no address in it."""
-    if is_dataclass(view):  # its settings tell it from others
+    """Return a text of a view without memory addresses."""
+    if is_dataclass(view):  # its text has the settings
         return str(view)
     if isinstance(view, partial):
         return f"{_name(view.func)}{view.args}{view.keywords}"
@@ -109,12 +117,12 @@ def _name(view: ImageView) -> str:
 
 
 def named_views(name: str | Callable[..., object] | None, shape: Shape) -> Views:
-    """Return the views that an estimator's ``views`` parameter speaks of.
+    """Return the views that the ``views`` parameter of image options names.
 
     Parameters
     ----------
     name : {"translate", "translate-flip"}, callable or None
-        As in :class:`~flowssl.FlowGMMClassifier`; a callable is the user's own view.
+        As in :class:`~flowssl.ImageOptions`; a callable is a user-defined view.
     shape : tuple of int
         Channels, height and width of an image.
     """

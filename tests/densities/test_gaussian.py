@@ -118,13 +118,13 @@ def test_full_covariances_differ_between_components_and_learn_a_given_one():
 
 
 @pytest.mark.parametrize("kind", ["spherical", "diag", "tied", "full"])
-def test_start_is_the_standard_normal(kind):
+def test_initial_covariance_is_the_identity(kind):
     classes = GaussianClasses(torch.zeros(1, 3), ClassPrior(torch.ones(1)), covariance=kind)
     with torch.no_grad():
         torch.testing.assert_close(classes.covariance.matrices(), torch.eye(3)[None])
 
 
-def test_low_rank_start_is_close_to_the_identity_and_can_move():
+def test_initial_low_rank_covariance_is_close_to_the_identity_and_can_move():
     classes = GaussianClasses(torch.zeros(1, 3), ClassPrior(torch.ones(1)), covariance="low_rank")
     with torch.no_grad():
         torch.testing.assert_close(
@@ -226,7 +226,7 @@ def test_prior_is_normalized_and_learned_only_when_asked():
     assert given().exp().tolist() == pytest.approx([0.25, 0.75])
     assert not given.logits.requires_grad
 
-    # With z that says nothing, the likeliest prior is the share of each class.
+    # With z that carries no information, the likeliest prior is the fraction of each class.
     learned = ClassPrior(torch.ones(2), learn=True)
     classes = GaussianClasses(torch.zeros(2, 1), learned, learn_means=False, learn_covariance=False)
     y = torch.tensor([0, 1, 1, 1, 1])

@@ -268,12 +268,12 @@ def test_a_warm_start_does_not_resume_a_stopped_fit(quick_flowgmm, moons, tmp_pa
 
 
 def test_a_fit_without_a_seed_goes_on_from_its_checkpoint(moons, monkeypatch, tmp_path):
-    from flowssl.training import loop
+    from flowssl.training import run
 
     X, _, y = moons
     path = tmp_path / "run.checkpoint"
     model = FlowGMMClassifier(architecture="affine", max_epochs=4, checkpoint=path)
-    write, written = loop.write_checkpoint, []
+    write, written = run.write_checkpoint, []
 
     def write_and_die(path, identity, seed, state, groups):
         write(path, identity, seed, state, groups)
@@ -281,7 +281,7 @@ def test_a_fit_without_a_seed_goes_on_from_its_checkpoint(moons, monkeypatch, tm
         if len(written) == 2:
             raise OSError("the power is gone")
 
-    monkeypatch.setattr(loop, "write_checkpoint", write_and_die)
+    monkeypatch.setattr(run, "write_checkpoint", write_and_die)
     with pytest.raises(OSError, match="power"):
         model.fit(X, y)
     monkeypatch.undo()

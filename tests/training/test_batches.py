@@ -12,9 +12,9 @@ def make_rows(n: int, n_labeled: int) -> TrainingRows:
     return TrainingRows(torch.arange(float(n))[:, None], targets, labeled, torch.ones(n))
 
 
-def drawn(rows: TrainingRows, size: int, count: int, share: float | None, seed: int = 0):
+def drawn(rows: TrainingRows, size: int, count: int, fraction: float | None, seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
-    return list(rows.batches(size, count, share, generator))
+    return list(rows.batches(size, count, fraction, generator))
 
 
 def test_every_pass_sees_every_row_once_in_a_new_order():
@@ -33,7 +33,7 @@ def test_batches_hold_the_rows_of_their_index():
         assert torch.equal(batch.labeled, rows.labeled[batch.index])
 
 
-def test_with_a_share_every_batch_holds_labeled_rows_of_exactly_that_weight():
+def test_with_a_fraction_every_batch_holds_labeled_rows_of_exactly_that_weight():
     for batch in drawn(make_rows(400, 7), 16, 30, 0.2):
         assert int(batch.labeled.sum()) == 4
         assert int((~batch.labeled).sum()) == 16
@@ -41,9 +41,9 @@ def test_with_a_share_every_batch_holds_labeled_rows_of_exactly_that_weight():
 
 
 @pytest.mark.parametrize("n_labeled", [0, 5])
-@pytest.mark.parametrize("share", [None, 0.5])
-def test_rows_of_one_kind_only(n_labeled, share):
-    batches = drawn(make_rows(5, n_labeled), 3, 4, share)
+@pytest.mark.parametrize("fraction", [None, 0.5])
+def test_rows_of_one_kind_only(n_labeled, fraction):
+    batches = drawn(make_rows(5, n_labeled), 3, 4, fraction)
     assert [len(batch.index) for batch in batches] == [3, 3, 3, 3]
     assert all(batch.weight.sum().item() == pytest.approx(1) for batch in batches)
 

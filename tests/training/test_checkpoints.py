@@ -1,4 +1,4 @@
-"""A training that was stopped, however roughly, goes on as if nothing had happened."""
+"""A training that was stopped, by an error or a signal, resumes to the same bits."""
 
 import importlib.util
 import signal

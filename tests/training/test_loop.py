@@ -1,4 +1,4 @@
-"""The training loop: it reaches what theory says, repeats itself and survives accidents."""
+"""The training loop reaches known optima, is reproducible and recovers from errors."""
 
 import copy
 import logging
@@ -112,7 +112,7 @@ def test_affine_flow_reaches_the_entropy_of_two_gaussians():
         assert -model.log_prob(x.x[4000:]).mean().item() == pytest.approx(entropy, abs=0.05)
 
 
-def test_history_tells_what_happened_and_the_model_is_that_of_the_best_epoch():
+def test_history_describes_the_epochs_and_the_model_is_that_of_the_best_one():
     model, held_out = make_model(), make_rows(seed=1)
     result = train(model, Objective([Likelihood()]), make_rows(), held_out, CONFIG)
 
@@ -175,7 +175,7 @@ def test_one_nan_halves_the_rate_and_says_so(caplog):
 
 
 def test_recovery_goes_back_to_the_last_good_state():
-    """The repeated epoch at half the rate is that of a run that began there at half the rate."""
+    """The repeated epoch at half the rate is that of a run that begins there at half the rate."""
     recovered = fit(objective=Objective([Saboteur([0])]))
     halved = fit(replace(CONFIG, learning_rate=CONFIG.learning_rate / 2))
     assert same(recovered, halved)
@@ -204,10 +204,10 @@ def test_recovery_forgets_responsibilities_of_the_broken_epoch():
 
 def test_nan_at_every_step_ends_in_an_error_and_finite_weights():
     model = make_model()
-    start = weights(model)
+    initial = weights(model)
     with pytest.raises(TrainingDivergedError, match=r"epoch 1 for the third time.*0\.00125"):
         train(model, Objective([Saboteur(range(1000))]), make_rows(), make_rows(seed=1), CONFIG)
-    assert same(weights(model), start)
+    assert same(weights(model), initial)
 
 
 def test_divergence_after_good_epochs_leaves_the_best_of_them():
@@ -241,15 +241,15 @@ def test_interrupt_returns_the_best_so_far(caplog):
     assert result.history[result.best_epoch - 1]["nats_per_dim"] == pytest.approx(nats, rel=1e-6)
 
 
-def test_interrupt_before_the_first_epoch_leaves_the_start():
+def test_interrupt_before_the_first_epoch_leaves_the_initial_model():
     model = make_model()
-    start = weights(model)
+    initial = weights(model)
     term = Saboteur([0])
     term.happen = _interrupt
     result = train(model, Objective([term]), make_rows(), make_rows(seed=1), CONFIG)
     assert result.interrupted
     assert result.best_epoch == 0
-    assert same(weights(model), start)
+    assert same(weights(model), initial)
 
 
 def test_training_stops_when_nothing_gets_better():
@@ -258,7 +258,7 @@ def test_training_stops_when_nothing_gets_better():
 
         def held_out_losses(self, batch: Batch, log_joint: Tensor) -> Tensor:
             type(self).evaluations += 1
-            # The first look is at the start; the second, after epoch 1, is the best.
+            # The first evaluation is of the untrained model; the second, after epoch 1, is best.
             return torch.full_like(batch.weight, float(self.evaluations != 2))
 
     result = train(
@@ -272,7 +272,7 @@ def test_training_stops_when_nothing_gets_better():
     assert len(result.history) == 1 + 4
 
 
-def test_a_training_that_only_harms_gives_the_start_back():
+def test_a_training_that_only_harms_returns_the_initial_model():
     class Harm(Likelihood):
         evaluations = 0
 
@@ -281,10 +281,10 @@ def test_a_training_that_only_harms_gives_the_start_back():
             return torch.full_like(batch.weight, float(self.evaluations))
 
     model = make_model()
-    start = weights(model)
+    initial = weights(model)
     result = train(model, Objective([Harm()]), make_rows(), make_rows(seed=1), CONFIG)
     assert result.best_epoch == 0
-    assert same(weights(model), start)
+    assert same(weights(model), initial)
 
 
 class Recorder(Term):
@@ -321,7 +321,7 @@ def test_noise_is_fresh_in_each_step_and_added_in_training_only():
 
 
 def test_weight_decay_pulls_on_conditioner_matrices_only():
-    """With a loss that says nothing, AdamW moves what decays and nothing else."""
+    """With a loss of zero, AdamW changes the decayed parameters only."""
 
     class Silent(Likelihood):
         evaluations = 0
@@ -337,19 +337,21 @@ def test_weight_decay_pulls_on_conditioner_matrices_only():
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.linspace(0.5, 1.5, parameter.numel()).view_as(parameter))
-    start = weights(model)
+    initial = weights(model)
 
     config = replace(CONFIG, weight_decay=0.5, learning_rate=0.1)
     train(model, Objective([Silent()]), make_rows(), make_rows(seed=1), config)
-    moved = {name for name, value in weights(model).items() if not torch.equal(value, start[name])}
+    moved = {
+        name for name, value in weights(model).items() if not torch.equal(value, initial[name])
+    }
     expected = {
         name for name, p in model.named_parameters() if "conditioner" in name and p.ndim == 2
     }
     assert moved == expected
-    assert all((weights(model)[name] < start[name]).all() for name in moved)
+    assert all((weights(model)[name] < initial[name]).all() for name in moved)
 
 
-def test_class_means_have_a_rate_of_their_own():
+def test_class_centers_have_a_rate_of_their_own():
     """AdamW's first step is as long as its rate, whatever the gradient's size."""
 
     class Better(Likelihood):
@@ -360,12 +362,12 @@ def test_class_means_have_a_rate_of_their_own():
             return torch.full_like(batch.weight, -float(self.evaluations))  # the last is best
 
     model = make_model(n_couplings=1)
-    start = weights(model)
+    initial = weights(model)
     config = replace(
-        CONFIG, max_epochs=1, steps_per_epoch=1, learning_rate=1e-3, means_rate=7.0, warmup=0.0
+        CONFIG, max_epochs=1, steps_per_epoch=1, learning_rate=1e-3, center_rate=7.0, warmup=0.0
     )
     train(model, Objective([Better()]), make_rows(), make_rows(seed=1), config)
-    step = {name: (value - start[name]).abs() for name, value in weights(model).items()}
+    step = {name: (value - initial[name]).abs() for name, value in weights(model).items()}
     torch.testing.assert_close(
         step["class_density.means"], torch.full((2, 1, 2), 7e-3), rtol=1e-3, atol=0.0
     )
@@ -374,7 +376,7 @@ def test_class_means_have_a_rate_of_their_own():
 
 
 def test_result_is_the_exponential_average_of_the_weights():
-    """Replayed by hand: it begins with the start and looks back over a tenth."""
+    """Replayed by hand: it begins with the initial weights and covers a tenth of the steps."""
 
     class Tracker(Likelihood):
         def __init__(self) -> None:
@@ -427,22 +429,22 @@ def test_bfloat16_training_is_close_and_keeps_float32_weights(covariance, capfd)
 
 
 @pytest.mark.parametrize("n_labeled", [0, 96])
-@pytest.mark.parametrize("share", [None, 0.3])
-def test_no_label_and_all_labels(n_labeled, share):
+@pytest.mark.parametrize("fraction", [None, 0.3])
+def test_no_label_and_all_labels(n_labeled, fraction):
     rows = make_rows(n_labeled=n_labeled)
-    config = replace(CONFIG, max_epochs=1, labeled_fraction=share)
+    config = replace(CONFIG, max_epochs=1, labeled_fraction=fraction)
     result = train(make_model(), Objective([Likelihood()]), rows, rows, config)
     assert all(math.isfinite(value) for value in result.history[0].values())
 
 
 def test_zero_epochs_leave_the_model_as_it_is():
     model = make_model()
-    start = weights(model)
+    initial = weights(model)
     result = train(
         model, Objective([Likelihood()]), make_rows(), make_rows(), replace(CONFIG, max_epochs=0)
     )
     assert result.history == []
-    assert same(weights(model), start)
+    assert same(weights(model), initial)
 
 
 @pytest.mark.parametrize(("n", "n_held_out"), [(0, 5), (5, 0)])

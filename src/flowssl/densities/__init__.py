@@ -3,10 +3,10 @@
 Examples
 --------
 >>> from flowssl.densities import CLASS_DENSITIES, COVARIANCES
->>> sorted(CLASS_DENSITIES)
-['flow', 'gaussian', 'linear']
->>> list(COVARIANCES)
-['spherical', 'diag', 'tied', 'low_rank', 'full']
+>>> CLASS_DENSITIES["gaussian"].__name__
+'GaussianClasses'
+>>> COVARIANCES["low_rank"](n_components=2, dim=5, rank=3).matrices().shape
+torch.Size([2, 5, 5])
 """
 
 from flowssl.densities.base import (

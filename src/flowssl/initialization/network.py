@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pixel_unshuffle, relu
 
 from flowssl.image_architectures import has_fast_bfloat16
-from flowssl.training import seeded
+from flowssl.training.seeding import seeded
 
 WIDTHS = (32, 64)
 DROPOUT = 0.3

@@ -1,4 +1,4 @@
-"""What a fitted model can tell about rows and about itself."""
+"""Inspection of fitted models: outlier scores, and audits of class removal."""
 
 from flowssl.inspection.obfuscation import ClassRemovalAudit, attackers, audit_class_removal
 from flowssl.inspection.outliers import OutlierScale

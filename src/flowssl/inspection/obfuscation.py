@@ -1,41 +1,79 @@
-"""An audit of class removal: how well the class is told from a code that should not know it.
+"""An audit of class removal: how well the class can be predicted from codes meant to be free of it.
 
 A semi-conditional flow removes the class from rows (Atanov et al. 2019, section 1) as far as its
-density is right. Here attackers of several kinds, trained on codes with the true classes, try.
+density is right. Attackers of several kinds, trained on codes with the true classes, measure how
+much of the class is left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from flowssl._labels import LabelsLike, is_unlabeled
+from flowssl._typing import Floats, Labels
+from flowssl.densities import SemiConditionalClasses
+from flowssl.models import JointModel
 
 if TYPE_CHECKING:
-    from flowssl.estimators import SemiConditionalFlowClassifier
     from flowssl.preprocessing.containers import TableLike
 
 
 CODES = ("z_f", "z_aux", "z_h", "z_h and z_aux")
-"""The latents that know the class, the others, the first without the class, and all without it."""
+"""Latents that depend on the class, auxiliary latents, the first after class removal, all after it."""
+
+
+class _HasModels(Protocol):
+    @property
+    def models(self) -> Sequence[JointModel]: ...
+
+
+class ClassRemover(Protocol):
+    """What the audit needs of a :class:`~flowssl.SemiConditionalFlowClassifier`."""
+
+    unlabeled_value: object
+
+    @property
+    def density_(self) -> _HasModels:
+        """The fitted density."""
+
+    def predict(self, X: TableLike) -> Labels:
+        """Return the predicted labels (n,)."""
+
+    def transform(
+        self,
+        X: TableLike,
+        *,
+        remove_class: bool = False,
+        noise: float = 0.0,
+        random_state: int | None = None,
+    ) -> Floats:
+        """Return latents (n, D), or codes from which the predicted class is removed."""
 
 
 @dataclass(frozen=True)
 class ClassRemovalAudit:
-    """How well attackers tell the class from each code, on rows that they were not trained on.
+    """Accuracy with which attackers predict the class from each code, on rows held out from them.
 
     Attributes
     ----------
     chance : float
-        Accuracy of always naming the most frequent class.
+        Accuracy of always predicting the most frequent class.
     predicted : float
         Accuracy of the classes that the flow predicts, with which the class was removed.
     accuracy : dict
-        For each code the accuracy of each attacker.
+        For each code, the accuracy of each attacker.
+
+    Examples
+    --------
+    >>> from flowssl.inspection import ClassRemovalAudit
+    >>> audit = ClassRemovalAudit(0.5, 0.97, {"z_h": {"linear": 0.51, "kNN": 0.55}})
+    >>> audit.best("z_h")
+    0.55
     """
 
     chance: float
@@ -48,7 +86,19 @@ class ClassRemovalAudit:
 
 
 def attackers(random_state: int | None = None) -> dict[str, BaseEstimator]:
-    """Return untrained attackers by name: linear, neighbors, a network and boosted trees."""
+    """Return unfitted attackers by name: linear, neighbors, a network and boosted trees.
+
+    Parameters
+    ----------
+    random_state : int or None, default=None
+        Source of randomness of the network and the trees.
+
+    Examples
+    --------
+    >>> from flowssl.inspection import attackers
+    >>> list(attackers(0))
+    ['linear', 'kNN', 'MLP', 'boosted trees']
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
@@ -68,7 +118,7 @@ def attackers(random_state: int | None = None) -> dict[str, BaseEstimator]:
 
 
 def audit_class_removal(
-    estimator: SemiConditionalFlowClassifier,
+    estimator: ClassRemover,
     X: TableLike,
     y: LabelsLike,
     *,
@@ -78,7 +128,7 @@ def audit_class_removal(
     n_folds: int = 5,
     random_state: int | None = None,
 ) -> ClassRemovalAudit:
-    """Let attackers recover the class from the codes of rows; the class is removed as predicted.
+    """Cross-validate attackers that predict the true class from codes of rows.
 
     Parameters
     ----------
@@ -87,53 +137,82 @@ def audit_class_removal(
     X : array-like or data frame of shape (n_samples, n_features)
         Rows that it was not fitted on.
     y : array-like of shape (n_samples,)
-        Their true classes, which the attackers learn from; unlabeled rows are left out.
+        Their true classes; unlabeled rows are left out.
     against : mapping of str to classifier, optional
-        The attackers; `attackers` by default.
+        The attackers; :func:`attackers` by default.
     codes : sequence of str, default=("z_f", "z_aux", "z_h", "z_h and z_aux")
-        What they get to see. The most time goes into the widest; of images z_aux is wide.
+        Codes to attack. The widest take the most time; of images z_aux is wide.
     noise : float, default=0.0
-        Standard deviation of noise added to the rows first; see
-        :meth:`~flowssl.SemiConditionalFlowClassifier.transform`.
+        As in :meth:`~flowssl.SemiConditionalFlowClassifier.transform`.
     n_folds : int, default=5
-        Each attacker is trained on all but one part of the rows and judged on that part.
+        Folds of the cross-validation.
     random_state : int or None, default=None
-        Source of randomness of the noise, of the parts and of the attackers.
-
-    Returns
-    -------
-    ClassRemovalAudit
+        Source of randomness of the noise, the folds and the attackers.
 
     Raises
     ------
     ValueError
         If there is no code of a given name.
-    """
-    from sklearn.model_selection import StratifiedKFold, cross_val_score
 
-    unknown = [name for name in codes if name not in CODES]
-    if unknown:
-        raise ValueError(f"codes are {', '.join(CODES)}; got {unknown[0]!r}")
+    Examples
+    --------
+    >>> from flowssl import SemiConditionalFlowClassifier
+    >>> from flowssl.datasets import make_moons
+    >>> from flowssl.inspection import audit_class_removal, attackers
+    >>> X, y = make_moons(200, random_state=0)
+    >>> model = SemiConditionalFlowClassifier(max_epochs=2, random_state=0).fit(X[:100], y[:100])
+    >>> linear = {"linear": attackers(0)["linear"]}
+    >>> audit = audit_class_removal(model, X[100:], y[100:], against=linear, random_state=0)
+    >>> audit.best("z_h") < audit.best("z_f")
+    True
+    """
     known = np.flatnonzero(~is_unlabeled(y, estimator.unlabeled_value))
     truth = np.asarray(y)[known]
-    z, code = (
-        estimator.transform(X, remove_class=removed, noise=noise, random_state=random_state)[known]
-        for removed in (False, True)
-    )
-    width = estimator.class_features_
-    rows = dict(zip(CODES, (z[:, :width], z[:, width:], code[:, :width], code), strict=True))
-    folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
-    if against is None:
-        against = attackers(random_state)
+    rows = _code_rows(estimator, X, codes, noise, random_state)
+    models = attackers(random_state) if against is None else against
     return ClassRemovalAudit(
         chance=float(np.unique(truth, return_counts=True)[1].max() / len(truth)),
         predicted=float(np.mean(estimator.predict(X)[known] == truth)),
         accuracy={
-            name: {
-                attacker: float(cross_val_score(clone(model), rows[name], truth, cv=folds).mean())
-                for attacker, model in against.items()
-            }
-            for name in codes
-            if rows[name].shape[1]
+            name: _accuracies(models, code[known], truth, n_folds, random_state)
+            for name, code in rows.items()
         },
     )
+
+
+def _code_rows(
+    estimator: ClassRemover,
+    X: TableLike,
+    codes: Sequence[str],
+    noise: float,
+    random_state: int | None,
+) -> dict[str, Floats]:
+    """Return the codes (n, width) by name; those without any latents are left out."""
+    unknown = [name for name in codes if name not in CODES]
+    if unknown:
+        raise ValueError(f"codes are {', '.join(CODES)}; got {unknown[0]!r}")
+    z, code = (
+        estimator.transform(X, remove_class=removed, noise=noise, random_state=random_state)
+        for removed in (False, True)
+    )
+    classes = estimator.density_.models[0].class_density
+    width = classes.inner.dim if isinstance(classes, SemiConditionalClasses) else classes.dim
+    rows = dict(zip(CODES, (z[:, :width], z[:, width:], code[:, :width], code), strict=True))
+    return {name: rows[name] for name in codes if rows[name].shape[1]}
+
+
+def _accuracies(
+    models: Mapping[str, BaseEstimator],
+    rows: Floats,
+    truth: Labels,
+    n_folds: int,
+    random_state: int | None,
+) -> dict[str, float]:
+    """Return the cross-validated accuracy of each attacker."""
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
+    return {
+        name: float(cross_val_score(clone(model), rows, truth, cv=folds).mean())
+        for name, model in models.items()
+    }

@@ -1,18 +1,11 @@
-"""Training: batches of labeled and unlabeled rows, the loop, checkpoints and progress."""
+"""Training: batches of labeled and unlabeled rows, the loop, and checkpoints.
+
+The loop has warm-up and cosine decay of the learning rate, gradient clipping, averaged weights,
+early stopping on held-out rows, and recovery from divergence.
+"""
 
 from flowssl.training.batches import TrainingRows
-from flowssl.training.checkpoints import read_seed
-from flowssl.training.devices import n_processes, resolve_device
-from flowssl.training.loop import TrainingConfig, TrainingResult, train
-from flowssl.training.seeding import seeded
+from flowssl.training.config import TrainingConfig, TrainingResult
+from flowssl.training.loop import train
 
-__all__ = [
-    "TrainingConfig",
-    "TrainingResult",
-    "TrainingRows",
-    "n_processes",
-    "read_seed",
-    "resolve_device",
-    "seeded",
-    "train",
-]
+__all__ = ["TrainingConfig", "TrainingResult", "TrainingRows", "train"]

@@ -1,8 +1,8 @@
-"""The rows that a flow is trained on and how batches are drawn from them.
+"""Training rows, and how batches are drawn from them.
 
-Every batch holds rows drawn without replacement. Where labeled rows are to count more, some of them
-stand beside these and their joint weight in the objective is stated (``labeled_fraction``), never left
-to how often a sampler draws them.
+Every batch holds rows drawn without replacement. With a ``labeled_fraction``, labeled rows are
+added to each batch, and that fraction is their weight in the objective; how often they are drawn
+does not change it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,15 @@ class TrainingRows:
         Which rows carry a label.
     weight : Tensor of shape (n,)
         Sample weights, positive.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.training import TrainingRows
+    >>> y = torch.arange(6) % 2
+    >>> rows = TrainingRows(torch.zeros(6, 3), torch.eye(2)[y], torch.arange(6) < 2, torch.ones(6))
+    >>> rows.batch(torch.arange(6), labeled_fraction=0.5).weight
+    tensor([0.2500, 0.2500, 0.1250, 0.1250, 0.1250, 0.1250])
     """
 
     x: Tensor
@@ -56,7 +65,7 @@ class TrainingRows:
         Parameters
         ----------
         index : Tensor of shape (n,), int64
-            Positions; a row may come twice.
+            Positions, on the device of the rows; a row may come twice.
         labeled_fraction : float in [0, 1], optional
             Weight of the labeled rows together. By default each row has its own sample weight.
         """
@@ -65,12 +74,12 @@ class TrainingRows:
             of_labeled = (weight * labeled).sum()
             of_unlabeled = (weight * ~labeled).sum()
             tiny = torch.finfo(weight.dtype).tiny
-            share = torch.where(
+            factor = torch.where(
                 labeled,
                 labeled_fraction / of_labeled.clamp_min(tiny),
                 (1 - labeled_fraction) / of_unlabeled.clamp_min(tiny),
             )
-            weight = weight * share
+            weight = weight * factor
         return Batch(self.x[index], self.targets[index], labeled, weight / weight.sum(), index)
 
     def batches(
@@ -82,27 +91,37 @@ class TrainingRows:
     ) -> Iterator[Batch]:
         """Yield batches of ``batch_size`` rows, pass after pass, each pass in a new order.
 
-        With a ``labeled_fraction`` up to a quarter as many labeled rows are added to each batch.
+        Parameters
+        ----------
+        batch_size : int
+            Rows in a batch, at most all.
+        n_batches : int
+            Number of batches.
+        labeled_fraction : float in [0, 1] or None
+            As for :meth:`batch`. With a number, batches are drawn from the unlabeled rows, and
+            labeled ones are added: a quarter of ``batch_size``, at most all.
+        generator : torch.Generator
+            Source of the orders, on the CPU: they are the same on every device.
         """
-        device = self.x.device
-        shared = labeled_fraction is not None
-        labeled = self.labeled.nonzero().squeeze(1).cpu()
-        others = (~self.labeled).nonzero().squeeze(1).cpu() if shared else torch.arange(len(self))
-        if len(others) == 0:
-            others, labeled = labeled, labeled[:0]
-        main = _passes(others, batch_size, generator)
-        beside = _passes(labeled, max(1, batch_size // 4), generator) if shared else None
+        index = torch.arange(len(self), device=self.x.device)
+        if labeled_fraction is None or self.labeled.all() or not self.labeled.any():
+            passes = [_passes(index, batch_size, generator)]
+        else:
+            labeled, unlabeled = index[self.labeled], index[~self.labeled]
+            passes = [
+                _passes(unlabeled, batch_size, generator),
+                _passes(labeled, max(1, batch_size // 4), generator),
+            ]
         for _ in range(n_batches):
-            index = next(main)
-            if beside is not None and len(labeled):
-                index = torch.cat((index, next(beside)))
-            yield self.batch(index.to(device), labeled_fraction)
+            yield self.batch(torch.cat([next(each) for each in passes]), labeled_fraction)
 
 
 def _passes(index: Tensor, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield parts of ``index`` of equal size for ever, reshuffled when too few are left."""
+    """Yield slices of ``index`` of equal size endlessly, reshuffled when too few are left."""
     size = min(size, len(index))
     while True:
-        order = index[torch.randperm(len(index), generator=generator)]
+        # The order is drawn on the CPU and copied once for each pass, not for each batch.
+        order = torch.randperm(len(index), generator=generator, device=generator.device)
+        order = index[order.to(index.device)]
         for start in range(0, len(order) - size + 1, max(size, 1)):
             yield order[start : start + size]

@@ -1,7 +1,8 @@
-"""Training checkpoints: everything that the next epoch depends on, in one atomic file.
+"""Training checkpoints: everything that the next epoch depends on, in one atomically written file.
 
 Random numbers of an epoch are derived from the seed and the epoch's number, so a run that is
-resumed at an epoch's end gives the same bits as one that was never stopped.
+resumed at the end of an epoch gives the same bits as one that was never stopped. Tensors are stored
+as CPU arrays, whatever the device: a run may be resumed on another one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Snapshot = dict[str, Tensor]
 
 @dataclass
 class LoopState:
-    """Where a training loop stands, apart from its tensors.
+    """The state of a training loop, apart from its tensors.
 
     Attributes
     ----------
@@ -43,7 +44,7 @@ class LoopState:
     best_epoch : int
         Epoch at which it was reached.
     history : list of dict
-        Figures of each epoch.
+        Metrics of each epoch.
     """
 
     epoch: int = 0
@@ -57,7 +58,7 @@ class LoopState:
 
 def fingerprint(parts: Mapping[str, Tensor], settings: str) -> str:
     """Return a SHA-256 of data and settings, so that no checkpoint continues another run."""
-    # Names and shapes go in too: the same bytes can be cut in more than one way.
+    # Names and shapes go in too: the same bytes can have more than one shape.
     digest = hashlib.sha256(settings.encode())
     for name in sorted(parts):
         array = parts[name].detach().cpu().contiguous().numpy()
@@ -69,10 +70,10 @@ def fingerprint(parts: Mapping[str, Tensor], settings: str) -> str:
 def write_checkpoint(
     path: Path, identity: str, seed: int, state: LoopState, groups: Mapping[str, Snapshot]
 ) -> None:
-    """Write a checkpoint atomically; a process killed meanwhile leaves the former one.
+    """Write a checkpoint atomically; a process killed meanwhile leaves the previous one.
 
-    The seed is part of the identity already. It is kept as a number as well, so that a training
-    whose seed nobody chose can be repeated up to here: see `read_seed`.
+    The seed is part of the identity already. It is also stored as a number, so that a training with
+    a random seed can be resumed: see `read_seed`.
     """
     tensors = {
         f"{group}/{name}": tensor.detach().cpu().numpy()
@@ -115,8 +116,8 @@ def read_checkpoint(path: Path, identity: str) -> tuple[LoopState, dict[str, Sna
         raise ModelFileError(_NO_CHECKPOINT.format(path=path))
     if file.manifest.get("identity") != identity:
         raise ModelFileError(
-            f"{path} is of a training on other data or with other settings; repeat what began it, "
-            "or delete the file to start anew"
+            f"{path} is of a training on other data or with other settings; use those with which it "
+            "began, or delete the file to start again"
         )
     loop["best_loss"] = float(str(loop["best_loss"]))
     groups: dict[str, Snapshot] = {}

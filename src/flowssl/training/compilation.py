@@ -1,7 +1,7 @@
-"""Compiling a model for training, where that is possible.
+"""Compilation of a model for training, where that is possible.
 
-``torch.compile`` on a CPU writes C++ and needs a compiler, which a user's machine may not have; the
-same training then runs without it.
+``torch.compile`` on a CPU generates C++ and needs a compiler. Without one, training runs without
+compilation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def compile_model(model: JointModel) -> JointModel:
-    """Return the model behind ``torch.compile``, or the model itself where nothing compiles.
+    """Return the model behind ``torch.compile``, or the model itself where compiling fails.
 
     Parameters
     ----------

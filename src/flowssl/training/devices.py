@@ -1,7 +1,7 @@
-"""Where training runs: on one device, or in several processes that torchrun started.
+"""Devices of a training: one, or one for each of the processes that torchrun started.
 
-Each process then sees all rows, computes the same start, trains on its part of every batch on a
-device of its own, and ends with the same model as the others.
+Each process then sees all rows, computes the same initialization, trains on its part of every batch
+on a device of its own, and ends with the same model as the others.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 
 def n_processes() -> int:
-    """Return how many processes torchrun started; 1 without it."""
+    """Return the number of processes that torchrun started; 1 without it."""
     return int(os.environ["WORLD_SIZE"]) if torch.distributed.is_torchelastic_launched() else 1
 
 
 def make_fabric(device: str, precision: str = "32-true") -> Fabric:
-    """Return what moves models and batches to a device, and joins the processes if there are more.
+    """Return the Fabric that moves models to a device and synchronizes processes, if several.
 
     Parameters
     ----------
     device : str
-        "cpu", "cuda", "mps" or "auto", of which each process takes its own; or "cuda:1", without
-        torchrun.
+        "cpu", "cuda", "mps" or "auto", with one device for each process; or, without torchrun,
+        a numbered one such as "cuda:1".
     precision : str, default="32-true"
         One of Fabric's names.
     """
@@ -36,7 +36,7 @@ def make_fabric(device: str, precision: str = "32-true") -> Fabric:
     if n_processes() > 1:
         devices, strategy = int(os.environ["LOCAL_WORLD_SIZE"]), "ddp"
         n_machines = n_processes() // devices
-    # Fabric announces devices at INFO, to which it sets its logger itself; a library stays quiet.
+    # Fabric sets its own logger to INFO and announces devices there; a library stays quiet.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     return Fabric(
         accelerator=kind,
@@ -48,7 +48,7 @@ def make_fabric(device: str, precision: str = "32-true") -> Fabric:
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device that a name stands for on this machine, in this process.
+    """Return the device of a name on this machine, in this process.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def resolve_device(name: str) -> torch.device:
     Raises
     ------
     ValueError
-        If there is none of this name, or several processes would share it.
+        If there is no device of this name, or several processes would share it.
     """
     kind, _, number = name.partition(":")
     if number and n_processes() > 1:
@@ -71,5 +71,5 @@ def resolve_device(name: str) -> torch.device:
     except (TypeError, ValueError, RuntimeError, MisconfigurationException) as error:
         raise ValueError(
             f"device is {name!r}, which this machine does not have; "
-            "'auto' takes the fastest it has, 'cpu' is always there"
+            "'auto' takes the fastest available, 'cpu' is always available"
         ) from error

@@ -1,4 +1,4 @@
-"""What a person sees while a flow trains: one line on a terminal, nothing elsewhere."""
+"""Progress of a training: one line on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Progress:
     Parameters
     ----------
     total : int
-        Epochs at most.
+        Largest number of epochs.
     enabled : bool
         False shows nothing; so does an output that is not a terminal.
     description : str, default="Training"
-        What stands before the bar.
+        Text before the bar.
     """
 
     def __init__(self, total: int, enabled: bool, description: str = "Training") -> None:
@@ -43,7 +43,7 @@ class Progress:
             self._bar.stop()
 
     def update(self, epoch: int, nats_per_dim: float, label_accuracy: float) -> None:
-        """Show an epoch that has ended."""
+        """Show a finished epoch."""
         if self._bar is not None and self._task is not None:
             figures = f"{nats_per_dim:+.3f} nats/dim  labels {label_accuracy:.1%}"
             self._bar.update(self._task, completed=epoch, figures=figures)
