@@ -16,7 +16,8 @@ from flowssl._typing import Floats
 from flowssl.bijections import Bijection
 from flowssl.estimators._rows import Rows
 from flowssl.exceptions import UnlabeledDataWarning
-from flowssl.initialization import SoftLabels, match_prior
+from flowssl.initialization import SoftLabels
+from flowssl.initialization.pooling import match_prior
 from flowssl.objectives import Perturbation
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.training import TrainingConfig, TrainingRows, seeded

@@ -22,7 +22,7 @@ from flowssl.bijections import Chain
 from flowssl.estimators._building import likelihood_terms
 from flowssl.estimators._domain import Domain, FlowInit
 from flowssl.estimators._fitting import Automatic, Preparation
-from flowssl.initialization import fit_whitening
+from flowssl.initialization.means import fit_whitening
 from flowssl.models import JointModel
 from flowssl.objectives import Consistency, GaussianNoise, Objective, ShapedNoise
 from flowssl.preprocessing import Completion, ImageEncoder, TableEncoder

@@ -24,7 +24,7 @@ from flowssl.estimators._building import class_prior, is_learned
 from flowssl.estimators._domain import FlowInit
 from flowssl.estimators._fitting import Preparation
 from flowssl.estimators.base import FlowClassifier
-from flowssl.initialization import (
+from flowssl.initialization.means import (
     TABULAR_DISTANCE,
     component_means,
     latent_means,
