@@ -73,29 +73,31 @@ def propagate(
     ------
     ValueError
         If no row is labeled, a code is out of range, or shapes disagree.
+
+    Examples
+    --------
+    >>> from flowssl.datasets import hide_labels, make_moons
+    >>> X, y = make_moons(300, random_state=0)
+    >>> soft = propagate(X, hide_labels(y, per_class=5, random_state=0), 2, random_state=0)
+    >>> float((soft.posteriors.argmax(axis=1) == y).mean())
+    1.0
     """
     limits = RowLimits() if limits is None else limits
-    X, codes = np.asarray(X, dtype=float), np.asarray(codes, dtype=np.int64)
-    weight = _checked_weight(X, codes, n_classes, sample_weight)
-    prior = None if class_prior is None else np.asarray(class_prior, dtype=float)
+    X, labels, weight = _checked(X, codes, n_classes, class_prior, sample_weight)
     seed = _as_seed(random_state)
-    rng = np.random.default_rng(seed)
-    # A stream of its own, so that the folds do not depend on this limit.
-    eligible = limits.eligible(codes, np.random.default_rng(seed))
-    order = canonical_order(X, codes)
-    order = order[eligible[order]]
-    core = order[limits.choose(codes[order], rng)]
-    weight = weight[core] / weight[eligible].mean()
-    soft = _propagate_core(X[core], KnownLabels(codes[core], n_classes, prior), weight, rng)
-    soft = _in_given_order(soft, core, codes)
-    soft = replace(soft, posteriors=limits.complete(X, core, soft.posteriors, rng))
-    return add_candidates(soft, extra, codes, seed)
+    soft = _propagate_within(limits, X, labels, weight, seed)
+    return add_candidates(soft, extra, labels.codes, seed)
 
 
-def _checked_weight(
-    X: Floats, codes: Integers, n_classes: int, sample_weight: Floats | None
-) -> Floats:
-    """Check the shapes and ranges of the arguments; return the weights (n,), ones by default."""
+def _checked(
+    X: Floats,
+    codes: Integers,
+    n_classes: int,
+    class_prior: Floats | None,
+    sample_weight: Floats | None,
+) -> tuple[Floats, KnownLabels, Floats]:
+    """Check the arguments; return rows (n, D), labels and weights (n,), ones by default."""
+    X, codes = np.asarray(X, dtype=float), np.asarray(codes, dtype=np.int64)
     n = len(X)
     if codes.shape != (n,):
         raise ValueError(f"codes has shape {codes.shape}; X has {n} rows, so ({n},) is expected.")
@@ -103,12 +105,11 @@ def _checked_weight(
         raise ValueError("No row is labeled: at least one code must be 0 or more.")
     if codes.max() >= n_classes:
         raise ValueError(f"codes holds {codes.max()}, but n_classes is {n_classes}.")
-    if sample_weight is None:
-        return np.ones(n)
-    weight = np.asarray(sample_weight, dtype=float)
+    weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=float)
     if weight.shape != (n,) or not weight.sum() > 0 or weight.min() < 0:
         raise ValueError(f"sample_weight must hold {n} numbers, none negative, not all zero.")
-    return weight
+    prior = None if class_prior is None else np.asarray(class_prior, dtype=float)
+    return X, KnownLabels(codes, n_classes, prior), weight
 
 
 def _as_seed(random_state: int | np.random.Generator | None) -> int:
@@ -117,24 +118,32 @@ def _as_seed(random_state: int | np.random.Generator | None) -> int:
     return int(np.random.default_rng(random_state).integers(2**63))
 
 
-def _in_given_order(soft: SoftLabels, core: Integers, codes: Integers) -> SoftLabels:
-    """Put the cross-fitted posteriors of core rows in the order of all labeled rows."""
-    labeled = core[codes[core] >= 0]
-    place = np.searchsorted(np.flatnonzero(codes >= 0), labeled)
-
-    def placed(posteriors: Floats) -> Floats:
-        out = np.full(((codes >= 0).sum(), posteriors.shape[1]), np.nan)
-        out[place] = posteriors
-        return out
-
+def _propagate_within(
+    limits: RowLimits, X: Floats, labels: KnownLabels, weight: Floats, seed: int
+) -> SoftLabels:
+    """Propagate among the rows that take part, and let the others follow."""
+    codes, rng = labels.codes, np.random.default_rng(seed)
+    # A stream of its own, so that the folds do not depend on this limit.
+    eligible = limits.eligible(codes, np.random.default_rng(seed))
+    order = canonical_order(X, codes)
+    order = order[eligible[order]]
+    core = order[limits.choose(codes[order], rng)]
+    soft = _propagate_all(
+        X[core], replace(labels, codes=codes[core]), weight[core] / weight[eligible].mean(), rng
+    )
+    # Core rows are in canonical order, the record of the labels is in the order given.
+    labeled = np.searchsorted(labels.rows, core[codes[core] >= 0])
+    recorded = np.full((2, len(labels.rows), labels.n_classes), np.nan)
+    recorded[:, labeled] = soft.cross_fitted, soft.baseline_cross_fitted
     return replace(
         soft,
-        cross_fitted=placed(soft.cross_fitted),
-        baseline_cross_fitted=placed(soft.baseline_cross_fitted),
+        posteriors=limits.complete(X, core, soft.posteriors, rng),
+        cross_fitted=recorded[0],
+        baseline_cross_fitted=recorded[1],
     )
 
 
-def _propagate_core(
+def _propagate_all(
     X: Floats, labels: KnownLabels, weight: Floats, rng: np.random.Generator
 ) -> SoftLabels:
     """Propagate the labels among rows that all take part."""
@@ -153,15 +162,16 @@ def _propagate_core(
 
     pool, stages = combine(np.stack([c.posteriors for c in candidates]), evaluated)
     # The same without each fold's labels, to weigh the smoothing strengths.
-    crossed_stages = crossfit.gather(
+    stages_without = crossfit.gather(
         [
             combine(posteriors, evaluated & ~fold.left_out)[1][:, fold.rows]
             for fold, posteriors in zip(crossfit, held_out, strict=True)
         ],
         (len(SMOOTHING), len(folds), labels.n_classes),
     )
-    crossed_stages = labels.at_label_frequencies(crossed_stages)
-    smoothing, cross_fitted, posteriors = combine_stages(crossed_stages, stages, labels, evaluated)
+    smoothing, cross_fitted, posteriors = combine_stages(
+        labels.at_label_frequencies(stages_without), stages, labels, evaluated
+    )
 
     baseline = _baseline_of(candidates)
     given = labels.given[evaluated]
