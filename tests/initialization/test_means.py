@@ -16,22 +16,22 @@ from flowssl.initialization.means import (
 
 def test_pooled_covariance_of_whitened_rows_is_the_identity(wine):
     X, y = wine
-    start = fit_whitening(X, np.eye(3)[y], shrinkage=0.0)
-    Z = (X - start.mean) @ start.whitening.T
+    found = fit_whitening(X, np.eye(3)[y], shrinkage=0.0)
+    Z = (X - found.mean) @ found.whitening.T
     residual = Z - np.stack([Z[y == k].mean(axis=0) for k in range(3)])[y]
     np.testing.assert_allclose(residual.T @ residual / len(X), np.eye(13), atol=1e-8)
-    np.testing.assert_allclose(start.class_means[1], Z[y == 1].mean(axis=0), atol=1e-8)
-    np.testing.assert_allclose(start.unwhitening @ start.whitening, np.eye(13), atol=1e-8)
-    assert start.log_det == pytest.approx(np.linalg.slogdet(start.whitening)[1])
-    np.testing.assert_allclose(start.class_weights, np.bincount(y) / len(y))
+    np.testing.assert_allclose(found.class_means[1], Z[y == 1].mean(axis=0), atol=1e-8)
+    np.testing.assert_allclose(found.unwhitening @ found.whitening, np.eye(13), atol=1e-8)
+    assert found.log_det == pytest.approx(np.linalg.slogdet(found.whitening)[1])
+    np.testing.assert_allclose(found.class_weights, np.bincount(y) / len(y))
 
 
-def test_posterior_of_the_start_is_linear_discriminant_analysis(wine):
+def test_posterior_of_the_class_means_is_linear_discriminant_analysis(wine):
     X, y = wine
-    start = fit_whitening(X, np.eye(3)[y], shrinkage=0.0)
-    Z = (X - start.mean) @ start.whitening.T
-    score = np.stack([multivariate_normal(m).logpdf(Z) for m in start.class_means], axis=1)
-    mine = softmax(score + np.log(start.class_weights), axis=1)
+    found = fit_whitening(X, np.eye(3)[y], shrinkage=0.0)
+    Z = (X - found.mean) @ found.whitening.T
+    score = np.stack([multivariate_normal(m).logpdf(Z) for m in found.class_means], axis=1)
+    mine = softmax(score + np.log(found.class_weights), axis=1)
     lda = LinearDiscriminantAnalysis(solver="lsqr").fit(X, y).predict_proba(X)
     np.testing.assert_allclose(mine, lda, atol=1e-7)
 
@@ -48,9 +48,9 @@ def test_weights_count_like_copies(wine):
 
 def test_fewer_rows_than_columns():
     rng = np.random.default_rng(0)
-    start = fit_whitening(rng.normal(size=(6, 40)), np.eye(2)[[0, 1, 0, 1, 0, 1]])
-    assert np.isfinite(start.log_det)
-    assert np.isfinite(start.class_means).all()
+    found = fit_whitening(rng.normal(size=(6, 40)), np.eye(2)[[0, 1, 0, 1, 0, 1]])
+    assert np.isfinite(found.log_det)
+    assert np.isfinite(found.class_means).all()
 
 
 def test_errors_name_the_numbers():
@@ -87,11 +87,11 @@ def test_random_means_are_standard_normal():
 
 def test_one_component_is_the_weighted_class_mean():
     rng = np.random.default_rng(0)
-    Z, share = rng.normal(size=(30, 2)), rng.random((30, 3))
-    means, weights = component_means(Z, share)
+    Z, mass = rng.normal(size=(30, 2)), rng.random((30, 3))
+    means, weights = component_means(Z, mass)
     assert means.shape == (3, 1, 2)
     for k in range(3):
-        np.testing.assert_allclose(means[k, 0], np.average(Z, axis=0, weights=share[:, k]))
+        np.testing.assert_allclose(means[k, 0], np.average(Z, axis=0, weights=mass[:, k]))
     np.testing.assert_array_equal(weights, np.ones((3, 1)))
 
 
@@ -99,9 +99,9 @@ def test_several_components_find_the_clusters_of_a_class_and_their_fractions():
     rng = np.random.default_rng(0)
     cluster = np.repeat([0, 1, 2], [10, 30, 20])
     Z = 20.0 * cluster[:, None] + rng.normal(size=(60, 1))
-    share = np.eye(2)[[0, 0, 1]][cluster]
-    share[:, 1] += 0.5 * (cluster == 0)  # half of the first cluster belongs to both classes
-    means, weights = component_means(Z, share, 2, rng)
+    mass = np.eye(2)[[0, 0, 1]][cluster]
+    mass[:, 1] += 0.5 * (cluster == 0)  # half of the first cluster belongs to both classes
+    means, weights = component_means(Z, mass, 2, rng)
     order = np.argsort(means[0, :, 0])
     expected = [Z[cluster == k].mean() for k in (0, 1)]
     np.testing.assert_allclose(means[0, order, 0], expected, atol=1e-4)

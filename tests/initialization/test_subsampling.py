@@ -28,6 +28,13 @@ def test_unlabeled_rows_get_half_of_the_places_if_there_are_as_many(n_labeled, e
     assert (codes[chosen] == 0).sum() == 2
 
 
+@pytest.mark.parametrize(("name", "least"), [("total", 1), ("unlabeled", 0), ("reference", 1)])
+def test_limits_that_leave_no_row_are_refused(name, least):
+    assert getattr(RowLimits(**{name: least}), name) == least
+    with pytest.raises(ValueError, match=f"{name} must be at least {least}, got {least - 1}"):
+        RowLimits(**{name: least - 1})
+
+
 def test_the_others_get_the_mean_of_their_neighbors():
     rng = np.random.default_rng(0)
     X, P = rng.normal(size=(80, 3)) * [1, 10, 100], rng.dirichlet([1, 1], 80)

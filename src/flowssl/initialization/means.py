@@ -109,7 +109,7 @@ def fit_whitening(
 
 def component_means(
     Z: Floats,
-    share: Floats,
+    mass: Floats,
     n_components: int = 1,
     rng: np.random.Generator | None = None,
 ) -> tuple[Floats, Floats]:
@@ -119,7 +119,7 @@ def component_means(
     ----------
     Z : ndarray of shape (n, D)
         Latent rows.
-    share : ndarray of shape (n, C)
+    mass : ndarray of shape (n, C)
         Soft labels times row weights; each class needs some mass.
     n_components : int, default=1
         Number of Gaussians per class, M.
@@ -134,7 +134,7 @@ def component_means(
     """
     rng = np.random.default_rng(rng)
     means, weights = [], []
-    for of_class in share.T:
+    for of_class in mass.T:
         if n_components == 1:
             means.append((of_class @ Z / of_class.sum())[None])
             weights.append(np.ones(1))
@@ -142,9 +142,9 @@ def component_means(
         clusters = KMeans(n_components, n_init=1, random_state=int(rng.integers(2**31 - 1)))
         # A small weight for all rows, so that k-means has enough distinct points for its centers.
         clusters.fit(Z, sample_weight=of_class + 1e-9 * of_class.max())
-        mass = np.bincount(clusters.labels_, weights=of_class, minlength=n_components)
+        in_cluster = np.bincount(clusters.labels_, of_class, minlength=n_components)
         means.append(clusters.cluster_centers_)
-        weights.append(mass / mass.sum())
+        weights.append(in_cluster / in_cluster.sum())
     return np.stack(means), np.stack(weights)
 
 

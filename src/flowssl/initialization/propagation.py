@@ -21,7 +21,7 @@ from flowssl.initialization.extra import ExtraCandidate, add_candidates
 from flowssl.initialization.known_labels import KnownLabels
 from flowssl.initialization.logistic import fit_baseline, tune_logistic
 from flowssl.initialization.soft_labels import SoftLabels, evaluate
-from flowssl.initialization.spaces import Scaling, prepare_spaces
+from flowssl.initialization.spaces import Scaling, Space, prepare_spaces
 from flowssl.initialization.subsampling import RowLimits, canonical_order
 
 # The fewer labels a fold hides, the better it predicts the accuracy with all of them; but each
@@ -59,7 +59,7 @@ def propagate(
     sample_weight : ndarray of shape (n,) or None, default=None
         Weights of labeled and unlabeled rows. Neighbor graphs and mixtures ignore them.
     limits : RowLimits or None, default=None
-        How many rows take part; None takes the default of `RowLimits`.
+        How many rows take part; None takes the defaults of `RowLimits`.
     extra : iterable of ExtraCandidate, default=()
         Models pooled with the result, if some rows are unlabeled and every class has two labels.
     random_state : int, Generator or None, default=None
@@ -154,9 +154,7 @@ def _propagate_all(
         tune_logistic(space, labels, crossfit) if space.scaling in LINEAR.scalings else labels
         for space in spaces
     ]
-    candidates = run_sources(spaces, tuned)
-    held_out = [run_without(spaces, tuned, fold.codes) for fold in crossfit]
-    candidates = _cross_fitted(candidates, held_out, labels, crossfit)
+    candidates, held_out = _cross_fit(spaces, tuned, crossfit)
     evaluated = crossfit.left_out & within_reach(spaces[0].graph, crossfit)
     combine = Combiner.of(spaces, candidates, labels.given)
 
@@ -197,19 +195,23 @@ def _n_folds(n_rows: int, n_labels: int) -> int:
     return min(most, max(MIN_FOLDS, _FOLDED_LABELS // n_labels))
 
 
-def _cross_fitted(
-    candidates: Sequence[Candidate],
-    held_out: Sequence[Floats],
-    labels: KnownLabels,
-    crossfit: CrossFit,
-) -> list[Candidate]:
-    """Complete the candidates with their cross-fitted posteriors of the labeled rows."""
-    gathered = crossfit.gather(
+def _cross_fit(
+    spaces: Sequence[Space], labels: Sequence[KnownLabels], crossfit: CrossFit
+) -> tuple[list[Candidate], list[Floats]]:
+    """Run the candidates with all labels and without those of each fold.
+
+    Returns the J candidates with their cross-fitted posteriors, and for each fold the posteriors
+    (J, n, C) of all rows without its labels.
+    """
+    candidates = run_sources(spaces, labels)
+    held_out = [run_without(spaces, labels, fold.codes) for fold in crossfit]
+    cross_fitted = crossfit.gather(
         [P[:, fold.rows] for fold, P in zip(crossfit, held_out, strict=True)],
-        (len(candidates), len(crossfit.folds), labels.n_classes),
+        (len(candidates), len(crossfit.folds), labels[0].n_classes),
     )
-    gathered = labels.at_label_frequencies(gathered)
-    return [replace(c, cross_fitted=P) for c, P in zip(candidates, gathered, strict=True)]
+    cross_fitted = labels[0].at_label_frequencies(cross_fitted)
+    pairs = zip(candidates, cross_fitted, strict=True)
+    return [replace(candidate, cross_fitted=P) for candidate, P in pairs], held_out
 
 
 def _baseline_of(candidates: Sequence[Candidate]) -> Floats:

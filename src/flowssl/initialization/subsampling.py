@@ -20,12 +20,17 @@ class RowLimits:
     Parameters
     ----------
     total : int, default=40_000
-        Rows that take part at most. Beyond it, unlabeled rows get at least half of the places,
-        if there are as many, and two labels of each class come first.
+        Largest number of rows that take part. Of more rows, they are chosen at random: at least
+        half of them unlabeled and at least two labels of each class, if there are as many.
     unlabeled : int or None, default=None
-        Unlabeled rows that take part at most; None sets no limit of its own.
+        Largest number of unlabeled rows that take part; None sets no separate limit.
     reference : int or None, default=8_192
-        Rows that take part among which the others look for neighbors; None takes all of them.
+        Number of rows that take part among which the others search their neighbors; None takes all.
+
+    Raises
+    ------
+    ValueError
+        If a limit is too small.
 
     Examples
     --------
@@ -40,6 +45,12 @@ class RowLimits:
     total: int = 40_000
     unlabeled: int | None = None
     reference: int | None = 8_192
+
+    def __post_init__(self) -> None:
+        for name, least in (("total", 1), ("unlabeled", 0), ("reference", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}.")
 
     def eligible(self, codes: Integers, rng: np.random.Generator) -> Booleans:
         """Mark the labeled rows and a random choice of the unlabeled ones, shape (n,).
