@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 
 import flowssl
 from flowssl import FlowGMMClassifier
-from flowssl.datasets import hide_labels, load
+from flowssl.datasets import hide_labels, load_dataset
 from flowssl.report import write_report
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
 
     # 1,198 images to learn from; all but ten labels of each class are hidden (-1).
-    digits = load("digits")
+    digits = load_dataset("digits")
     X, X_test, truth, y_test = train_test_split(
         digits.X,
         digits.y,

@@ -24,6 +24,7 @@ from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from flowssl.exceptions import FlowSSLWarning
 from flowssl.model_selection import (
     LabeledStratifiedKFold,
+    labeled_accuracy,
     labeled_scorers,
     make_labeled_scorer,
     unlabeled_log_likelihood_scorer,
@@ -131,7 +132,7 @@ def test_every_class_keeps_a_label_in_training_when_it_has_fewer_labels_than_spl
 
 def test_too_many_splits_name_the_limit():
     y = [0, 0, 0, 1, 1, -1]
-    with pytest.raises(ValueError, match=r"n_splits=4 .* best-labeled class has 3"):
+    with pytest.raises(ValueError, match=r"n_splits=4 .* class with most labels has 3"):
         next(LabeledStratifiedKFold(4).split(y, y))
 
 
@@ -245,3 +246,21 @@ def test_no_warning_on_plain_use(words):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cross_val_score(LabeledOnly(), X, y, cv=LabeledStratifiedKFold(3))
+
+
+def test_labeled_accuracy_weighs_the_labeled_rows(words):
+    X, y, labeled = words
+    weight = np.random.default_rng(2).random(200)
+    predicted = LabeledOnly().fit(X, y).predict(X)
+    expected = np.average((predicted == y.to_numpy())[labeled], weights=weight[labeled])
+    assert labeled_accuracy(y, predicted, sample_weight=weight) == pytest.approx(expected)
+
+
+def test_labeled_accuracy_refuses_other_numbers_of_rows():
+    predicted = np.array([0, 1, 1])
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[3, 2\]"):
+        labeled_accuracy([0, 1], predicted)
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[3, 3, 2\]"):
+        labeled_accuracy([0, 1, -1], predicted, sample_weight=[1.0, 2.0])
+    with pytest.raises(ValueError, match="sample_weight contains NaN"):
+        labeled_accuracy([0, 1, -1], predicted, sample_weight=[1.0, np.nan, 1.0])

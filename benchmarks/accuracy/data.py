@@ -13,6 +13,7 @@ import numpy.typing as npt
 from benchmarks.folders import DATA
 
 from flowssl import datasets
+from flowssl.datasets.bundled import NAMES
 
 TOY_ROWS = 1500
 MNIST_ROWS = 20_000
@@ -59,7 +60,7 @@ def load(name: str, root: Path | None = None, max_rows: int | None = None) -> Ta
 
 
 def _bundled(name: str) -> Table:
-    data = datasets.load(name, n_samples=TOY_ROWS)
+    data = datasets.load_dataset(name, n_samples=TOY_ROWS)
     return Table(name, data.X, data.y)
 
 
@@ -102,7 +103,7 @@ def _named(read: Callable[[str], Table], names: tuple[str, ...]) -> dict[str, Ca
 
 
 LOADERS: dict[str, Callable[[], Table]] = {
-    **_named(_bundled, datasets.NAMES),
+    **_named(_bundled, NAMES),
     **_named(
         _tabular,
         ("magic", "htru2", "dry_bean", "pendigits", "satimage", "spambase", "higgs_11k"),

@@ -1,8 +1,8 @@
-"""Class labels in, integer codes out, and back.
+"""Encode class labels as integers, and decode them.
 
-A label vector of any type and container is split into the classes (sorted, dtype kept), one integer
-code for each row, and the rows without a label, which get the code -1. Everything above this module
-speaks of rows as labeled or unlabeled; only here is it decided what marks an unlabeled row.
+A label vector of any type and container becomes an array of classes (sorted, dtype kept) and an
+integer code for each row, -1 for unlabeled rows. This is the only module that decides what marks an
+unlabeled row.
 """
 
 import sys
@@ -14,7 +14,9 @@ from typing import TypeAlias
 import narwhals as nw
 import numpy as np
 from narwhals.typing import IntoSeries
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from flowssl._typing import Booleans, Integers, Labels
 
 LabelsLike: TypeAlias = ArrayLike | Sequence[object] | IntoSeries
 """A list, NumPy array, pandas or polars Series, or pyarrow array of labels."""
@@ -29,19 +31,19 @@ class EncodedLabels:
     codes : ndarray of shape (n,), int64
         Index into `classes` for a labeled row, -1 for an unlabeled one.
     classes : ndarray of shape (n_classes,)
-        The distinct labels of the labeled rows in ascending order.
+        Distinct labels of the labeled rows in ascending order.
     """
 
-    codes: NDArray[np.int64]
-    classes: NDArray[np.generic]
+    codes: Integers
+    classes: Labels
 
-    def decode(self, codes: NDArray[np.integer]) -> NDArray[np.generic]:
-        """Labels of integer codes.
+    def decode(self, codes: Integers) -> Labels:
+        """Return the labels of integer codes.
 
         Parameters
         ----------
         codes : ndarray of int
-            Values in 0 .. n_classes - 1, any shape.
+            Values from 0 to n_classes - 1, any shape.
 
         Returns
         -------
@@ -50,7 +52,7 @@ class EncodedLabels:
         Raises
         ------
         ValueError
-            If a code is no index into `classes`; -1, the code of an unlabeled row, has no label.
+            If a code is not an index into `classes`; this includes -1, the code of unlabeled rows.
         """
         last = len(self.classes) - 1
         if codes.size and not (codes.min() >= 0 and codes.max() <= last):
@@ -58,39 +60,38 @@ class EncodedLabels:
                 f"codes must lie between 0 and {last}, got values from {codes.min()} to "
                 f"{codes.max()}; leave unlabeled rows (-1) out before decoding."
             )
-        labels: NDArray[np.generic] = self.classes[codes]
+        labels: Labels = self.classes[codes]
         return labels
 
 
 def encode_labels(y: LabelsLike, unlabeled_value: object = "auto") -> EncodedLabels:
-    """Split labels into sorted classes and integer codes, with -1 for unlabeled rows.
+    """Encode labels as indices into the sorted classes, and -1 for unlabeled rows.
 
     Parameters
     ----------
     y : list, ndarray, pandas or polars Series, or pyarrow array of length n
         Labels of any hashable type whose values can be sorted: strings, numbers, bools, dates. A
-        column of shape (n, 1) is taken with a `DataConversionWarning`, as in scikit-learn.
+        column of shape (n, 1) is accepted with a `DataConversionWarning`, as in scikit-learn.
     unlabeled_value : object, default="auto"
-        What marks an unlabeled row. "auto": -1 (as a number, never the string "-1"), NaN, None,
-        pd.NA and NaT, because these are what scikit-learn and data frames use. None: every row is
-        labeled and -1 is a class like any other. Any other value is itself the only marker, for
-        example "?" or 0; `np.nan` or `pd.NA` stands for every kind of missing value.
+        Marker of unlabeled rows. "auto": -1 (as a number, never the string "-1"), NaN, None, pd.NA
+        and NaT, the conventions of scikit-learn and data frames. None: every row is labeled and -1
+        is an ordinary class. Any other value is the only marker, for example "?" or 0; `np.nan` and
+        `pd.NA` stand for every kind of missing value.
 
     Returns
     -------
     EncodedLabels
-        `classes` keeps the dtype of `y`, as scikit-learn's `classes_` does: a float array stays
-        float even where its labels are whole numbers and NaN is only there to mark unlabeled
-        rows. Where the container can hold missing values beside integers (lists with None, pandas
-        "Int64", polars, pyarrow), integers stay integers; an object array that holds nothing but
-        numbers or bools gets their dtype.
+        `classes` keeps the dtype of `y`, like scikit-learn's `classes_`: a float array of integral
+        labels with NaN as marker stays float. Integers stay integers in containers that hold both
+        integers and missing values (lists with None, pandas "Int64", polars, pyarrow). Object
+        arrays of numbers or bools get the dtype of these.
 
     Raises
     ------
     ValueError
-        If no row is labeled, if a missing value is met that is not the marker, if the labels are
+        If no row is labeled, if y has missing values that are not the marker, or if labels are
         continuous, infinite, complex, unhashable, of types that cannot be sorted together, or
-        of more than one output.
+        multi-output.
     """
     present, missing = _present_values(y)
     if missing.any() and not _marks_missing(unlabeled_value):
@@ -113,17 +114,17 @@ def encode_labels(y: LabelsLike, unlabeled_value: object = "auto") -> EncodedLab
     return EncodedLabels(codes=codes, classes=classes)
 
 
-def codes_of(labels: ArrayLike | object, classes: NDArray[np.generic], n: int) -> NDArray[np.int64]:
-    """Place of each label among the classes.
+def codes_of(labels: ArrayLike | object, classes: Labels, n: int) -> Integers:
+    """Return the index of each label among the classes.
 
     Parameters
     ----------
     labels : label or array-like
-        One label for each row, or one that stands for all of them.
+        One label for each row, or a single label for all rows.
     classes : ndarray of shape (n_classes,)
-        The labels there are.
+        Known labels.
     n : int
-        How many rows one label stands for; ignored when `labels` is an array.
+        Number of rows that a single label stands for; ignored if `labels` is an array.
 
     Returns
     -------
@@ -143,7 +144,7 @@ def codes_of(labels: ArrayLike | object, classes: NDArray[np.generic], n: int) -
     return np.asarray([place[label] for label in given.tolist()], dtype=np.int64)
 
 
-def is_unlabeled(y: LabelsLike, unlabeled_value: object = "auto") -> NDArray[np.bool_]:
+def is_unlabeled(y: LabelsLike, unlabeled_value: object = "auto") -> Booleans:
     """Mark the unlabeled rows.
 
     Parameters
@@ -151,7 +152,7 @@ def is_unlabeled(y: LabelsLike, unlabeled_value: object = "auto") -> NDArray[np.
     y : list, ndarray, pandas or polars Series, or pyarrow array of length n
         Labels.
     unlabeled_value : object, default="auto"
-        What marks an unlabeled row; see `encode_labels`.
+        Marker of unlabeled rows; see `encode_labels`.
 
     Returns
     -------
@@ -168,13 +169,13 @@ def is_missing(value: object) -> bool:
     """Whether a Python object is None, NaN, NaT or pd.NA."""
     if value is None or value is _pandas_na():
         return True
-    # NaN and NaT are the values that do not equal themselves; arrays answer with an array.
+    # Only NaN and NaT differ from themselves; comparing arrays gives an array.
     differs: object = value != value
     return isinstance(differs, bool | np.bool_) and bool(differs)
 
 
 def _pandas_na() -> object:
-    """pd.NA if pandas is loaded (else no value can be pd.NA), without importing it."""
+    """pd.NA if pandas is loaded, else None: without pandas no value can be pd.NA."""
     return getattr(sys.modules.get("pandas"), "NA", None)
 
 
@@ -184,14 +185,14 @@ def _marks_missing(unlabeled_value: object) -> bool:
     return unlabeled_value is not None and is_missing(unlabeled_value)
 
 
-def _present_values(y: LabelsLike) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-    """Values that are not missing, shape (n_present,), and where they are missing, shape (n,)."""
+def _present_values(y: LabelsLike) -> tuple[Labels, Booleans]:
+    """Return the values that are not missing (n_present,) and a mask of the missing ones (n,)."""
     if y is None:
         raise ValueError("fit requires y to be passed, but the target y is None.")
     series = nw.from_native(y, series_only=True, pass_through=True)
     if isinstance(series, nw.Series):
         null = series.is_null()
-        # Nulls go before the conversion: with them, integers would become floats.
+        # Nulls are removed before the conversion, which would turn integers into floats.
         present, missing = series.filter(~null).to_numpy(), null.to_numpy().copy()
     else:
         present = _as_vector(y)
@@ -206,7 +207,7 @@ def _present_values(y: LabelsLike) -> tuple[NDArray[np.generic], NDArray[np.bool
     return present[~absent], missing
 
 
-def _as_vector(y: LabelsLike) -> NDArray[np.generic]:
+def _as_vector(y: LabelsLike) -> Labels:
     values = y.to_pylist() if hasattr(y, "to_pylist") else y  # pyarrow.Array
     array = np.asarray(values)
     if isinstance(values, list | tuple) and array.dtype.kind in "US":
@@ -219,8 +220,8 @@ def _as_vector(y: LabelsLike) -> NDArray[np.generic]:
     return array
 
 
-def _marked(present: NDArray[np.generic], unlabeled_value: object) -> NDArray[np.bool_]:
-    """Where the values that are not missing equal the marker, shape (n_present,)."""
+def _marked(present: Labels, unlabeled_value: object) -> Booleans:
+    """Mark which of the values that are not missing equal the marker, shape (n_present,)."""
     is_auto = isinstance(unlabeled_value, str) and unlabeled_value == "auto"
     if not is_auto and is_missing(unlabeled_value):
         return np.zeros(len(present), dtype=bool)
@@ -234,19 +235,19 @@ def _marked(present: NDArray[np.generic], unlabeled_value: object) -> NDArray[np
     return _where(present.tolist(), lambda value: bool(value == marker))
 
 
-def _where(values: list[object], holds: Callable[[object], bool]) -> NDArray[np.bool_]:
-    """Where `holds(value)` is true, asked once for each distinct value."""
+def _where(values: list[object], holds: Callable[[object], bool]) -> Booleans:
+    """Mark the values for which `holds(value)` is true; it is called once per distinct value."""
     try:
         hits = {value for value in set(values) if holds(value)}
-    except TypeError:  # not hashable; the classes are refused later with a message
+    except TypeError:  # not hashable; `_unique` refuses such labels with a message
         return np.fromiter(map(holds, values), dtype=bool, count=len(values))
     if not hits:
         return np.zeros(len(values), dtype=bool)
     return np.fromiter((value in hits for value in values), dtype=bool, count=len(values))
 
 
-def _unique(labels: NDArray[np.generic]) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
-    """Sorted distinct labels and the index of each row's label among them."""
+def _unique(labels: Labels) -> tuple[Labels, Integers]:
+    """Return the sorted distinct labels and the index of each row's label among them."""
     if labels.dtype.kind in "biufcMm":
         classes, codes = np.unique(labels, return_inverse=True)
         return classes, codes.astype(np.int64, copy=False)
@@ -271,8 +272,8 @@ def _unique(labels: NDArray[np.generic]) -> tuple[NDArray[np.generic], NDArray[n
     return classes, codes
 
 
-def _check_classes(classes: NDArray[np.generic]) -> None:
-    """Refuse targets that are not classes, in scikit-learn's words."""
+def _check_classes(classes: Labels) -> None:
+    """Refuse targets that are not classes, with scikit-learn's messages."""
     if classes.dtype.kind == "c":
         raise ValueError("Complex data not supported: y must hold class labels.")
     if classes.dtype.kind != "f":

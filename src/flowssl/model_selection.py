@@ -1,28 +1,41 @@
-"""Cross-validation and scoring that are right when most of y is unlabeled.
+"""Cross-validation and scoring for partly labeled data.
 
-scikit-learn's own splitters and scorers take the marker of an unlabeled row for a class, so that a
-model that is right on every row scores no more than the labeled share. Use `LabeledStratifiedKFold`
-with any scorer, or any splitter with a scorer of `make_labeled_scorer`.
+scikit-learn's splitters and scorers treat the marker of an unlabeled row as a class, so that a model
+that is right on every row scores no more than the fraction of labeled rows. Use
+`LabeledStratifiedKFold` with any scorer, or any splitter with a scorer of `make_labeled_scorer` or
+`labeled_scorers`.
+
+Examples
+--------
+>>> from sklearn.model_selection import KFold, cross_val_score
+>>> from sklearn.semi_supervised import LabelSpreading
+>>> from flowssl.datasets import hide_labels, make_moons
+>>> from flowssl.model_selection import labeled_scorers
+>>> X, y = make_moons(200, random_state=0)
+>>> y = hide_labels(y, per_class=20, random_state=0)
+>>> model, cv = LabelSpreading(kernel="knn"), KFold(4, shuffle=True, random_state=0)
+>>> cross_val_score(model, X, y, cv=cv, scoring=labeled_scorers["accuracy"]).tolist()
+[1.0, 1.0, 1.0, 1.0]
 """
 
 from collections.abc import Iterator
-from typing import Protocol, Self, TypeAlias
+from typing import Protocol, Self
 from warnings import warn
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.metrics import accuracy_score, check_scoring, log_loss
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
-from sklearn.utils import _safe_indexing
+from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.metadata_routing import MetadataRequest
-from sklearn.utils.validation import _check_sample_weight
 
 from flowssl._labels import LabelsLike, encode_labels, is_unlabeled
+from flowssl._typing import Integers, Labels
 from flowssl.exceptions import FlowSSLWarning
+from flowssl.preprocessing.containers import TableLike, take_rows
 
 __all__ = [
-    "LabeledScorer",
     "LabeledStratifiedKFold",
     "labeled_accuracy",
     "labeled_scorers",
@@ -30,24 +43,22 @@ __all__ = [
     "unlabeled_log_likelihood_scorer",
 ]
 
-Indices: TypeAlias = NDArray[np.intp]
-
 
 class Scorer(Protocol):
     """A callable like scikit-learn's scorers: larger is better."""
 
     def __call__(
-        self, estimator: BaseEstimator, X: object, y: object, **metadata: object
+        self, estimator: BaseEstimator, X: TableLike, y: Labels, **metadata: object
     ) -> float: ...
 
 
 def labeled_accuracy(
     y: LabelsLike,
-    predicted: NDArray[np.generic],
+    predicted: Labels,
     unlabeled_value: object = "auto",
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """Return the accuracy on the labeled rows; unlabeled rows are never counted as errors.
+    """Accuracy on the labeled rows; unlabeled rows do not count.
 
     Parameters
     ----------
@@ -56,53 +67,67 @@ def labeled_accuracy(
     predicted : ndarray of shape (n,)
         Predicted classes.
     unlabeled_value : object, default="auto"
-        What marks an unlabeled row; see `flowssl._labels.encode_labels`.
+        Marker of an unlabeled row. "auto": -1, NaN, None or pd.NA; None: every row is labeled.
     sample_weight : array-like of shape (n,), optional
         Weights of the rows.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
 
     Raises
     ------
     ValueError
-        If no row is labeled.
+        If no row is labeled, or the numbers of rows differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flowssl.model_selection import labeled_accuracy
+    >>> labeled_accuracy(["a", None, "b"], np.array(["a", "a", "a"]))
+    0.5
     """
     truth = encode_labels(y, unlabeled_value)
-    weight = _check_sample_weight(sample_weight, predicted, dtype=np.float64)
-    known = truth.codes >= 0
-    return float(
-        accuracy_score(
-            truth.decode(truth.codes[known]), predicted[known], sample_weight=weight[known]
-        )
-    )
+    known, weight = truth.codes >= 0, None
+    check_consistent_length(predicted, truth.codes, sample_weight)
+    if sample_weight is not None:
+        weight = check_array(
+            sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+        )[known]
+    labels = truth.decode(truth.codes[known])
+    return float(accuracy_score(labels, predicted[known], sample_weight=weight))
 
 
 class LabeledStratifiedKFold(BaseCrossValidator):
     """K-fold splits of the labeled rows, with the unlabeled rows always in training.
 
-    The labeled rows are dealt out as scikit-learn's `StratifiedKFold` would deal them on their
-    own, so each test fold holds labeled rows only and about the same share of every class. The
-    training part is everything else: the other labeled rows and all unlabeled ones. Any estimator
-    that takes unlabeled rows, any scorer and every tool that takes `cv` works with it;
-    `cross_val_predict` does not, because unlabeled rows are in no test fold.
+    The labeled rows are split as scikit-learn's `StratifiedKFold` splits them on their own: test
+    folds hold labeled rows only, with about the same fraction of every class. The other labeled
+    rows and all unlabeled rows are the training part. This works with any estimator that takes
+    unlabeled rows, any scorer and every tool that takes `cv`, except `cross_val_predict`, because
+    unlabeled rows are in no test fold.
 
     Parameters
     ----------
     n_splits : int, default=5
         Number of folds, at least 2.
     shuffle : bool, default=False
-        Whether to deal the rows of a class out at random instead of in order.
+        Whether to assign the rows of a class to folds at random instead of in order.
     random_state : int, RandomState instance or None, default=None
         Seed of the shuffling; only with `shuffle=True`.
     unlabeled_value : object, default="auto"
-        What marks an unlabeled row; see `flowssl._labels.encode_labels`.
+        Marker of an unlabeled row. "auto": -1, NaN, None or pd.NA; None: every row is labeled.
 
     Notes
     -----
-    Every class keeps a label in every training part. A class with a single label is therefore in
-    no test fold (`FlowSSLWarning`), and the folds say nothing about it. A class with fewer labels
-    than splits is missing from some test folds (scikit-learn's `UserWarning`).
+    Every class has a label in every training part. A class with a single label is therefore in no
+    test fold and not evaluated (`FlowSSLWarning`). A class with fewer labels than splits is missing
+    from some test folds (scikit-learn's `UserWarning`).
 
     Examples
     --------
+    >>> from flowssl.model_selection import LabeledStratifiedKFold
     >>> y = ["a", None, "b", "a", None, "b"]
     >>> for train, test in LabeledStratifiedKFold(n_splits=2).split(y, y):
     ...     print(train, test)
@@ -124,12 +149,12 @@ class LabeledStratifiedKFold(BaseCrossValidator):
         self.unlabeled_value = unlabeled_value
 
     def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:
-        """Return the number of folds, whatever the arguments.
+        """Return the number of folds.
 
         Parameters
         ----------
         X, y, groups : object, default=None
-            Ignored, present for scikit-learn's interface.
+            Ignored; present for scikit-learn's interface.
 
         Returns
         -------
@@ -139,7 +164,7 @@ class LabeledStratifiedKFold(BaseCrossValidator):
 
     def split(
         self, X: object, y: LabelsLike, groups: object = None
-    ) -> Iterator[tuple[Indices, Indices]]:
+    ) -> Iterator[tuple[Integers, Integers]]:
         """Yield the row numbers of each training part and test fold.
 
         Parameters
@@ -149,12 +174,12 @@ class LabeledStratifiedKFold(BaseCrossValidator):
         y : array-like of shape (n,)
             Labels, with unlabeled rows marked.
         groups : object, default=None
-            Ignored, present for scikit-learn's interface.
+            Ignored; present for scikit-learn's interface.
 
         Yields
         ------
         train, test : ndarray of int
-            Ascending row numbers. Together they are all rows.
+            Ascending row numbers; together all rows.
 
         Raises
         ------
@@ -166,14 +191,14 @@ class LabeledStratifiedKFold(BaseCrossValidator):
         if counts.max() < self.n_splits:
             raise ValueError(
                 f"n_splits={self.n_splits} cannot be greater than the number of labels in each "
-                f"class; the best-labeled class has {counts.max()}. Use at most that many splits, "
-                "or label more rows."
+                f"class; the class with most labels has {counts.max()}. Use at most that many "
+                "splits, or label more rows."
             )
         if (counts == 1).any():
             single = encoded.classes[counts == 1].tolist()
             warn(
-                f"The classes {single} have a single label each, which stays in every training "
-                "part: no test fold holds these classes.",
+                f"The classes {single} have a single label each, which is in every training part: "
+                "no test fold has these classes.",
                 FlowSSLWarning,
                 stacklevel=2,
             )
@@ -188,14 +213,14 @@ class LabeledStratifiedKFold(BaseCrossValidator):
 
 
 class LabeledScorer:
-    """A scorer that looks at the labeled rows only; made by `make_labeled_scorer`.
+    """A scorer of the labeled rows only, as `make_labeled_scorer` makes it.
 
     Parameters
     ----------
     scorer : callable
         Called as `scorer(estimator, X, y)` with the labeled rows of X and y.
     unlabeled_value : object, default="auto"
-        What marks an unlabeled row; see `flowssl._labels.encode_labels`.
+        Marker of an unlabeled row. "auto": -1, NaN, None or pd.NA; None: every row is labeled.
     """
 
     def __init__(self, scorer: Scorer, unlabeled_value: object = "auto") -> None:
@@ -204,7 +229,11 @@ class LabeledScorer:
         self._sample_weight_request: bool | str | None = None
 
     def __call__(
-        self, estimator: BaseEstimator, X: object, y: LabelsLike, sample_weight: object = None
+        self,
+        estimator: BaseEstimator,
+        X: TableLike,
+        y: LabelsLike,
+        sample_weight: ArrayLike | None = None,
     ) -> float:
         """Score the predictions for the labeled rows.
 
@@ -217,7 +246,7 @@ class LabeledScorer:
         y : array-like of shape (n,)
             Labels, with unlabeled rows marked.
         sample_weight : array-like of shape (n,), default=None
-            Weights, handed to the inner scorer for the labeled rows.
+            Weights; those of the labeled rows are passed to the inner scorer.
 
         Returns
         -------
@@ -233,21 +262,21 @@ class LabeledScorer:
         rows = np.flatnonzero(encoded.codes >= 0)
         metadata: dict[str, object] = {}
         if sample_weight is not None:
-            metadata["sample_weight"] = _safe_indexing(sample_weight, rows)
+            metadata["sample_weight"] = np.asarray(sample_weight)[rows]
         labels = encoded.decode(encoded.codes[rows])
-        return self.scorer(estimator, _safe_indexing(X, rows), labels, **metadata)
+        return self.scorer(estimator, take_rows(X, rows), labels, **metadata)
 
     def __repr__(self) -> str:
         return f"LabeledScorer({self.scorer!r}, unlabeled_value={self.unlabeled_value!r})"
 
     def set_score_request(self, *, sample_weight: bool | str | None) -> Self:
-        """Ask scikit-learn's metadata routing for sample weights.
+        """Request sample weights from scikit-learn's metadata routing.
 
         Parameters
         ----------
         sample_weight : bool, str or None
-            As in scikit-learn's `set_score_request`: True asks for the weights, a string names
-            the metadata that holds them.
+            As in scikit-learn's `set_score_request`: True requests the weights, a string is the
+            name under which they are passed.
 
         Returns
         -------
@@ -258,7 +287,7 @@ class LabeledScorer:
         return self
 
     def get_metadata_routing(self) -> MetadataRequest:
-        """Metadata that scikit-learn routes to this scorer.
+        """Metadata that this scorer requests from scikit-learn.
 
         Returns
         -------
@@ -269,47 +298,57 @@ class LabeledScorer:
         return request
 
     def _accept_sample_weight(self) -> bool:
-        # scikit-learn's searches ask this of a scorer where metadata routing is off.
+        # scikit-learn's searches call this if metadata routing is off.
         return True
 
 
 def make_labeled_scorer(
     scoring: str | Scorer = "accuracy", unlabeled_value: object = "auto"
 ) -> LabeledScorer:
-    """Make a scorer that looks at the labeled rows only.
+    """Make a scorer of the labeled rows only.
 
-    With it, a plain `KFold` gives right scores on partly labeled data (as long as every test fold
-    holds a labeled row).
+    With it, a plain `KFold` gives correct scores on partly labeled data, provided that every test
+    fold has a labeled row.
 
     Parameters
     ----------
     scoring : str or callable, default="accuracy"
-        Name of a scikit-learn scorer, or a scorer called as `scoring(estimator, X, y)`; make one
-        of a metric with `sklearn.metrics.make_scorer`. "neg_log_loss" here also works where a
-        test fold lacks a class that the estimator knows.
+        Name of a scikit-learn scorer, or a scorer called as `scoring(estimator, X, y)`;
+        `sklearn.metrics.make_scorer` makes one from a metric. Unlike scikit-learn's own,
+        "neg_log_loss" allows for test folds without some of the classes.
     unlabeled_value : object, default="auto"
-        What marks an unlabeled row; see `flowssl._labels.encode_labels`.
+        Marker of an unlabeled row. "auto": -1, NaN, None or pd.NA; None: every row is labeled.
 
     Returns
     -------
     LabeledScorer
+        Called as `scorer(estimator, X, y, sample_weight=None)`.
 
     Raises
     ------
     ValueError
-        If `scoring` is no scorer's name, or a metric function instead of a scorer.
+        If `scoring` is not the name of a scorer, or a metric function instead of a scorer.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from flowssl.model_selection import make_labeled_scorer
+    >>> model = DummyClassifier(strategy="constant", constant=1).fit([[0], [1]], [0, 1])
+    >>> scorer = make_labeled_scorer("accuracy")
+    >>> scorer(model, [[0], [1], [2]], [0, 1, -1])
+    0.5
     """
     scorer = _neg_log_loss if scoring == "neg_log_loss" else check_scoring(scoring=scoring)
     return LabeledScorer(scorer, unlabeled_value)
 
 
 def unlabeled_log_likelihood_scorer(
-    estimator: BaseEstimator, X: object, y: LabelsLike, unlabeled_value: object = "auto"
+    estimator: BaseEstimator, X: TableLike, y: LabelsLike, unlabeled_value: object = "auto"
 ) -> float:
-    """Mean log p(x) over the unlabeled rows, in nats.
+    """Mean log p(x) of the unlabeled rows, in nats: a scorer of the density.
 
-    For models with `score_samples`, under a splitter whose test folds hold unlabeled rows
-    (`KFold`, not `LabeledStratifiedKFold`).
+    It needs a splitter whose test folds have unlabeled rows: `KFold`, not
+    `LabeledStratifiedKFold`.
 
     Parameters
     ----------
@@ -320,7 +359,7 @@ def unlabeled_log_likelihood_scorer(
     y : array-like of shape (n,)
         Labels, with unlabeled rows marked.
     unlabeled_value : object, default="auto"
-        What marks an unlabeled row; see `flowssl._labels.encode_labels`.
+        Marker of an unlabeled row. "auto": -1, NaN, None or pd.NA; None: every row is labeled.
 
     Returns
     -------
@@ -330,17 +369,27 @@ def unlabeled_log_likelihood_scorer(
     ------
     ValueError
         If every row is labeled.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.mixture import GaussianMixture
+    >>> from flowssl.model_selection import unlabeled_log_likelihood_scorer
+    >>> X = np.array([[-1.0], [1.0], [-1.0], [1.0]])
+    >>> model = GaussianMixture(1).fit(X)  # a standard normal distribution
+    >>> round(unlabeled_log_likelihood_scorer(model, X, [0, 1, -1, -1]), 3)
+    -1.419
     """
     rows = np.flatnonzero(is_unlabeled(y, unlabeled_value))
     if not len(rows):
         raise ValueError(
             "every row to score is labeled, so there is no unlabeled likelihood; split with "
-            "KFold(shuffle=True), whose test folds hold unlabeled rows too."
+            "KFold(shuffle=True), whose test folds have unlabeled rows too."
         )
-    return float(np.mean(estimator.score_samples(_safe_indexing(X, rows))))
+    return float(np.mean(estimator.score_samples(take_rows(X, rows))))
 
 
-def _neg_log_loss(estimator: BaseEstimator, X: object, y: object, **metadata: object) -> float:
+def _neg_log_loss(estimator: BaseEstimator, X: TableLike, y: Labels, **metadata: object) -> float:
     # scikit-learn's scorer takes the classes from y, and fails where a small fold lacks one.
     probabilities = estimator.predict_proba(X)
     return -float(log_loss(y, probabilities, labels=estimator.classes_, **metadata))

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from flowssl.datasets import NAMES, Dataset, load
+from flowssl.datasets import Dataset, load_dataset
+from flowssl.datasets.bundled import NAMES
 
 SHAPES = {
     "digits": (1797, 64, 10),
@@ -18,7 +19,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_sizes_and_names(name):
-    data = load(name)
+    data = load_dataset(name)
     assert (*data.X.shape, data.n_classes) == SHAPES[name]
     assert data.name == name
     assert len(data.feature_names) == data.X.shape[1]
@@ -26,14 +27,14 @@ def test_sizes_and_names(name):
 
 
 def test_toy_size_and_seed_are_the_users():
-    small = load("pinwheel", n_samples=50, random_state=1)
+    small = load_dataset("pinwheel", n_samples=50, random_state=1)
     assert small.X.shape == (50, 2)
-    assert not np.array_equal(small.X, load("pinwheel", n_samples=50, random_state=2).X)
+    assert not np.array_equal(small.X, load_dataset("pinwheel", n_samples=50, random_state=2).X)
 
 
 def test_unknown_name_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"'iris'.*digits.*pinwheel"):
-        load("iris")
+        load_dataset("iris")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_unknown_name_lists_the_known_ones():
     [
         ({"y": np.array([0, 1])}, "3 rows but 2 labels"),
         ({"y": np.array([0, 1, 2])}, r"codes 0\.\.1; got 0\.\.2"),
-        ({"X_test": np.zeros((1, 2))}, "together or not at all"),
+        ({"X_test": np.zeros((1, 2))}, "both X_test and y_test, or neither"),
         ({"X_test": np.zeros((1, 2)), "y_test": np.array([-1])}, r"\(test\).*got -1\.\.-1"),
     ],
 )

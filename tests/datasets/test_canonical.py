@@ -139,10 +139,10 @@ def test_miniboone_split_is_the_seeds(miniboone):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.replace(" 60 170", " 60 171"), "announces 60 . 171 rows, the file holds 230"),
+        (lambda s: s.replace(" 60 170", " 60 171"), "says 60 . 171 rows, the file has 230"),
         (lambda s: s.split("\n", 1)[1], "numbers of signal and of background"),
         (lambda s: s + "1.0 2.0\n", "50 numbers"),
-        (lambda s: s.replace(" 60 170", " 0 230"), "no signal row"),
+        (lambda s: s.replace(" 60 170", " 0 230"), "no row is signal"),
     ],
 )
 def test_miniboone_of_another_layout_is_refused(miniboone, change, message):

@@ -22,14 +22,14 @@ def test_per_class_keeps_that_many_true_labels_in_each_class():
     st.floats(0, 1),
     st.integers(0, 2**32 - 1),
 )
-def test_n_labeled_is_kept_exactly_and_in_proportion(counts, share, seed):
+def test_n_labeled_is_kept_exactly_and_in_proportion(counts, fraction, seed):
     y = np.repeat(np.arange(len(counts)), counts)
-    n = round(len(counts) + share * (len(y) - len(counts)))
+    n = round(len(counts) + fraction * (len(y) - len(counts)))
     kept = np.bincount(y[hide_labels(y, n, random_state=seed) != -1], minlength=len(counts))
     assert kept.sum() == n
     assert np.all(kept >= 1)
     assert np.all(kept <= counts)
-    # Nobody is further from the exact share than one label beyond the guaranteed one.
+    # No class is further from its exact number than one label beyond the guaranteed one.
     assert np.all(np.abs(kept - n * np.array(counts) / len(y)) <= 2)
 
 

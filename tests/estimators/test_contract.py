@@ -40,7 +40,7 @@ def cheap_start(monkeypatch):
 
     monkeypatch.setattr(propagation, "MIN_FOLDS", 2)
     monkeypatch.setattr(propagation, "_FOLDED_LABELS", 0)
-    monkeypatch.setattr(propagation, "INVERSE_PENALTIES", (1.0,))
+    monkeypatch.setattr("flowssl.initialization.logistic.INVERSE_PENALTIES", (1.0,))
 
 
 FLOW = {"architecture": "affine", "max_epochs": 1}

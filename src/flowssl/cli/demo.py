@@ -30,7 +30,7 @@ def demo(arguments: argparse.Namespace, console: Console) -> int:
     from sklearn.model_selection import train_test_split
 
     from flowssl._fitted import baseline_log_proba, class_codes
-    from flowssl.datasets import hide_labels, load
+    from flowssl.datasets import hide_labels, load_dataset
     from flowssl.report import write_report
 
     folder = Path(arguments.output)
@@ -38,7 +38,7 @@ def demo(arguments: argparse.Namespace, console: Console) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise DataError(f"{folder} is a file; name a directory with -o.") from None
-    digits = load("digits")
+    digits = load_dataset("digits")
     X_train, X_test, y_train, y_test = train_test_split(
         digits.X, digits.y, test_size=1 / 3, stratify=digits.y, random_state=_SEED
     )

@@ -1,10 +1,10 @@
-"""Data to learn on and to compare with: toy sets, small real sets, and the papers' own files.
+"""Data sets: synthetic ones, small real ones, and readers of the files that papers report on.
 
-Everything comes back as NumPy arrays with complete labels; `hide_labels` turns a complete label
-vector into one with a few labeled rows. Nothing is downloaded and nothing is unpickled.
+All come as NumPy arrays with complete labels; `hide_labels` keeps the labels of a few rows. Nothing
+is downloaded and nothing is unpickled.
 """
 
-from flowssl.datasets.bundled import NAMES, load
+from flowssl.datasets.bundled import load_dataset
 from flowssl.datasets.canonical import (
     load_ag_news,
     load_hepmass,
@@ -17,12 +17,11 @@ from flowssl.datasets.images import load_cifar10, load_fashion_mnist, load_mnist
 from flowssl.datasets.toy import make_circles, make_eight_gaussians, make_moons, make_pinwheel
 
 __all__ = [
-    "NAMES",
     "Dataset",
     "hide_labels",
-    "load",
     "load_ag_news",
     "load_cifar10",
+    "load_dataset",
     "load_fashion_mnist",
     "load_hepmass",
     "load_miniboone",

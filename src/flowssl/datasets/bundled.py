@@ -1,6 +1,6 @@
-"""Data sets that need no file: three small real ones that come with scikit-learn, and the toys.
+"""Data sets that need no file: three that come with scikit-learn, and the synthetic ones.
 
-One function, so that examples, benchmarks and the command line name a data set in the same way.
+Examples, benchmarks and the command line load them with one function, by the same names.
 """
 
 from collections.abc import Callable
@@ -26,19 +26,19 @@ _TOY: dict[str, Callable[..., Sample]] = {
 NAMES: tuple[str, ...] = (*_REAL, *_TOY)
 
 
-def load(name: str, *, n_samples: int = 1000, random_state: int | None = 0) -> Dataset:
+def load_dataset(name: str, *, n_samples: int = 1000, random_state: int | None = 0) -> Dataset:
     """Return a data set by name.
 
     Parameters
     ----------
     name : str
-        One of `flowssl.datasets.NAMES`: "digits" (1,797 x 64, 10 classes), "breast_cancer"
-        (569 x 30, 2), "wine" (178 x 13, 3), all from scikit-learn, or a toy set in the plane:
-        "moons", "circles", "eight_gaussians", "pinwheel".
+        "digits" (1,797 rows of 64 columns, 10 classes), "breast_cancer" (569 x 30, 2) or "wine"
+        (178 x 13, 3) from scikit-learn, or a synthetic set in two dimensions: "moons", "circles",
+        "eight_gaussians" or "pinwheel".
     n_samples : int, default=1000
-        Rows of a toy set; the real sets always come whole.
+        Number of rows of a synthetic set; the real sets are always complete.
     random_state : int or None, default=0
-        Seed of a toy set.
+        Seed of a synthetic set.
 
     Returns
     -------
@@ -49,6 +49,13 @@ def load(name: str, *, n_samples: int = 1000, random_state: int | None = 0) -> D
     ------
     ValueError
         If there is no such name.
+
+    Examples
+    --------
+    >>> from flowssl.datasets import load_dataset
+    >>> wine = load_dataset("wine")
+    >>> wine.X.shape, wine.n_classes, wine.feature_names[0]
+    ((178, 13), 3, 'alcohol')
     """
     if name in _TOY:
         X, y = _TOY[name](n_samples, random_state=random_state)

@@ -1,8 +1,8 @@
-"""Loaders for the files on which the papers report: HEPMASS, MiniBooNE, AG News, Yahoo Answers.
+"""Readers of published tables and texts: HEPMASS, MiniBooNE, AG News and Yahoo Answers.
 
-The files are read as their makers publish them and nothing is downloaded: a missing file gives an
-error that names it. Numbers are prepared as in Papamakarios et al. (2017), which the FlowGMM paper
-(Izmailov et al. 2020, appendix D) follows, with the background class kept and balanced.
+The files are read as they are published and nothing is downloaded: a missing file gives an error
+that names it. Tables are preprocessed as in Papamakarios et al. (2017), which the FlowGMM paper
+(Izmailov et al. 2020, appendix D) follows, except that the background class is kept.
 """
 
 import csv
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from flowssl._typing import Integers
 from flowssl.datasets.container import Dataset
 from flowssl.exceptions import DataError
 
@@ -37,34 +38,43 @@ Matrix = npt.NDArray[np.float32]
 
 class _Table(NamedTuple):
     X: Matrix
-    y: npt.NDArray[np.int64]
+    y: Integers
 
 
 def load_hepmass(root: str | Path) -> Dataset:
-    """HEPMASS at mass 1000: signal (1) against background (0), 27 columns of which 21 stay.
+    """HEPMASS at mass 1000: signal (1) and background (0), 21 of 27 columns.
 
-    The preparation of Papamakarios et al. (2017) without their removal of the background: columns
-    whose smallest value occurs more than five times among the signal's training rows (discrete
-    ones) are dropped, the others are standardized with the training rows' mean and standard
-    deviation.
+    Preprocessed as in Papamakarios et al. (2017), except that the background is kept: columns whose
+    smallest value occurs more than five times among the training rows of the signal (discrete
+    columns) are dropped, the others are standardized with mean and standard deviation of the
+    training rows.
 
     Parameters
     ----------
     root : path
-        Folder that holds ``1000_train.csv`` and ``1000_test.csv``: one header line, then the label
-        and 27 numbers a row. A column beyond these, which the published test file has, is ignored.
+        Folder with ``1000_train.csv`` and ``1000_test.csv``: one header line, then the label and
+        27 numbers per line. Further columns, such as the one of the published test file, are
+        ignored.
 
     Returns
     -------
     Dataset
-        float32, with the file's own test set.
+        float32, with the published test set.
 
     Raises
     ------
     FileNotFoundError
-        Naming the file that is missing.
+        If a file is missing; the error names it.
     flowssl.exceptions.DataError
         If a file does not have this layout.
+
+    Examples
+    --------
+    >>> from flowssl.datasets import load_hepmass
+    >>> load_hepmass("data")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: data/1000_train.csv is missing. Get the HEPMASS data of the UCI repository...
     """
     train_path = _find(root, "1000_train.csv", "the HEPMASS data of the UCI repository (unpacked)")
     test_path = _find(root, "1000_test.csv", "the HEPMASS data of the UCI repository (unpacked)")
@@ -78,24 +88,23 @@ def load_hepmass(root: str | Path) -> Dataset:
 def load_miniboone(
     root: str | Path, *, test_fraction: float = 0.1, random_state: int = 0
 ) -> Dataset:
-    """MiniBooNE: electron neutrinos, the signal (1), against muon neutrinos, the background (0).
+    """MiniBooNE: electron neutrinos, the signal (1), and muon neutrinos, the background (0).
 
-    The preparation of Papamakarios et al. (2017): the rows with -999 in place of measurements are
-    removed (first column below -100), and so are the columns whose smallest value occurs more than
-    five times among the signal rows, which leaves 43 of 50. Then, after Izmailov et al. (2020,
-    appendix D), the background is thinned at random to as many rows as the signal has. A part of
-    each class is held out for testing, and all columns are standardized with the mean and standard
-    deviation of the training rows alone.
+    Preprocessed as in Papamakarios et al. (2017): rows with -999 in place of measurements (first
+    column below -100) are removed, and columns whose smallest value occurs more than five times
+    among the signal rows, which leaves 43 of 50. As in Izmailov et al. (2020, appendix D), the
+    background is subsampled to as many rows as the signal has. A fraction of each class is held out
+    for testing, and columns are standardized with mean and standard deviation of the training rows.
 
     Parameters
     ----------
     root : path
-        Folder that holds ``MiniBooNE_PID.txt``: the numbers of signal and of background rows in the
-        first line, then 50 numbers a row, the signal first.
+        Folder with ``MiniBooNE_PID.txt``: the numbers of signal and background rows in the first
+        line, then 50 numbers per line, the signal first.
     test_fraction : float, default=0.1
-        Share of each class that is held out, as in Papamakarios et al. (2017).
+        Fraction of each class that is held out, as in Papamakarios et al. (2017).
     random_state : int, default=0
-        Seed of the thinning and of the test rows.
+        Seed of the subsampling and of the choice of test rows.
 
     Returns
     -------
@@ -105,9 +114,17 @@ def load_miniboone(
     Raises
     ------
     FileNotFoundError
-        Naming the file that is missing.
+        If a file is missing; the error names it.
     flowssl.exceptions.DataError
         If the file does not have this layout.
+
+    Examples
+    --------
+    >>> from flowssl.datasets import load_miniboone
+    >>> load_miniboone("data")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: data/MiniBooNE_PID.txt is missing. Get the MiniBooNE data of the UCI repository...
     """
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction must lie between 0 and 1, got {test_fraction}.")
@@ -135,20 +152,32 @@ def load_ag_news(root: str | Path) -> Dataset:
     Parameters
     ----------
     root : path
-        Folder that holds ``train.csv`` and ``test.csv``: class index 1-4, title, description.
+        Folder with ``train.csv`` and ``test.csv``: class index 1-4, title, description.
 
     Returns
     -------
     Dataset
-        Texts (title and description, joined by a space) and the file's own test set. Turn the
-        texts into vectors with a sentence embedder of your choice before fitting.
+        Texts (title and description, joined by a space) with the published test set. Turn the
+        texts into vectors with a sentence encoder before fitting.
 
     Raises
     ------
     FileNotFoundError
-        Naming the file that is missing.
+        If a file is missing; the error names it.
     flowssl.exceptions.DataError
         If a file does not have this layout.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from flowssl.datasets import load_ag_news
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ("train.csv", "test.csv"):
+    ...         _ = Path(folder, name).write_text('"2","A title","and a description"')
+    ...     data = load_ag_news(folder)
+    >>> data.X[0], data.class_names[data.y[0]]
+    ('A title and a description', 'Sports')
     """
     return _load_texts(
         "ag_news", root, "the AG News topic classification data", _AG_NEWS_CLASSES, 3
@@ -161,20 +190,32 @@ def load_yahoo_answers(root: str | Path) -> Dataset:
     Parameters
     ----------
     root : path
-        Folder that holds ``train.csv`` and ``test.csv``: class index 1-10, question title, question
-        content, best answer (the last two may be empty).
+        Folder with ``train.csv`` and ``test.csv``: class index 1-10, question title, question,
+        best answer (the last two may be empty).
 
     Returns
     -------
     Dataset
-        Texts (the three fields, joined by a space) and the file's own test set.
+        Texts (the three fields, joined by a space) with the published test set.
 
     Raises
     ------
     FileNotFoundError
-        Naming the file that is missing.
+        If a file is missing; the error names it.
     flowssl.exceptions.DataError
         If a file does not have this layout.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from flowssl.datasets import load_yahoo_answers
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ("train.csv", "test.csv"):
+    ...         _ = Path(folder, name).write_text('"3","Why?","","Because."')
+    ...     data = load_yahoo_answers(folder)
+    >>> data.X[0], data.class_names[data.y[0]]
+    ('Why? Because.', 'Health')
     """
     name = "the Yahoo! Answers topic classification data"
     return _load_texts("yahoo_answers", root, name, _YAHOO_CLASSES, 4)
@@ -190,7 +231,7 @@ def _find(root: str | Path, filename: str, what: str) -> Path:
 
 
 def _read_numbers(path: Path, *, delimiter: str | None, n_columns: int) -> Matrix:
-    """Numbers below one header line: the first `n_columns` of each row."""
+    """Read the first `n_columns` numbers of each line below one header line."""
     try:
         X = np.loadtxt(
             path,
@@ -240,26 +281,25 @@ def _read_miniboone(path: Path) -> _Table:
     X = _read_numbers(path, delimiter=None, n_columns=50)
     if len(X) != n_signal + n_background:
         raise DataError(
-            f"{path}: the first line announces {n_signal} + {n_background} rows, the file holds "
-            f"{len(X)}."
+            f"{path}: the first line says {n_signal} + {n_background} rows, the file has {len(X)}."
         )
     y = np.repeat(np.array([1, 0], dtype=np.int64), [n_signal, n_background])
     return _Table(X, y)
 
 
-def _continuous_columns(X: Matrix) -> npt.NDArray[np.int64]:
-    """Columns whose smallest value does not pile up: the rule of Papamakarios et al. (2017).
+def _continuous_columns(X: Matrix) -> Integers:
+    """Columns whose smallest value occurs at most five times (Papamakarios et al., 2017).
 
     Their published code counts the smallest value, not the most frequent one; the numbers of
     columns in the literature (21 and 43) follow from that count.
     """
     if not len(X):
-        raise DataError("there is no signal row (label 1) to choose columns by.")
+        raise DataError("no row is signal (label 1), and columns are chosen by the signal rows.")
     return np.flatnonzero((X.min(axis=0) == X).sum(axis=0) <= _MAX_REPEATS)
 
 
 def _standardize(train: Matrix, test: Matrix) -> tuple[Matrix, Matrix]:
-    """Zero mean and unit variance by the training rows; a constant column is left at zero."""
+    """Standardize with the training rows; a constant column becomes zero."""
     mean = train.mean(axis=0, dtype=np.float64)
     std = train.std(axis=0, dtype=np.float64)
     std[std == 0] = 1.0
@@ -280,7 +320,7 @@ def _load_texts(
 
 def _read_texts(
     path: Path, n_classes: int, n_columns: int
-) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
+) -> tuple[npt.NDArray[np.object_], Integers]:
     labels: list[int] = []
     texts: list[str] = []
     try:
@@ -289,7 +329,7 @@ def _read_texts(
             for row in reader:
                 where = f"{path}, line {reader.line_num}"
                 labels.append(_class_code(row, n_classes, n_columns, where))
-                # The files spell a line break as a backslash, with or without the n.
+                # The files write a line break as a backslash, with or without an n.
                 fields = (field.replace("\\n", " ").replace("\\", " ") for field in row[1:])
                 texts.append(" ".join(" ".join(fields).split()))
     except (csv.Error, UnicodeDecodeError) as error:

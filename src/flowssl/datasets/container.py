@@ -1,7 +1,7 @@
-"""The one shape in which every data set is handed over.
+"""The container of all data sets.
 
-A data set is a matrix (or a vector of texts), a complete label vector and, where its makers fixed
-one, a test set of its own. Labels are integer codes; their names stand beside them.
+A data set has rows (numbers, images or texts), a complete label vector and, where it was published
+with one, a test set. Labels are integer codes with names.
 """
 
 from collections.abc import Sized
@@ -10,12 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Rows = (
-    npt.NDArray[np.float32]
-    | npt.NDArray[np.float64]
-    | npt.NDArray[np.uint8]
-    | npt.NDArray[np.object_]
-)
+from flowssl._typing import Floats, Integers
+
+Rows = npt.NDArray[np.float32] | Floats | npt.NDArray[np.uint8] | npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -25,36 +22,46 @@ class Dataset:
     Parameters
     ----------
     name : str
-        Short name, as in `flowssl.datasets.load`.
-    X : ndarray of shape (n, D), float32 or float64, (n, h, w) or (n, h, w, c), uint8, or (n,), object
-        Rows of numbers, images, or texts (str).
+        Short name, as in `flowssl.datasets.load_dataset`.
+    X : ndarray
+        Rows of numbers, shape (n, D), float32 or float64; images, shape (n, h, w) or (n, h, w, c),
+        uint8; or texts, shape (n,), object.
     y : ndarray of shape (n,), int64
         Class codes 0..C-1.
     class_names : tuple of str
-        What the codes stand for; C entries.
+        Names of the C classes.
     feature_names : tuple of str, default=()
-        Column names; empty where the source has none.
+        Names of the columns; empty where they have none.
     X_test, y_test : ndarray or None, default=None
-        The test set that the makers of the data fixed, if there is one.
+        The published test set, if there is one.
 
     Raises
     ------
     ValueError
         If rows and labels differ in number, or a label is outside 0..C-1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flowssl.datasets import Dataset
+    >>> X, y = np.array([[0.1], [0.9], [1.1]]), np.array([0, 1, 1])
+    >>> data = Dataset("example", X, y, class_names=("low", "high"))
+    >>> data.n_classes, data.class_names[data.y[0]]
+    (2, 'low')
     """
 
     name: str
     X: Rows
-    y: npt.NDArray[np.int64]
+    y: Integers
     class_names: tuple[str, ...]
     feature_names: tuple[str, ...] = ()
     X_test: Rows | None = None
-    y_test: npt.NDArray[np.int64] | None = None
+    y_test: Integers | None = None
 
     def __post_init__(self) -> None:
         _check_labels(self.name, self.X, self.y, self.n_classes)
         if (self.X_test is None) != (self.y_test is None):
-            raise ValueError(f"{self.name}: X_test and y_test come together or not at all.")
+            raise ValueError(f"{self.name}: give both X_test and y_test, or neither.")
         if self.X_test is not None and self.y_test is not None:
             _check_labels(f"{self.name} (test)", self.X_test, self.y_test, self.n_classes)
 
@@ -64,7 +71,7 @@ class Dataset:
         return len(self.class_names)
 
 
-def _check_labels(name: str, X: Sized, y: npt.NDArray[np.int64], n_classes: int) -> None:
+def _check_labels(name: str, X: Sized, y: Integers, n_classes: int) -> None:
     if len(X) != len(y):
         raise ValueError(f"{name}: {len(X)} rows but {len(y)} labels.")
     if len(y) and not (y.min() >= 0 and y.max() < n_classes):

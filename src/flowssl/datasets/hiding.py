@@ -1,12 +1,12 @@
-"""Hide most labels of a complete label vector, to try semi-supervised learning on known truth.
+"""Hide most labels of a complete label vector, to evaluate semi-supervised learning.
 
-The draw is stratified, so that no class is left without a label by bad luck.
+The draw is stratified, so that no class is left without a label.
 """
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from flowssl._typing import Integers, Labels
 
 
 def hide_labels(
@@ -16,7 +16,7 @@ def hide_labels(
     per_class: int | None = None,
     random_state: int | np.random.RandomState | None = None,
     marker: object = -1,
-) -> npt.NDArray[np.generic]:
+) -> Labels:
     """Keep the labels of a few rows and mark all others as unlabeled.
 
     Parameters
@@ -24,19 +24,19 @@ def hide_labels(
     y : array-like of shape (n,)
         Complete labels of any type.
     n_labeled : int, default=None
-        Labels to keep in all, shared among the classes in proportion to their frequency (largest
-        remainders), at least one each. Give either this or `per_class`.
+        Total number of labels to keep: one in each class, the others in proportion to the class
+        frequencies (largest remainders). Give either this or `per_class`.
     per_class : int, default=None
         Labels to keep in every class.
     random_state : int, RandomState or None, default=None
-        Makes the draw repeatable.
+        Seed of the draw.
     marker : object, default=-1
-        What an unlabeled row gets. Where `y`'s dtype cannot hold it, the result has dtype object.
+        Value of unlabeled rows. If the dtype of `y` cannot hold it, the result has dtype object.
 
     Returns
     -------
     ndarray of shape (n,)
-        A copy of `y` with `marker` in the unlabeled rows.
+        Copy of `y` with `marker` in the unlabeled rows.
 
     Raises
     ------
@@ -46,11 +46,10 @@ def hide_labels(
 
     Examples
     --------
-    >>> import numpy as np
     >>> from flowssl.datasets import hide_labels
-    >>> y = hide_labels(["cat"] * 50 + ["dog"] * 50, per_class=2, random_state=0)
-    >>> int(np.sum(y == "cat")), int(np.sum(y == -1))
-    (2, 96)
+    >>> y = hide_labels(["cat"] * 50 + ["dog"] * 50, per_class=2, random_state=0).tolist()
+    >>> y.count("cat"), y.count("dog"), y.count(-1)
+    (2, 2, 96)
     """
     from sklearn.utils import check_random_state
 
@@ -61,13 +60,11 @@ def hide_labels(
     if any(marker == label for label in classes.tolist()):
         raise ValueError(f"marker {marker!r} is a class of y; choose another marker.")
     quotas = _quotas(counts, n_labeled, per_class)
-    short = np.flatnonzero(quotas > counts)
-    if short.size:
-        k = int(short[0])
+    if (quotas > counts).any():
+        k = int((quotas > counts).argmax())
         raise ValueError(
             f"class {classes[k]!r} has {counts[k]} rows, fewer than the {quotas[k]} labels asked for."
         )
-
     rng = check_random_state(random_state)
     keep = np.zeros(len(labels), dtype=bool)
     for k, quota in enumerate(quotas):
@@ -77,9 +74,7 @@ def hide_labels(
     return partial
 
 
-def _quotas(
-    counts: npt.NDArray[np.int64], n_labeled: int | None, per_class: int | None
-) -> npt.NDArray[np.int64]:
+def _quotas(counts: Integers, n_labeled: int | None, per_class: int | None) -> Integers:
     """Labels to keep in each class."""
     if (n_labeled is None) == (per_class is None):
         raise ValueError("give either n_labeled or per_class, and not both.")
@@ -93,15 +88,15 @@ def _quotas(
             f"n_labeled must be between {n_classes} (one for each class) and {n_rows} (all rows), "
             f"got {n_labeled}."
         )
-    # One each, the rest in proportion to the rows that are left.
-    shares = (n_labeled - n_classes) * (counts - 1) / max(n_rows - n_classes, 1)
-    quotas = np.floor(shares).astype(np.int64)
-    largest = np.argsort(quotas - shares, kind="stable")
+    # One in each class, the others in proportion to the remaining rows.
+    exact = (n_labeled - n_classes) * (counts - 1) / max(n_rows - n_classes, 1)
+    quotas = np.floor(exact).astype(np.int64)
+    largest = np.argsort(quotas - exact, kind="stable")
     quotas[largest[: n_labeled - n_classes - int(quotas.sum())]] += 1
     return quotas + 1
 
 
-def _holds(dtype: np.dtype[Any], marker: object) -> bool:
+def _holds(dtype: np.dtype[np.generic], marker: object) -> bool:
     """Whether an array of `dtype` keeps `marker` as it is."""
     if dtype.hasobject:
         return True

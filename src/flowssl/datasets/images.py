@@ -1,8 +1,7 @@
-"""Loaders for the canonical image files: MNIST, Fashion-MNIST, CIFAR-10 and SVHN.
+"""Readers of published image files: MNIST, Fashion-MNIST, CIFAR-10 and SVHN.
 
-The files are read as their makers publish them: nothing is downloaded, nothing is unpickled, and
-their checksums are compared with the published ones. Images are levels 0 to 255, ready for
-``FlowGMMClassifier(image_shape=...)``.
+The files are read as they are published: nothing is downloaded, nothing is unpickled, and checksums
+are compared with the published ones. Pixel values are 0 to 255, as the flows of images expect.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from flowssl._typing import Integers
 from flowssl.datasets.container import Dataset
 from flowssl.exceptions import DataError
 
-Levels = npt.NDArray[np.uint8]
-Codes = npt.NDArray[np.int64]
+PixelValues = npt.NDArray[np.uint8]
 
 _DIGITS = tuple("0123456789")
 _FASHION = (
@@ -48,7 +47,7 @@ _CIFAR = (
     "ship",
     "truck",
 )
-# MD5 as the makers' pages and torchvision state them; they find damage, not forgery.
+# MD5 as published by the makers and in torchvision; they detect damage, not forgery.
 _MNIST_MD5 = {
     "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
     "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
@@ -74,7 +73,7 @@ def load_mnist(root: str | Path, *, verify: bool = True) -> Dataset:
     Parameters
     ----------
     root : path
-        Folder that holds the four files ``train-images-idx3-ubyte.gz``,
+        Folder with the four files ``train-images-idx3-ubyte.gz``,
         ``train-labels-idx1-ubyte.gz``, ``t10k-images-idx3-ubyte.gz`` and
         ``t10k-labels-idx1-ubyte.gz``.
     verify : bool, default=True
@@ -83,14 +82,22 @@ def load_mnist(root: str | Path, *, verify: bool = True) -> Dataset:
     Returns
     -------
     Dataset
-        Levels (n, 28, 28), uint8, with the files' own test set.
+        Pixel values (n, 28, 28), uint8, with the published test set.
 
     Raises
     ------
     FileNotFoundError
-        Naming the file that is missing.
+        If a file is missing; the error names it.
     flowssl.exceptions.DataError
         If a file is damaged or does not have this layout.
+
+    Examples
+    --------
+    >>> from flowssl.datasets import load_mnist
+    >>> load_mnist("data")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: data/train-images-idx3-ubyte.gz is missing. Download MNIST...
     """
     return _load_idx("mnist", root, "MNIST", _MNIST_MD5, _DIGITS, verify)
 
@@ -98,26 +105,51 @@ def load_mnist(root: str | Path, *, verify: bool = True) -> Dataset:
 def load_fashion_mnist(root: str | Path, *, verify: bool = True) -> Dataset:
     """Fashion-MNIST: 60,000 and 10,000 articles of clothing, 28 x 28, gray.
 
-    The files have the names of MNIST's and other contents; see :func:`load_mnist`.
+    Parameters
+    ----------
+    root : path
+        Folder with four files of the same names as those of :func:`load_mnist`.
+    verify : bool, default=True
+        Whether the files must have the published checksums.
+
+    Returns
+    -------
+    Dataset
+        Pixel values (n, 28, 28), uint8, with the published test set.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing; the error names it.
+    flowssl.exceptions.DataError
+        If a file is damaged or does not have this layout.
+
+    Examples
+    --------
+    >>> from flowssl.datasets import load_fashion_mnist
+    >>> load_fashion_mnist("data")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: data/train-images-idx3-ubyte.gz is missing. Download Fashion-MNIST...
     """
     return _load_idx("fashion_mnist", root, "Fashion-MNIST", _FASHION_MD5, _FASHION, verify)
 
 
 def load_cifar10(root: str | Path, *, verify: bool = True) -> Dataset:
-    """CIFAR-10: 50,000 and 10,000 photographs of ten kinds of things, 32 x 32, color.
+    """CIFAR-10: 50,000 and 10,000 photographs of ten kinds of objects, 32 x 32, color.
 
     Parameters
     ----------
     root : path
-        Folder that holds ``cifar-10-binary.tar.gz``, the binary version (the one for Python is a
-        pickle, which is not read).
+        Folder with ``cifar-10-binary.tar.gz``, the binary version; the Python version is a
+        pickle and is not read.
     verify : bool, default=True
         Whether the file must have the published checksum.
 
     Returns
     -------
     Dataset
-        Levels (n, 32, 32, 3), uint8, with the file's own test set.
+        Pixel values (n, 32, 32, 3), uint8, with the published test set.
 
     Raises
     ------
@@ -125,6 +157,14 @@ def load_cifar10(root: str | Path, *, verify: bool = True) -> Dataset:
         If the file is missing.
     flowssl.exceptions.DataError
         If it is damaged or does not have this layout.
+
+    Examples
+    --------
+    >>> from flowssl.datasets import load_cifar10
+    >>> load_cifar10("data")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: data/cifar-10-binary.tar.gz is missing. Download the CIFAR-10 binary version...
     """
     path = _checked(
         root, "cifar-10-binary.tar.gz", "the CIFAR-10 binary version", _CIFAR_MD5, verify
@@ -148,21 +188,30 @@ def load_svhn(root: str | Path, *, verify: bool = True) -> Dataset:
     Parameters
     ----------
     root : path
-        Folder that holds ``train_32x32.mat`` and ``test_32x32.mat``.
+        Folder with ``train_32x32.mat`` and ``test_32x32.mat``.
     verify : bool, default=True
         Whether the files must have the published checksums.
 
     Returns
     -------
     Dataset
-        Levels (n, 32, 32, 3), uint8; the files' class 10 is the digit 0.
+        Pixel values (n, 32, 32, 3), uint8, with the published test set; class 10 of the files is
+        the digit 0.
 
     Raises
     ------
     FileNotFoundError
-        Naming the file that is missing.
+        If a file is missing; the error names it.
     flowssl.exceptions.DataError
         If a file is damaged or does not have this layout.
+
+    Examples
+    --------
+    >>> from flowssl.datasets import load_svhn
+    >>> load_svhn("data")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: data/train_32x32.mat is missing. Download the cropped SVHN digits...
     """
     train, test = (
         _svhn_part(_checked(root, name, "the cropped SVHN digits", _SVHN_MD5, verify))
@@ -172,7 +221,7 @@ def load_svhn(root: str | Path, *, verify: bool = True) -> Dataset:
 
 
 def _checked(root: str | Path, name: str, what: str, known: dict[str, str], verify: bool) -> Path:
-    """Return the path of a file that is there and, if wanted, has the published checksum."""
+    """Return the path of an existing file, with the published checksum if `verify` is set."""
     path = Path(root) / name
     if not path.is_file():
         raise FileNotFoundError(
@@ -215,7 +264,7 @@ def _load_idx(
     )
 
 
-def _read_idx(path: Path) -> Levels:
+def _read_idx(path: Path) -> PixelValues:
     """Read an array of bytes: two zeros, type 8, number of dimensions, sizes, then the numbers."""
     try:
         data = gzip.decompress(path.read_bytes())
@@ -234,8 +283,8 @@ def _read_idx(path: Path) -> Levels:
     return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)
 
 
-def _cifar_batch(archive: tarfile.TarFile, name: str) -> tuple[Levels, Codes]:
-    """Read records of one label and 3 x 32 x 32 levels, color by color."""
+def _cifar_batch(archive: tarfile.TarFile, name: str) -> tuple[PixelValues, Integers]:
+    """Read records of one label and 3 x 32 x 32 pixel values, channel by channel."""
     member = archive.extractfile(name)
     if member is None:
         raise DataError(f"{archive.name!s}: {name} is not a file.")
@@ -248,7 +297,7 @@ def _cifar_batch(archive: tarfile.TarFile, name: str) -> tuple[Levels, Codes]:
     return np.ascontiguousarray(images), rows[:, 0].astype(np.int64)
 
 
-def _svhn_part(path: Path) -> tuple[Levels, Codes]:
+def _svhn_part(path: Path) -> tuple[PixelValues, Integers]:
     from scipy.io import loadmat
 
     try:

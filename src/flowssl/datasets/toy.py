@@ -1,14 +1,15 @@
-"""Planar data sets on which a wrong decision boundary can be seen.
+"""Synthetic data sets in two dimensions, on which decision boundaries can be plotted.
 
 They are the synthetic sets of the FlowGMM paper (Izmailov et al. 2020, section 5.1 and figures 1,
-2 and 4), written from their definitions. Every function returns complete labels; use
-`flowssl.datasets.hide_labels` to keep a few of them.
+2 and 4), implemented from their definitions. Every function returns complete labels;
+`flowssl.datasets.hide_labels` keeps a few of them.
 """
 
 import numpy as np
-import numpy.typing as npt
 
-Sample = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]
+from flowssl._typing import Floats, Integers
+
+Sample = tuple[Floats, Integers]
 RandomState = int | np.random.RandomState | None
 
 
@@ -20,17 +21,25 @@ def make_moons(
     Parameters
     ----------
     n_samples : int, default=1000
-        Number of rows n, dealt evenly to the classes.
+        Number of rows n, divided equally among the classes.
     noise : float, default=0.05
         Standard deviation of the Gaussian noise added to both coordinates; the moons are 0.5 apart.
     random_state : int, RandomState or None, default=None
-        Makes the draw repeatable.
+        Seed of the draw.
 
     Returns
     -------
     X : ndarray of shape (n, 2)
     y : ndarray of shape (n,), int64
         Codes 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flowssl.datasets import make_moons
+    >>> X, y = make_moons(120, random_state=0)
+    >>> X.shape, np.bincount(y).tolist()
+    ((120, 2), [60, 60])
     """
     from sklearn.datasets import make_moons as moons
 
@@ -51,19 +60,27 @@ def make_circles(
     Parameters
     ----------
     n_samples : int, default=1000
-        Number of rows n, dealt evenly to the classes.
+        Number of rows n, divided equally among the classes.
     noise : float, default=0.05
         Standard deviation of the Gaussian noise added to both coordinates.
     factor : float, default=0.4
         Radius of the inner circle (class 1); the outer one (class 0) has radius 1.
     random_state : int, RandomState or None, default=None
-        Makes the draw repeatable.
+        Seed of the draw.
 
     Returns
     -------
     X : ndarray of shape (n, 2)
     y : ndarray of shape (n,), int64
         Codes 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flowssl.datasets import make_circles
+    >>> X, y = make_circles(120, random_state=0)
+    >>> X.shape, np.bincount(y).tolist()
+    ((120, 2), [60, 60])
     """
     from sklearn.datasets import make_circles as circles
 
@@ -80,22 +97,30 @@ def make_eight_gaussians(
 ) -> Sample:
     r"""Eight round Gaussians on a circle of radius :math:`4/\sqrt 2`, in three classes.
 
-    The classes are dealt round the circle as 0, 1, 2, 0, 1, 2, 0, 1, so that no class is one lump.
+    Around the circle their classes are 0, 1, 2, 0, 1, 2, 0, 1, so that no class is unimodal.
 
     Parameters
     ----------
     n_samples : int, default=1000
-        Number of rows n, dealt evenly to the Gaussians.
+        Number of rows n, divided equally among the Gaussians.
     noise : float, default=0.5 / sqrt(2)
         Standard deviation of each Gaussian; neighboring centers are 2.16 apart.
     random_state : int, RandomState or None, default=None
-        Makes the draw repeatable.
+        Seed of the draw.
 
     Returns
     -------
     X : ndarray of shape (n, 2)
     y : ndarray of shape (n,), int64
         Codes 0, 1 and 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flowssl.datasets import make_eight_gaussians
+    >>> X, y = make_eight_gaussians(120, random_state=0)
+    >>> X.shape, np.bincount(y).tolist()
+    ((120, 2), [45, 45, 30])
     """
     from sklearn.utils import check_random_state
 
@@ -117,16 +142,16 @@ def make_pinwheel(
     rate: float = 0.25,
     random_state: RandomState = None,
 ) -> Sample:
-    """Arms of a turning wheel, one class each (Johnson et al. 2016, figure 1).
+    """Arms of a pinwheel, one class each (Johnson et al. 2016, figure 1).
 
-    A Gaussian around radius 1 for each arm is turned by its arm's angle plus ``rate * exp(radius)``.
+    Each arm is a Gaussian around radius 1, rotated by the arm's angle plus ``rate * exp(radius)``.
 
     Parameters
     ----------
     n_samples : int, default=1000
-        Number of rows n, dealt evenly to the arms.
+        Number of rows n, divided equally among the arms.
     n_arms : int, default=5
-        Number of arms, which is the number of classes.
+        Number of arms and classes.
     noise : float, default=0.1
         Standard deviation across an arm.
     radial_std : float, default=0.3
@@ -134,13 +159,21 @@ def make_pinwheel(
     rate : float, default=0.25
         How strongly the arms are twisted.
     random_state : int, RandomState or None, default=None
-        Makes the draw repeatable.
+        Seed of the draw.
 
     Returns
     -------
     X : ndarray of shape (n, 2)
     y : ndarray of shape (n,), int64
         The arm, 0..n_arms-1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flowssl.datasets import make_pinwheel
+    >>> X, y = make_pinwheel(120, random_state=0)
+    >>> X.shape, np.bincount(y).tolist()
+    ((120, 2), [24, 24, 24, 24, 24])
     """
     from sklearn.utils import check_random_state
 

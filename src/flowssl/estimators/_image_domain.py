@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedKFold
 
 from flowssl._model_file import Arrays
 from flowssl._typing import Floats
@@ -31,14 +28,13 @@ from flowssl.image_architectures import (
     check_image,
     train_in_bfloat16,
 )
-from flowssl.initialization import SoftLabels, follow, join
-from flowssl.initialization.network import ConvNet, class_probabilities, train_network
+from flowssl.initialization import RowLimits, SoftLabels, propagate
+from flowssl.initialization.network import NetworkCandidate
 from flowssl.models import JointModel
 from flowssl.objectives import Consistency, CrossEntropy, Likelihood, Objective, PseudoLabels
 from flowssl.preprocessing import ImageEncoder, Pixels, TableEncoder
 from flowssl.preprocessing.image_encoder import pixel_centers
-from flowssl.training.devices import resolve_device
-from flowssl.training.seeding import seeded
+from flowssl.training import resolve_device, seeded
 
 INIT_ROWS = 2_000
 """Images from which the linear maps are initialized."""
@@ -51,12 +47,6 @@ PROPAGATED_ROWS = 6_000
 
 NETWORK_STEPS = 900
 """Steps of the network that is one candidate of the start; fewer where the flow takes fewer."""
-
-NETWORK_FOLDS = 5
-"""Parts of the labels that the network is judged by; each costs a training.
-
-Trained on half of the labels it seems much worse than it is with all of them.
-"""
 
 RAMP = 0.3
 """Fraction of the training in which consistency grows linearly."""
@@ -124,56 +114,24 @@ class ImageDomain(Domain):
         return Pixels.from_arrays(arrays, self.draws)
 
     def propagate(self, filled: Floats, rows: Rows, prior: Floats | None, seed: int) -> SoftLabels:
-        """Pool what principal components tell with a network trained on the labels, in views.
-
-        The network needs two labels of each class, to be trained on one and judged by the other.
-        """
-        start = self._spread(filled, rows, prior, seed)
-        given = rows.codes[rows.labeled]
-        counts = np.bincount(given, minlength=rows.n_classes)
-        if rows.labeled.all() or counts.min() < 2:
-            return start
+        """Pool what principal components tell with a network trained on the labels, in views."""
         images = torch.from_numpy(pixel_centers(rows.matrix)).reshape(-1, *self.shape)
-        labeled = images[torch.from_numpy(rows.labeled)]
-        crossed = np.empty((len(given), rows.n_classes))
-        n_folds = min(NETWORK_FOLDS, int(counts.min()))
-        folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed % 2**32)
-        for seen, left_out in folds.split(crossed, given):
-            network = self._network(labeled[seen], given[seen], rows, seed)
-            crossed[left_out] = class_probabilities(network, labeled[left_out])
-        posteriors = class_probabilities(self._network(labeled, given, rows, seed), images)
-        return join(start, "pixels: convolutional network", posteriors, crossed, given)
-
-    def _network(
-        self, images: torch.Tensor, codes: NDArray[np.int64], rows: Rows, seed: int
-    ) -> ConvNet:
         steps = NETWORK_STEPS
         if not isinstance(self.max_epochs, str):
             steps = min(steps, self.max_epochs * math.ceil(len(rows.matrix) / BATCH))
-        device = resolve_device(self.device)
-        return train_network(
-            images.to(device),
-            torch.from_numpy(codes).to(device),
-            rows.n_classes,
-            self.perturb,
-            n_steps=steps,
-            seed=seed,
+        network = NetworkCandidate(
+            images, rows.n_classes, self.perturb, steps, seed, resolve_device(self.device)
         )
-
-    def _spread(self, filled: Floats, rows: Rows, prior: Floats | None, seed: int) -> SoftLabels:
-        """Let some of the images take part; the others follow their neighbors among them.
-
-        Neighbors are compared with each other, at a cost that grows with their square.
-        """
-        others = np.random.default_rng(seed).permutation(np.flatnonzero(~rows.labeled))
-        chosen = np.sort(np.concatenate((np.flatnonzero(rows.labeled), others[:PROPAGATED_ROWS])))
-        start = super().propagate(filled[chosen], rows.take(chosen), prior, seed)
-        rest = others[PROPAGATED_ROWS:]
-        posteriors = np.empty((len(filled), rows.n_classes))
-        posteriors[chosen] = start.posteriors
-        if len(rest):
-            posteriors[rest] = follow(filled[chosen], start.posteriors, filled[rest])
-        return replace(start, posteriors=posteriors)
+        return propagate(
+            filled,
+            rows.codes,
+            rows.n_classes,
+            class_prior=prior,
+            sample_weight=rows.weight,
+            limits=RowLimits(unlabeled=PROPAGATED_ROWS, reference=None),
+            extra=[network],
+            random_state=seed,
+        )
 
     def check_objective(self, options: ObjectiveOptions) -> None:
         """Refuse noise, which images do not get, and consistency without views."""

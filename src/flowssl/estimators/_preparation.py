@@ -12,8 +12,7 @@ from flowssl.bijections import Bijection
 from flowssl.estimators._rows import Rows
 from flowssl.objectives import Perturbation
 from flowssl.preprocessing import Completion, Pixels
-from flowssl.training import TrainingRows
-from flowssl.training.seeding import seeded
+from flowssl.training import TrainingRows, seeded
 
 MIN_HELD_OUT = 10
 """Rows below which none is held out: a mean over fewer says nothing."""

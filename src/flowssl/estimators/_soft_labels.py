@@ -80,7 +80,7 @@ def initialize_labels(
         posteriors = weight * posteriors + (1 - weight) * baseline
     if prior is not None:
         posteriors = with_class_fractions(posteriors, prior, rows)
-    return InitialLabels(posteriors, weight > 0, found.baseline, _summary(found))
+    return InitialLabels(posteriors, weight > 0, found.baseline, found.summary())
 
 
 def _propagation_weight(parameter: float | str, found: SoftLabels, rows: Rows) -> float:
@@ -158,18 +158,3 @@ def class_prior(prepared: Preparation, given: Floats | None, *, learn: bool) -> 
         mass = prepared.rows.weight @ prepared.targets + 1.0
         given = mass / mass.sum()
     return ClassPrior(torch.from_numpy(given), learn=learn)
-
-
-def _summary(start: SoftLabels) -> dict[str, JSON]:
-    def number(value: float) -> float | None:
-        return float(value) if np.isfinite(value) else None
-
-    candidates = zip(start.candidates, start.weights, start.label_log_likelihoods, strict=True)
-    return {
-        "candidates": [
-            {"name": name, "weight": float(weight), "label_log_likelihood": number(value)}
-            for name, weight, value in candidates
-        ],
-        "label_log_likelihood": number(start.label_log_likelihood),
-        "baseline_label_log_likelihood": number(start.baseline_label_log_likelihood),
-    }

@@ -80,15 +80,13 @@ class TrainingData:
         """Number of unlabeled rows of a weight other than 0."""
         return int((self.codes[self.places >= 0] < 0).sum())
 
-    @property
-    def left_out(self) -> Integers:
-        """Positions of the given rows of weight 0."""
-        return np.flatnonzero(self.places < 0)
+    def as_given(self, soft_labels: Floats, prior: Floats) -> Floats:
+        """Return soft labels of the given rows (n, C) from those of ``rows``.
 
-    def as_given(self, soft_labels: Floats, of_left_out: Floats) -> Floats:
-        """Return soft labels of the given rows (n, C) from those of ``rows`` and of the others."""
-        soft, left_out = soft_labels[self.places], self.left_out
-        soft[left_out] = of_left_out
+        Rows of weight 0 have their label or the class prior (C,).
+        """
+        soft, left_out = soft_labels[self.places], np.flatnonzero(self.places < 0)
+        soft[left_out] = prior
         known = left_out[self.codes[left_out] >= 0]
-        soft[known] = np.eye(soft.shape[1])[self.codes[known]]
+        soft[known] = np.eye(len(prior))[self.codes[known]]
         return soft

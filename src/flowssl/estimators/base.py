@@ -39,9 +39,8 @@ from flowssl.estimators.options import ImageOptions, ObjectiveOptions
 from flowssl.inspection.outliers import OutlierScale
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
-from flowssl.preprocessing.containers import TableLike, take_rows
-from flowssl.training.checkpoints import read_seed
-from flowssl.training.devices import n_processes, resolve_device
+from flowssl.preprocessing.containers import TableLike
+from flowssl.training import n_processes, read_seed, resolve_device
 
 
 class FlowClassifier(DensityClassifier):
@@ -165,10 +164,7 @@ class FlowClassifier(DensityClassifier):
             settings, self._domain, self.completion_, data.rows, seed, previous
         )
         self._keep(found)
-        of_left_out = np.empty((0, len(self.classes_)))
-        if len(data.left_out):
-            of_left_out = self.predict_proba(take_rows(X, data.left_out))
-        self.label_distributions_ = data.as_given(soft_labels, of_left_out)
+        self.label_distributions_ = data.as_given(soft_labels, self.class_prior_)
         self.transduction_ = self.classes_[self.label_distributions_.argmax(1)]
         if not found.interrupted:
             for member in range(self.n_estimators):

@@ -108,7 +108,7 @@ class FlowGMMClassifier(FlowClassifier):
         the soft labels. Not in model files.
     label_distributions_ : ndarray of shape (n_samples, n_classes)
         Soft labels of the training rows in the order given, on which the flow was trained; one-hot
-        for labeled rows. A row of weight 0 has the model's posterior. Not in model files.
+        for labeled rows. Unlabeled rows of weight 0 have the class prior. Not in model files.
     class_prior_ : ndarray of shape (n_classes,)
         Class probabilities of the first model.
     means_ : ndarray of shape (n_classes, n_components_, class_features_)

@@ -1,31 +1,12 @@
-"""Where training starts: pseudo-posteriors of all rows from a few labels, whitening and means.
+"""Initialization: soft labels of all rows from a few labels, and where a flow's training starts.
 
-`propagate` averages cheap classifiers with weights from their cross-fitted label likelihood;
-`fit_whitening` turns its posteriors into the first affine map of a flow; `latent_means` and
-`random_means` are the paper's own starts.
+`propagate` pools inexpensive classifiers with weights from their cross-fitted label likelihood.
+The soft labels that it finds give a flow its first affine map and its first class means.
 """
 
-from flowssl.initialization.means import (
-    TABULAR_DISTANCE,
-    Whitening,
-    component_means,
-    fit_whitening,
-    latent_means,
-    random_means,
-)
-from flowssl.initialization.pooling import match_prior
-from flowssl.initialization.propagation import SoftLabels, follow, join, propagate
+from flowssl.initialization.extra import ExtraCandidate
+from flowssl.initialization.propagation import propagate
+from flowssl.initialization.soft_labels import SoftLabels
+from flowssl.initialization.subsampling import RowLimits
 
-__all__ = [
-    "TABULAR_DISTANCE",
-    "SoftLabels",
-    "Whitening",
-    "component_means",
-    "fit_whitening",
-    "follow",
-    "join",
-    "latent_means",
-    "match_prior",
-    "propagate",
-    "random_means",
-]
+__all__ = ["ExtraCandidate", "RowLimits", "SoftLabels", "propagate"]

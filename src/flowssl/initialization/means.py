@@ -1,8 +1,8 @@
-"""Where the class means and the first whitening of a flow come from.
+"""Initial class means and the initial affine map of a flow.
 
-Posteriors give an affine start (`fit_whitening`) and the Gaussians of the classes
-(`component_means`); labeled latent rows give the means of the paper's appendix B (`latent_means`);
-without any data they are random (`random_means`), the paper's recipe.
+Soft labels give a whitening map (`fit_whitening`) and the Gaussians of the classes
+(`component_means`); labeled latent rows give the means of FlowGMM's appendix B (`latent_means`);
+without any data, as in that paper's experiments, means are random (`random_means`).
 """
 
 from __future__ import annotations
@@ -15,27 +15,28 @@ from sklearn.cluster import KMeans
 from flowssl._typing import Floats, Integers
 from flowssl.initialization.spaces import oas_shrinkage
 
-TABULAR_DISTANCE = 7.5  # between two classes, as in the published tabular runs
+TABULAR_DISTANCE = 7.5
+"""Distance of two random class means in the published runs of FlowGMM on tables."""
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """An affine map z = (x - mean) whitening^T in which the classes share a unit covariance.
+    """The affine map z = (x - mean) whitening^T, with unit pooled within-class covariance.
 
     Attributes
     ----------
-    mean : ndarray (D,)
+    mean : ndarray of shape (D,)
         Weighted mean of the rows.
-    whitening : ndarray (D, D)
-        Symmetric matrix; the pooled within-class covariance of z is the identity.
-    unwhitening : ndarray (D, D)
+    whitening : ndarray of shape (D, D)
+        Symmetric matrix.
+    unwhitening : ndarray of shape (D, D)
         Its inverse.
     log_det : float
         log |det whitening|, nats.
-    class_means : ndarray (C, D)
-        Posterior-weighted class means of z.
-    class_weights : ndarray (C,)
-        Posterior mass of the classes, summing to one.
+    class_means : ndarray of shape (C, D)
+        Class means of z, weighted by the soft labels.
+    class_weights : ndarray of shape (C,)
+        Class frequencies according to the soft labels, summing to one.
     """
 
     mean: Floats
@@ -53,24 +54,23 @@ def fit_whitening(
     shrinkage: float | None = None,
     sample_weight: Floats | None = None,
 ) -> Whitening:
-    """Whiten by the pooled within-class covariance and place the class means.
+    """Fit the whitening map of the pooled within-class covariance.
 
     Parameters
     ----------
-    X : ndarray (n, D)
+    X : ndarray of shape (n, D)
         Finite rows.
-    posteriors : ndarray (n, C)
-        Class probabilities of the rows.
+    posteriors : ndarray of shape (n, C)
+        Soft labels: class probabilities of the rows.
     shrinkage : float in [0, 1] or None, default=None
-        Weight of the spherical target in the covariance; None takes the oracle approximating
-        shrinkage (Chen et al., 2010), so that fewer rows than columns work too.
-    sample_weight : ndarray (n,) or None, default=None
-        Row weights.
+        Weight of the spherical target in the covariance. None takes oracle approximating shrinkage
+        (Chen et al., 2010), with which there may be fewer rows than columns.
+    sample_weight : ndarray of shape (n,) or None, default=None
+        Row weights; ones by default.
 
     Returns
     -------
     Whitening
-        Map, its inverse and log-determinant, class means and weights.
 
     Raises
     ------
@@ -90,11 +90,11 @@ def fit_whitening(
     means = P.T @ centered / np.maximum(mass, np.finfo(float).tiny)[:, None]
     S = (centered * P.sum(axis=1)[:, None]).T @ centered - (means * mass[:, None]).T @ means
     amount = oas_shrinkage(S, n) if shrinkage is None else shrinkage
-    level = float(np.trace(S)) / D
-    S = (1 - amount) * S + amount * level * np.eye(D)
+    variance = float(np.trace(S)) / D
+    S = (1 - amount) * S + amount * variance * np.eye(D)
     values, vectors = np.linalg.eigh(S)
-    # Directions without spread inside the classes keep a finite scale.
-    values = np.maximum(values, 1e-8 * level if level > 0 else 1.0)
+    # Directions without variance inside the classes keep a finite scale.
+    values = np.maximum(values, 1e-8 * variance if variance > 0 else 1.0)
     root = np.sqrt(values)
     whitening = (vectors / root) @ vectors.T
     return Whitening(
@@ -108,46 +108,59 @@ def fit_whitening(
 
 
 def component_means(
-    Z: Floats, share: Floats, n_components: int, rng: np.random.Generator
+    Z: Floats,
+    mass: Floats,
+    n_components: int = 1,
+    rng: np.random.Generator | None = None,
 ) -> tuple[Floats, Floats]:
-    """Place the Gaussians of each class by weighted k-means.
+    """Place the Gaussians of each class: at its weighted mean, or several by weighted k-means.
 
     Parameters
     ----------
-    Z : ndarray (n, D)
+    Z : ndarray of shape (n, D)
         Latent rows.
-    share : ndarray (n, C)
-        How much of each row's weight belongs to each class.
-    n_components : int
-        Gaussians a class, M.
-    rng : numpy.random.Generator
-        Source of k-means' first centers.
+    mass : ndarray of shape (n, C)
+        Soft labels times row weights; each class needs some mass.
+    n_components : int, default=1
+        Number of Gaussians per class, M.
+    rng : numpy.random.Generator or None, default=None
+        Source of the initial centers of k-means; not used if M is 1.
 
     Returns
     -------
-    means : ndarray (C, M, D)
-    weights : ndarray (C, M)
-        Shares of the Gaussians in their class.
+    means : ndarray of shape (C, M, D)
+    weights : ndarray of shape (C, M)
+        Fraction of the class in each Gaussian.
     """
+    rng = np.random.default_rng(rng)
     means, weights = [], []
-    for of_class in share.T:
+    for of_class in mass.T:
         if n_components == 1:
             means.append((of_class @ Z / of_class.sum())[None])
             weights.append(np.ones(1))
             continue
         clusters = KMeans(n_components, n_init=1, random_state=int(rng.integers(2**31 - 1)))
-        # Rows that hardly belong to a class still give k-means enough points to start from.
+        # A small weight for all rows, so that k-means has enough distinct points for its centers.
         clusters.fit(Z, sample_weight=of_class + 1e-9 * of_class.max())
-        mass = np.bincount(clusters.labels_, weights=of_class, minlength=n_components)
+        in_cluster = np.bincount(clusters.labels_, of_class, minlength=n_components)
         means.append(clusters.cluster_centers_)
-        weights.append(mass / mass.sum())
+        weights.append(in_cluster / in_cluster.sum())
     return np.stack(means), np.stack(weights)
 
 
 def latent_means(Z: Floats, codes: Integers, n_classes: int) -> Floats:
-    """Means (C, D) of the labeled latent rows of each class (FlowGMM, appendix B).
+    """Means (C, D) of the labeled latent rows of each class (Izmailov et al. 2020, appendix B).
 
     Classes without a labeled row get the mean of all labeled rows.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n, D)
+        Latent rows.
+    codes : ndarray of shape (n,)
+        Class of each row, -1 for unlabeled.
+    n_classes : int
+        Number of classes C.
 
     Raises
     ------
@@ -166,17 +179,17 @@ def latent_means(Z: Floats, codes: Integers, n_classes: int) -> Floats:
 def random_means(
     n_classes: int, dim: int, rng: np.random.Generator, *, distance: float | None = None
 ) -> Floats:
-    """Random class means (C, D): the paper's N(0, I), or two classes at a given distance.
+    """Random class means (C, D) from N(0, I), or two at a given distance (Izmailov et al. 2020).
 
     Parameters
     ----------
     n_classes, dim : int
-        C and D.
+        Number of classes C and of latents D.
     rng : numpy.random.Generator
         Source of the means.
     distance : float or None, default=None
-        With two classes, put them this far apart in a random direction, symmetric about the
-        origin (`TABULAR_DISTANCE` = 7.5 in the published tabular runs). None draws N(0, I).
+        With two classes, place them this far apart in a random direction, symmetric about the
+        origin; the published runs on tables have `TABULAR_DISTANCE` = 7.5. None draws from N(0, I).
 
     Raises
     ------

@@ -1,19 +1,21 @@
-"""A small convolutional network on the labeled images: one more candidate of the start of images.
+"""A small convolutional network trained on the labeled images: an extra candidate for images.
 
-The other candidates know images by their principal components and cannot tell what a view does not
-change. This one is trained in the views, and cross-fitted label likelihood says what it is worth.
+The built-in candidates see the principal components of images and do not know which changes of an
+image keep its class. The network is trained on random views, and the cross-fitted label likelihood
+decides its weight.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pixel_unshuffle, relu
 
+from flowssl._typing import Floats, Integers
 from flowssl.image_architectures import has_fast_bfloat16
 from flowssl.training.seeding import seeded
 
@@ -26,17 +28,17 @@ PREDICTED_AT_ONCE = 500
 
 
 class ConvNet(nn.Module):
-    """A residual block at half of the side, one at a quarter; logits from the mean over the places.
+    """Two residual blocks, at half and a quarter of the resolution, and global average pooling.
 
-    As wide as the conditioners of the flow's "small" preset. Batch normalization is allowed here:
-    nothing of this network becomes part of the density.
+    It is as wide as the conditioners of the flow's "small" preset. Batch normalization is fine
+    here, because the network does not become part of the density.
 
     Parameters
     ----------
     channels : int
-        Of the images; their sides are even.
+        Channels of the images, whose height and width are even.
     n_classes : int
-        Number of logits.
+        Number of classes C.
     """
 
     def __init__(self, channels: int, n_classes: int) -> None:
@@ -55,9 +57,9 @@ class ConvNet(nn.Module):
             nn.Linear(coarse, n_classes),
         )
 
-    def forward(self, levels: Tensor) -> Tensor:
-        """Map images of levels (n, c, h, w), 0 to 256, to logits (n, n_classes)."""
-        x = pixel_unshuffle(levels / 128 - 1, 2).contiguous(memory_format=torch.channels_last)
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (n, c, h, w) of pixel values from 0 to 256 to logits (n, C)."""
+        x = pixel_unshuffle(images / 128 - 1, 2).contiguous(memory_format=torch.channels_last)
         logits: Tensor = self.head(self.coarse(self.down(relu(self.fine(self.first(x))))))
         return logits.float()
 
@@ -71,24 +73,25 @@ def train_network(
     n_steps: int,
     seed: int,
 ) -> ConvNet:
-    """Train a network on labeled images, each seen in random views.
+    """Train a network on random views of labeled images by cross-entropy.
 
     Parameters
     ----------
     images : Tensor of shape (n, c, h, w)
-        Levels.
+        Labeled images; pixel values from 0 to 256.
     codes : Tensor of shape (n,)
-        Classes 0 to C - 1.
+        Their classes, 0 to C - 1.
     n_classes : int
-        C.
+        Number of classes C.
     views : callable
-        Makes a random copy of images.
+        Makes random views of images.
     n_steps : int
-        Steps of AdamW on 96 images, under one cycle of the learning rate.
+        Steps of AdamW on batches of 96 images, with one cycle of the learning rate (Smith and
+        Topin, 2019).
     seed : int
-        Everything random follows from it; the global generators are handed back untouched.
+        Seed of weights, batches, views and dropout; the state of the global generators is restored.
     """
-    # The weights are drawn on the CPU, batches and views where the images are.
+    # Weights are drawn on the CPU, batches and views on the device of the images.
     with seeded(seed), seeded(seed, images.device):
         network = ConvNet(images.shape[1], n_classes).to(images.device)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -112,13 +115,58 @@ def train_network(
 
 
 @torch.no_grad()
-def class_probabilities(network: ConvNet, images: Tensor) -> NDArray[np.float64]:
-    """Return class probabilities (n, C) of images (n, c, h, w) of levels."""
+def class_probabilities(network: ConvNet, images: Tensor) -> Floats:
+    """Return class probabilities (n, C) of images (n, c, h, w) of pixel values."""
     device = next(network.parameters()).device
     parts = torch.split(images, PREDICTED_AT_ONCE)
     logits = torch.cat([network(part.to(device).float()) for part in parts])
-    out: NDArray[np.float64] = logits.cpu().double().softmax(1).numpy()
+    out: Floats = logits.cpu().double().softmax(1).numpy()
     return out
+
+
+@dataclass(frozen=True)
+class NetworkCandidate:
+    """The network as a candidate of `flowssl.initialization.propagate`.
+
+    Attributes
+    ----------
+    images : Tensor of shape (n, c, h, w)
+        All images; pixel values from 0 to 256.
+    n_classes : int
+        Number of classes C.
+    views : callable
+        Makes random views of images.
+    n_steps : int
+        Optimizer steps of each training.
+    seed : int
+        Seed of each training.
+    device : torch.device
+        Where the network is trained.
+    name : str
+        Name in the record.
+    """
+
+    images: Tensor
+    n_classes: int
+    views: Callable[[Tensor], Tensor]
+    n_steps: int
+    seed: int
+    device: torch.device
+    name: str = "pixels: convolutional network"
+
+    def fit_predict(self, codes: Integers, rows: Integers) -> Floats:
+        """Train on the images with a code and return class probabilities (k, C) of `rows` (k,)."""
+        labeled = np.flatnonzero(codes >= 0)
+        network = train_network(
+            self.images[torch.from_numpy(labeled)].to(self.device),
+            torch.from_numpy(codes[labeled]).to(self.device),
+            self.n_classes,
+            self.views,
+            n_steps=self.n_steps,
+            seed=self.seed,
+        )
+        parts = torch.split(torch.from_numpy(rows), PREDICTED_AT_ONCE)
+        return np.concatenate([class_probabilities(network, self.images[part]) for part in parts])
 
 
 class _Block(nn.Module):

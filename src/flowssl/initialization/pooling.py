@@ -1,7 +1,7 @@
-"""How much to trust each candidate: tempering and log-linear pooling by cross-fitted likelihood.
+"""Combine candidates: tempering and log-linear pooling by cross-fitted label likelihood.
 
-The only evidence about the classes is a handful of labels, so everything here has a strong
-prior: temperatures stay near one, and weights near a soft ranking of the candidates.
+The only evidence about the classes is a handful of labels, so everything here is strongly
+regularized: temperatures stay near one, and weights near a soft ranking of the candidates.
 """
 
 from __future__ import annotations
@@ -9,41 +9,45 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
-from flowssl._typing import Floats, Integers
+from flowssl._typing import Booleans, Floats, Integers
 
-FLOOR = 0.02  # no candidate is believed beyond FLOOR / C: one wrong label must not ruin it
-SOFTNESS = 4.0  # nats of cross-fitted label likelihood that cost a factor e of weight
-CUT_POWER = 3.5  # weights fall with this power of the share of neighbors told apart
-BLIND_CUT_POWER = 4.0  # the same where no label likelihood can be had
-STIFFNESS = 3.0  # pull of the weights toward that ranking, in nats per unit squared and candidate
+FLOOR = 0.02  # probabilities are kept above FLOOR / C, so that one wrong label has a bounded cost
+SOFTNESS = 4.0  # nats of cross-fitted label likelihood that reduce a weight by a factor of e
+DISAGREEMENT_POWER = 3.5  # weights fall with this power of the neighbor disagreement
+BLIND_DISAGREEMENT_POWER = 4.0  # the same where no label can be evaluated
+STIFFNESS = 3.0  # quadratic penalty of the weights around that ranking, in nats per candidate
 _TEMPERATURE_PENALTY = 2.0
-_CUT_FLOOR = 0.003
-_BLIND_CONFIDENCE = 0.9  # mean confidence given to all candidates there, 0 = uniform, 1 = certain
+_MIN_DISAGREEMENT = 0.003
+_BLIND_CONFIDENCE = 0.9  # common mean confidence of candidates there, 0 = uniform, 1 = certain
 _PRIOR_STEPS = 3
-_PRIOR_SCALE = 0.15  # relative divergence of class shares at which half of it is believed
+_PRIOR_SCALE = 0.15  # relative divergence of class frequencies that is applied by half
 _MATCHING_STEPS = 1000
-_MATCHED = 1e-6  # share of all rows by which a class may miss the one that is given
-_POSSIBLE = 1e-12  # no row is so sure of a class that given shares could not move it
+_MATCHED = 1e-6  # tolerance of class frequencies
+_POSSIBLE = 1e-12  # least probability of a class before it is rescaled
 _INVERSE_TEMPERATURES = np.exp(np.linspace(-1.5, 2.5, 41))
 
 
 def floored_log(P: Floats, floor: float = FLOOR) -> Floats:
-    """Logarithm of posteriors (..., C) kept above floor / C and normalized again."""
+    """Logarithm of posteriors (..., C), kept above floor / C and normalized again."""
     Q = np.maximum(P, floor / P.shape[-1])
     return np.asarray(np.log(Q / Q.sum(axis=-1, keepdims=True)))
 
 
 def label_log_likelihood(P: Floats, codes: Integers, floor: float = FLOOR) -> float:
-    """Sum over rows of the floored log-posterior of the given class, nats."""
+    """Sum over rows (m,) of the floored log-posterior of the given class, in nats."""
     return float(floored_log(P, floor)[np.arange(len(codes)), codes].sum())
 
 
+def mean_label_log_likelihood(P: Floats, codes: Integers) -> float:
+    """Mean of the same, in nats per label; NaN without labels."""
+    return label_log_likelihood(P, codes) / len(codes) if len(codes) else float("nan")
+
+
 def temper(P: Floats, codes: Integers) -> float:
-    """Inverse temperature that maximizes the penalized likelihood of the codes."""
+    """Inverse temperature that maximizes the penalized likelihood of the codes (m,) under P."""
     L = np.log(np.maximum(P, 1e-6))
     L -= L.max(axis=1, keepdims=True)  # so that no exponential below overflows
     given = L[np.arange(len(codes)), codes].sum()
@@ -54,9 +58,23 @@ def temper(P: Floats, codes: Integers) -> float:
     return float(_INVERSE_TEMPERATURES[int(np.argmax(scores))])
 
 
+def raise_to(P: Floats, inverse_temperature: float) -> Floats:
+    """Raise posteriors (n, C) to a power and normalize them."""
+    Q = np.exp(inverse_temperature * floored_log(P, 1e-6))
+    return np.asarray(Q / Q.sum(axis=1, keepdims=True))
+
+
 @dataclass(frozen=True)
 class Pool:
-    """Log-linear pool: log q = sum_j weights_j log softmax(inverse_temperatures_j log p_j)."""
+    """Log-linear pool: log q = sum_j weights_j log softmax(inverse_temperatures_j log p_j) + const.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (J,)
+        Non-negative weights of the candidates.
+    inverse_temperatures : ndarray of shape (J,)
+        Exponents that calibrate the candidates one by one.
+    """
 
     weights: Floats
     inverse_temperatures: Floats
@@ -66,50 +84,61 @@ class Pool:
         total = np.zeros(posteriors.shape[1:])
         for w, b, P in zip(self.weights, self.inverse_temperatures, posteriors, strict=True):
             if w > 1e-6:
-                total += w * _sharpened(P, b)
+                total += w * _calibrated_log(P, b)
         return np.asarray(softmax(total, axis=1))
 
 
-def _sharpened(P: Floats, b: float) -> Floats:
+def _calibrated_log(P: Floats, b: float) -> Floats:
     return floored_log(softmax(b * np.log(np.maximum(P, 1e-6)), axis=-1), FLOOR / 2)
 
 
-def fit_pool(posteriors: Floats, codes: Integers, cuts: Floats) -> Pool:
-    """Pool for candidates with cross-fitted posteriors (J, m, C) on rows of known codes (m,).
+def fit_pool(cross_fitted: Floats, codes: Integers, disagreements: Floats) -> Pool:
+    """Fit a pool to labels that the candidates have not seen.
 
-    Candidates start from weights proportional to exp(likelihood / SOFTNESS) / cut^CUT_POWER,
-    where `cuts` (J,) are the shares of neighbors they tell apart (see `neighbor_cut`); the
-    weights then maximize the label likelihood of the pool under a quadratic pull to that start.
+    A first guess of the weights is proportional to exp(likelihood / SOFTNESS) /
+    disagreement^DISAGREEMENT_POWER. The weights maximize the label likelihood of the pool less a
+    quadratic penalty on their distance from that guess.
+
+    Parameters
+    ----------
+    cross_fitted : ndarray of shape (J, m, C)
+        The candidates' cross-fitted posteriors of m labeled rows.
+    codes : ndarray of shape (m,)
+        Classes of these rows.
+    disagreements : ndarray of shape (J,)
+        Neighbor disagreement of each candidate.
     """
-    J, m, _ = posteriors.shape
-    inverse = np.array([temper(P, codes) for P in posteriors])
-    L = np.stack([_sharpened(P, b) for P, b in zip(posteriors, inverse, strict=True)])
+    J, m, _ = cross_fitted.shape
+    inverse = np.array([temper(P, codes) for P in cross_fitted])
+    L = np.stack([_calibrated_log(P, b) for P, b in zip(cross_fitted, inverse, strict=True)])
     own = L[:, np.arange(m), codes]
-    start = softmax(own.sum(axis=1) / SOFTNESS - CUT_POWER * np.log(cuts + _CUT_FLOOR))
+    ranking = own.sum(axis=1) / SOFTNESS
+    guess = softmax(ranking - DISAGREEMENT_POWER * np.log(disagreements + _MIN_DISAGREEMENT))
 
     def loss(w: Floats) -> tuple[float, Floats]:
         S = np.tensordot(w, L, 1)
         logs = logsumexp(S, axis=1)
         expected = (np.exp(S - logs[:, None])[None] * L).sum(axis=(1, 2))
-        pull = w - start
+        pull = w - guess
         value = (logs - own.T @ w).sum() + STIFFNESS * J * (pull @ pull)
         return float(value), expected - own.sum(axis=1) + 2 * STIFFNESS * J * pull
 
-    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * J)
+    best = minimize(loss, guess, jac=True, method="L-BFGS-B", bounds=[(0, None)] * J)
     return Pool(np.asarray(best.x), inverse)
 
 
-def blind_pool(posteriors: Floats, cuts: Floats) -> Pool:
-    """Pool for candidates (J, n, C) without any row of known code: smoothness alone decides.
+def blind_pool(posteriors: Floats, disagreements: Floats) -> Pool:
+    """Weigh candidates (J, n, C) by neighbor disagreement alone, where no label can be evaluated.
 
-    All candidates are brought to the same mean confidence, so that none dominates by its
-    temperature.
+    All candidates get the same mean confidence, so that none dominates by its temperature.
     """
     inverse = np.array([_match_confidence(P) for P in posteriors])
-    return Pool(softmax(-BLIND_CUT_POWER * np.log(cuts + _CUT_FLOOR)), inverse)
+    ranking = -BLIND_DISAGREEMENT_POWER * np.log(disagreements + _MIN_DISAGREEMENT)
+    return Pool(softmax(ranking), inverse)
 
 
 def _match_confidence(P: Floats) -> float:
+    """Inverse temperature at which the mean largest probability is the common confidence."""
     C = P.shape[1]
     target = 1 / C + (1 - 1 / C) * _BLIND_CONFIDENCE
     L = np.log(np.maximum(P[:: max(1, len(P) // 2000)], 1e-6))
@@ -123,45 +152,60 @@ def _match_confidence(P: Floats) -> float:
     return float(np.exp(low))
 
 
-def doubted(P: Floats, n_judged: int) -> Floats:
-    """Mix posteriors (n, C) with uniform ones by the doubt that so few judging labels leave.
+def fit_tempered_pool(
+    cross_fitted: Floats, posteriors: Floats, given: Integers, evaluated: Booleans
+) -> tuple[Pool, Floats, Floats]:
+    """Pool candidates by the labels alone, without neighbor disagreement, and temper the result.
 
-    A prior that expects a quarter of errors and is worth two labels, Beta(1/2, 3/2), still expects
-    1 / (2 m + 4) after m labels that were all told right. Temperatures cannot say this: a wrong
-    cluster is wrong as a whole, and sure of it.
+    Parameters
+    ----------
+    cross_fitted : ndarray of shape (J, m, C)
+        The candidates' cross-fitted posteriors of the labeled rows.
+    posteriors : ndarray of shape (J, n, C)
+        Their posteriors of all rows.
+    given : ndarray of shape (m,)
+        Classes of the labeled rows.
+    evaluated : ndarray of shape (m,), bool
+        Labels that the pool is fitted to.
+
+    Returns
+    -------
+    pool : Pool
+    pooled_cross_fitted : ndarray of shape (m, C)
+        NaN for labels that are not evaluated.
+    pooled : ndarray of shape (n, C)
     """
-    doubt = 0.5 / (n_judged + 2)
-    return np.asarray((1 - doubt) * P + doubt / P.shape[1])
+    known, codes = cross_fitted[:, evaluated], given[evaluated]
+    pool = fit_pool(known, codes, np.ones(len(cross_fitted)))
+    P = pool(known)
+    b = temper(P, codes)
+    pooled_cross_fitted = np.full(cross_fitted.shape[1:], np.nan)
+    pooled_cross_fitted[evaluated] = raise_to(P, b)
+    return pool, pooled_cross_fitted, raise_to(pool(posteriors), b)
 
 
-def neighbor_cut(P: Floats, graph: sp.csr_array) -> float:
-    """Share of neighbors given different classes, relative to rows paired at random.
+def mix_with_uniform(P: Floats, n_evaluated: int) -> Floats:
+    """Mix posteriors (n, C) with uniform ones by the error rate that few labels cannot exclude.
 
-    Classes that follow the clusters of the data cut few edges: without labels this ranks
-    candidates nearly as well as their accuracy does. One class for all rows cuts none, but for no
-    cluster's sake: 1, as of classes at random.
+    The prior Beta(1/2, 3/2) expects an error rate of 1/4 and counts like two labels; after m
+    labels that were all predicted correctly it still expects 1 / (2 m + 4). A temperature cannot
+    express this: a cluster with a wrong class is confidently wrong as a whole.
     """
-    if graph.nnz == 0:
-        return 0.0
-    best = P.argmax(axis=1)
-    shares = np.bincount(best) / len(best)
-    if shares.max() == 1:
-        return 1.0
-    rows = np.repeat(np.arange(len(best)), np.diff(graph.indptr))
-    return float((best[rows] != best[graph.indices]).mean() / (1 - (shares**2).sum() + 1e-3))
+    error = 0.5 / (n_evaluated + 2)
+    return np.asarray((1 - error) * P + error / P.shape[1])
 
 
-def shift_prior(P: Floats, label_shares: Floats) -> Floats:
-    """Move posteriors (n, C) from the labels' class shares toward those among all rows.
+def shift_prior(P: Floats, label_frequencies: Floats) -> Floats:
+    """Move posteriors (n, C) from the labels' class frequencies toward those among all rows.
 
     Three steps of Saerens et al. (2002), tempered: labels are often drawn in equal numbers
-    whatever the classes' frequency, but small apparent imbalances are mostly noise of the
-    posteriors, and run to convergence the shares drift.
+    whatever the frequency of the classes, but small apparent imbalances are mostly noise of the
+    posteriors, and at convergence the frequencies would drift.
     """
     C = P.shape[1]
     if C < 2:
         return P
-    believed = np.maximum(label_shares, 1e-6)
+    believed = np.maximum(label_frequencies, 1e-6)
     moved = P
     for _ in range(_PRIOR_STEPS):
         found = np.maximum(moved.mean(axis=0), 1e-6)
@@ -172,10 +216,10 @@ def shift_prior(P: Floats, label_shares: Floats) -> Floats:
 
 
 def match_prior(P: Floats, prior: Floats, weight: Floats) -> Floats:
-    """Scale posteriors (n, C) class by class until their mean over the rows is the prior (C,).
+    """Scale posteriors (n, C) class by class until their weighted mean is the prior (C,).
 
-    Known shares say where a boundary lies better than a few labels do. This is the matrix scaling
-    of Sinkhorn (1967), rows weighted by `weight` (n,).
+    Known class frequencies locate a boundary better than a few labels do. This is the matrix
+    scaling of Sinkhorn (1967), with rows weighted by `weight` (n,).
     """
     P = np.maximum(P, _POSSIBLE)
     factors, moved = np.ones(P.shape[1]), P
