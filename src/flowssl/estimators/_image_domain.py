@@ -34,7 +34,8 @@ from flowssl.models import JointModel
 from flowssl.objectives import Consistency, CrossEntropy, Likelihood, Objective, PseudoLabels
 from flowssl.preprocessing import ImageEncoder, Pixels, TableEncoder
 from flowssl.preprocessing.image_encoder import pixel_centers
-from flowssl.training import resolve_device, seeded
+from flowssl.training.devices import resolve_device
+from flowssl.training.seeding import seeded
 
 INIT_ROWS = 2_000
 """Images from which the linear maps are initialized."""

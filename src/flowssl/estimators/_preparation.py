@@ -12,7 +12,8 @@ from flowssl.bijections import Bijection
 from flowssl.estimators._rows import Rows
 from flowssl.objectives import Perturbation
 from flowssl.preprocessing import Completion, Pixels
-from flowssl.training import TrainingRows, seeded
+from flowssl.training import TrainingRows
+from flowssl.training.seeding import seeded
 
 MIN_HELD_OUT = 10
 """Rows below which none is held out: a mean over fewer says nothing."""

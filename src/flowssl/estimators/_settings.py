@@ -53,7 +53,7 @@ class Automatic:
     consistency_weight: float
     training_noise: float
     evaluation_rows: int = TrainingConfig.evaluation_rows
-    center_rate: float = 1.0
+    center_rate: float = TrainingConfig.center_rate
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class TrainingSettings:
             seed=seed,
             device=self.device,
             evaluation_rows=automatic.evaluation_rows,
-            means_rate=automatic.center_rate,
+            center_rate=automatic.center_rate,
         )
 
 

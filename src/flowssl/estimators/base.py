@@ -40,7 +40,8 @@ from flowssl.inspection.outliers import OutlierScale
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.preprocessing.containers import TableLike
-from flowssl.training import n_processes, read_seed, resolve_device
+from flowssl.training.checkpoints import read_seed
+from flowssl.training.devices import n_processes, resolve_device
 
 
 class FlowClassifier(DensityClassifier):
