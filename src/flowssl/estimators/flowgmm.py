@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
 from numbers import Integral, Real
 from typing import ClassVar
 
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from flowssl._typing import Floats
+from flowssl.bijections.images import Shape
 from flowssl.densities import (
     COVARIANCES,
     ClassDensity,
@@ -24,6 +25,7 @@ from flowssl.estimators._building import class_prior, is_learned
 from flowssl.estimators._domain import FlowInit
 from flowssl.estimators._fitting import Preparation
 from flowssl.estimators.base import FlowClassifier
+from flowssl.estimators.options import ImageOptions, ObjectiveOptions
 from flowssl.initialization import (
     TABULAR_DISTANCE,
     component_means,
@@ -33,7 +35,65 @@ from flowssl.initialization import (
 from flowssl.models import JointModel
 
 
-class FlowGMMClassifier(FlowClassifier):
+class Nested:
+    """The old parameters from the new ones, until the estimators have these."""
+
+    def _flatten(self) -> None:
+        self.chosen_objective = objective = self.objective
+        if isinstance(objective, dict):
+            objective = ObjectiveOptions(**objective)
+        if isinstance(objective, str):
+            objective = ObjectiveOptions(objective)
+        for name, value in objective.get_params().items():
+            setattr(
+                self, {"kind": "objective_kind", "training_noise": "noise"}.get(name, name), value
+            )
+        images = self.images
+        if isinstance(images, dict):
+            images = ImageOptions(**images)
+        if images is not None and not isinstance(images, ImageOptions):
+            images = ImageOptions(tuple(images))
+        self.image_shape = images and tuple(images.shape)
+        self.views = images and images.views
+        self.dequantization_draws = images.dequantization_draws if images else 0
+        self.learn_means = getattr(self, "learn_gaussians", True)
+
+    def fit(self, X, y, sample_weight=None):
+        self._flatten()
+        new = dict(
+            objective=self.objective,
+            learning_rate=self.learning_rate,
+            **(
+                {"covariance_type": self.covariance_type}
+                if hasattr(self, "covariance_type")
+                else {}
+            ),
+        )
+        self.objective = self.objective_kind
+        if new.get("covariance_type") == "auto":
+            self.covariance_type = "spherical"
+        if self.learning_rate == "auto" and not isinstance(self, FlowGMMClassifier):
+            self.learning_rate = 2e-3
+            if self.consistency_weight == "auto":
+                self.consistency_weight = 1.0
+        try:
+            return super().fit(X, y, sample_weight)
+        finally:
+            vars(self).update(new)
+
+    def get_params(self, deep=True):
+        params = super().get_params(deep)
+        if sys._getframe(1).f_code.co_name == "_parameters":  # of files.py
+            for key in ("objective", "images"):
+                if isinstance(params[key], ObjectiveOptions | ImageOptions):
+                    params[key] = {
+                        k: list(v) if isinstance(v, tuple) else v
+                        for k, v in params[key].get_params().items()
+                    }
+        return params
+
+
+class FlowGMMClassifier(Nested, FlowClassifier):
     """Semi-supervised classifier with an exact joint density: a flow and class Gaussians.
 
     An invertible network carries rows to latents in which each class is a Gaussian. Labeled and
@@ -50,34 +110,27 @@ class FlowGMMClassifier(FlowClassifier):
     architecture : str, default="auto"
         Name of a preset of ``flowssl.architectures``, or of ``flowssl.image_architectures`` for
         images; "auto" chooses by the numbers of columns and rows, and "small" for images.
-    image_shape : (channels, height, width) or None, default=None
-        Shape of the images, such as (1, 28, 28); None means tables. ``X`` then holds whole levels
-        0 to 255 or floats 0 to 1, in shape (n, D), (n, c, h, w), (n, h, w, c) or, gray, (n, h, w).
-    views : {"translate", "translate-flip"}, callable or None, default="translate"
-        Random views of images that training looks at. "translate": moved by up to an eighth of
-        the side. "translate-flip": also mirrored left to right, for photographs but not for
-        digits. "none" (None in Python): images as they are, without consistency. A callable takes
-        and gives images of levels as tensors (n, c, h, w). Not for tables.
-    dequantization_draws : int, default=0
-        Fixed points within the levels of an image whose densities prediction averages; 0 takes
-        the center alone. See ``flowssl.preprocessing.Pixels``. Not for tables.
+    images : tuple of int, ImageOptions or None, default=None
+        Shape (channels, height, width) of images, or with it how training looks at them. None: tables.
     init : {"propagate", "latent", "random"}, default="propagate"
         Where class means and the first whitening come from. "propagate": the soft labels'
         pooled within-class covariance and weighted means. "latent": means of the labeled rows'
         latents (appendix B). "random": random means, the paper's recipe; often fails with few
         labels.
-    objective : {"soft-labels", "likelihood", "em"}, default="soft-labels"
+    objective : {"soft-labels", "likelihood", "em"} or ObjectiveOptions, default="soft-labels"
         What is maximized. "soft-labels": expected log p(x, y) under the soft labels, which cannot
         drift away from them (of images log p(x), and cross-entropies). "likelihood": log p(x, y)
         of labeled and log p(x) of unlabeled rows (eq. 4). "em": the same by expectation
         maximization (appendix A).
-    covariance_type : {"spherical", "diag", "tied", "low_rank"}, default="spherical"
+    covariance_type : {"auto", "spherical", "diag", "tied", "low_rank", "full"}, default="auto"
         Kind of the class covariances in latent space.
+    covariance_rank : int or "auto", default="auto"
+        Rank of low-rank covariances.
     n_components : int or "auto", default="auto"
         Gaussians in each class. "auto" takes the architecture's, 8 up to 3 columns and 4 up to
         128, where there are 15 rows for each column of each of them; else 1, as also where
         ``init`` is not "propagate".
-    learn_means : bool, default=True
+    learn_gaussians : bool, default=True
         Whether training moves the class means and covariances; the paper fixes them.
     class_prior : {"uniform", "learned"}, array-like of shape (n_classes,) or None, default=None
         Shares of the classes among all rows, sorted by label, if known; None takes the mean of
@@ -86,28 +139,6 @@ class FlowGMMClassifier(FlowClassifier):
     propagation_weight : "auto" or float in [0, 1], default="auto"
         How much the unlabeled rows shape the soft labels: 0 uses the labels-only baseline's,
         1 the propagated ones. "auto" takes 1 unless held-out labels say that they mislead.
-    labeled_fraction : "auto", float in [0, 1] or None, default="auto"
-        Weight of the labeled rows together in the objective; None counts every row once. "auto"
-        is one half for images and None for tables.
-    cross_entropy_weight : float or "auto", default="auto"
-        Weight of the posterior's cross-entropy to the targets, for each nat per column of
-        likelihood; with "likelihood" and "em" it looks at labeled rows only. "auto" is 3 for
-        tables and 1 for images. With "soft-labels" it looks half at the images and half at their
-        views, else at their views alone.
-    consistency_weight : "auto" or float, default="auto"
-        Weight of the consistency term, eq. 7, between a row and a copy of it: for tables under
-        Gaussian noise, for images in another view. "auto" is 1 for images and 0 for tables. For
-        images with "soft-labels" it is that of the view's cross-entropy to the label that the
-        image itself clearly tells, relative to ``cross_entropy_weight``.
-    consistency_noise : float, default=0.3
-        Standard deviation of that noise, in standardized units.
-    e_step_interval : int, default=1
-        Steps between two E-steps of the "em" objective.
-    noise : "auto" or float, default="auto"
-        Standard deviation of the noise added to rows of tables in training, in standardized
-        units; keeps the density from collapsing on single rows. "auto" is sqrt(1.5 columns /
-        rows), at most 0.3. Directions in which a class varies less than half a unit get less, in
-        proportion. Images have noise within their levels instead.
     max_epochs : int or "auto", default="auto"
         Passes over the rows at most; small tables are passed several times in each. "auto" makes
         about 1,000 steps: 40 epochs of a small table, 10 of a large one. For images about 3,600,
@@ -198,7 +229,7 @@ class FlowGMMClassifier(FlowClassifier):
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **FlowClassifier._parameter_constraints,
         "init": [StrOptions({"propagate", "latent", "random"})],
-        "covariance_type": [StrOptions(set(COVARIANCES))],
+        "covariance_type": [StrOptions({*COVARIANCES, "auto"})],
         "n_components": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learn_means": ["boolean"],
         "consistency_weight": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
@@ -209,22 +240,15 @@ class FlowGMMClassifier(FlowClassifier):
         self,
         *,
         architecture: str = "auto",
-        image_shape: tuple[int, int, int] | None = None,
-        views: str | Callable[[torch.Tensor], torch.Tensor] | None = "translate",
-        dequantization_draws: int = 0,
+        images: Shape | ImageOptions | None = None,
         init: str = "propagate",
-        objective: str = "soft-labels",
-        covariance_type: str = "spherical",
+        objective: str | ObjectiveOptions = "soft-labels",
+        covariance_type: str = "auto",
+        covariance_rank: int | str = "auto",
         n_components: int | str = "auto",
-        learn_means: bool = True,
+        learn_gaussians: bool = True,
         class_prior: ArrayLike | str | None = None,
         propagation_weight: float | str = "auto",
-        labeled_fraction: float | str | None = "auto",
-        cross_entropy_weight: float | str = "auto",
-        consistency_weight: float | str = "auto",
-        consistency_noise: float = 0.3,
-        e_step_interval: int = 1,
-        noise: float | str = "auto",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
         learning_rate: float | str = "auto",
@@ -240,22 +264,15 @@ class FlowGMMClassifier(FlowClassifier):
         verbose: int = 0,
     ) -> None:
         self.architecture = architecture
-        self.image_shape = image_shape
-        self.views = views
-        self.dequantization_draws = dequantization_draws
+        self.images = images
         self.init = init
         self.objective = objective
         self.covariance_type = covariance_type
+        self.covariance_rank = covariance_rank
         self.n_components = n_components
-        self.learn_means = learn_means
+        self.learn_gaussians = learn_gaussians
         self.class_prior = class_prior
         self.propagation_weight = propagation_weight
-        self.labeled_fraction = labeled_fraction
-        self.cross_entropy_weight = cross_entropy_weight
-        self.consistency_weight = consistency_weight
-        self.consistency_noise = consistency_noise
-        self.e_step_interval = e_step_interval
-        self.noise = noise
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -269,6 +286,7 @@ class FlowGMMClassifier(FlowClassifier):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+        self._flatten()
 
     def _build_model(self, prepared: Preparation, seed: int) -> JointModel:
         groups = prepared.targets if self.init == "propagate" else None
@@ -284,7 +302,7 @@ class FlowGMMClassifier(FlowClassifier):
             torch.from_numpy(means),
             class_prior(prepared, self.class_prior, self.classes_),
             weights=None if weights is None else torch.from_numpy(weights),
-            covariance=self.covariance_type,
+            covariance="spherical" if self.covariance_type == "auto" else self.covariance_type,
             learn_means=self.learn_means,
             learn_covariance=self.learn_means,
         )
@@ -324,7 +342,7 @@ class FlowGMMClassifier(FlowClassifier):
         density = GaussianClasses(
             torch.zeros(n_classes, self.n_components_, self.class_features_),
             ClassPrior(torch.ones(n_classes), learn=is_learned(self.class_prior)),
-            covariance=self.covariance_type,
+            covariance="spherical" if self.covariance_type == "auto" else self.covariance_type,
             learn_means=self.learn_means,
             learn_covariance=self.learn_means,
         )

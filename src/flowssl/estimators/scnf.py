@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from numbers import Real
 from typing import ClassVar, cast
 
@@ -15,12 +14,15 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from flowssl._labels import codes_of
 from flowssl._typing import Floats
 from flowssl.architectures import ROWS_PER_COLUMN, choose_architecture
+from flowssl.bijections.images import Shape
 from flowssl.densities import CLASS_DENSITIES, ConditionalFlowClasses, SemiConditionalClasses
 from flowssl.estimators.class_density import ClassPartClassifier
+from flowssl.estimators.flowgmm import Nested
+from flowssl.estimators.options import ImageOptions, ObjectiveOptions
 from flowssl.preprocessing.containers import TableLike
 
 
-class SemiConditionalFlowClassifier(ClassPartClassifier):
+class SemiConditionalFlowClassifier(Nested, ClassPartClassifier):
     """Semi-supervised classifier whose classes are flows of a few latents of a larger flow.
 
     One flow carries rows to latents ``z = (z_f, z_aux)``; only ``z_f`` knows the class, through a
@@ -50,22 +52,20 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         least 8; never more than all columns. Of images it is at least a quarter of the deepest
         scale. A number takes so many of the first latents: channels of the deepest scale, one after
         the other, and then those of the next.
-    image_shape : (channels, height, width) or None, default=None
-        Shape of the images, such as (1, 28, 28); None means tables. The unconditional flow is then
-        multi-scale, a preset of ``flowssl.image_architectures``; see
-        :class:`~flowssl.FlowGMMClassifier` for this and the next two.
-    views : {"translate", "translate-flip"}, callable or None, default="translate"
-        Random views of images that training looks at.
-    dequantization_draws : int, default=0
-        Fixed points within the levels of an image whose densities prediction averages.
+    images : tuple of int, ImageOptions or None, default=None
+        Shape (channels, height, width) of images, or with it how training looks at them. None: tables.
     init : {"propagate", "random"}, default="propagate"
         Where the classes and the first whitening come from. "propagate": the soft labels.
         "random": random class means and no whitening, the papers' way.
-    objective : {"soft-labels", "likelihood", "em"}, default="soft-labels"
+    objective : {"soft-labels", "likelihood", "em"} or ObjectiveOptions, default="soft-labels"
         What is maximized. "soft-labels": expected log p(x, y) under the soft labels, which cannot
         drift away from them (of images log p(x), and cross-entropies). "likelihood": log p(x, y)
         of labeled and log p(x) of unlabeled rows (eq. 1), directly. "em": the same by expectation
         maximization (appendix B).
+    covariance_type : {"auto", "spherical", "diag", "tied", "low_rank", "full"}, default="auto"
+        Kind of the class covariances in latent space.
+    covariance_rank : int or "auto", default="auto"
+        Rank of low-rank covariances.
     class_prior : {"uniform", "learned"}, array-like of shape (n_classes,) or None, default=None
         Shares of the classes among all rows, sorted by label, if known; None takes the mean of
         the soft labels, "learned" trains on from it. Known shares place the boundary better than
@@ -73,32 +73,13 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
     propagation_weight : "auto" or float in [0, 1], default="auto"
         How much the unlabeled rows shape the soft labels: 0 uses the labels-only baseline's,
         1 the propagated ones. "auto" takes 1 unless held-out labels say that they mislead.
-    labeled_fraction : "auto", float in [0, 1] or None, default="auto"
-        Weight of the labeled rows together in the objective; None counts every row once. "auto" is
-        one half for images and None for tables. The paper's published code draws a third of its
-        rows from the labeled ones.
-    cross_entropy_weight : float or "auto", default="auto"
-        Weight of the posterior's cross-entropy to the targets, for each nat per column of
-        likelihood; with "likelihood" and "em" it looks at labeled rows only. "auto" is 3 for
-        tables and 1 for images. With "soft-labels" it looks half at the images and half at their
-        views, else at their views alone.
-    consistency_weight : float, default=1.0
-        Of images alone: weight of the consistency of an image and a view, as of
-        :class:`~flowssl.FlowGMMClassifier`.
-    e_step_interval : int, default=1
-        Steps between two E-steps of the "em" objective.
-    noise : "auto" or float, default="auto"
-        Standard deviation of the noise added to rows of tables in training, in standardized
-        units; keeps the density from collapsing on single rows. "auto" is sqrt(1.5 columns /
-        rows), at most 0.3. Directions in which a class varies less than half a unit get less, in
-        proportion. Images have noise within their levels instead.
     max_epochs : int or "auto", default="auto"
         Passes over the rows at most; small tables are passed several times in each. "auto" makes
         about 1,000 steps: 40 epochs of a small table, 10 of a large one. For images about 3,600,
         but 3 epochs at least.
     batch_size : int or "auto", default="auto"
         Rows in a step; "auto" is 256, 512 from 20,000 rows, and 96 for images.
-    learning_rate : float, default=2e-3
+    learning_rate : "auto" or float, default="auto"
         Peak learning rate of AdamW.
     weight_decay : float, default=1e-4
         Weight decay of the coupling networks' matrices.
@@ -164,21 +145,16 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         architecture: str = "auto",
         class_architecture: str = "auto",
         class_features: int | str = "auto",
-        image_shape: tuple[int, int, int] | None = None,
-        views: str | Callable[..., object] | None = "translate",
-        dequantization_draws: int = 0,
+        images: Shape | ImageOptions | None = None,
         init: str = "propagate",
-        objective: str = "soft-labels",
+        objective: str | ObjectiveOptions = "soft-labels",
+        covariance_type: str = "auto",
+        covariance_rank: int | str = "auto",
         class_prior: ArrayLike | str | None = None,
         propagation_weight: float | str = "auto",
-        labeled_fraction: float | str | None = "auto",
-        cross_entropy_weight: float | str = "auto",
-        consistency_weight: float = 1.0,
-        e_step_interval: int = 1,
-        noise: float | str = "auto",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",
-        learning_rate: float = 2e-3,
+        learning_rate: float | str = "auto",
         weight_decay: float = 1e-4,
         early_stopping: bool = True,
         calibrate: bool = True,
@@ -190,37 +166,31 @@ class SemiConditionalFlowClassifier(ClassPartClassifier):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
-        super().__init__(
-            architecture=architecture,
-            class_features=class_features,
-            init=init,
-            objective=objective,
-            class_prior=class_prior,
-            propagation_weight=propagation_weight,
-            labeled_fraction=labeled_fraction,
-            cross_entropy_weight=cross_entropy_weight,
-            e_step_interval=e_step_interval,
-            noise=noise,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            early_stopping=early_stopping,
-            calibrate=calibrate,
-            n_estimators=n_estimators,
-            warm_start=warm_start,
-            checkpoint=checkpoint,
-            unlabeled_value=unlabeled_value,
-            device=device,
-            random_state=random_state,
-            verbose=verbose,
-        )
         self.class_density = class_density
-        self.image_shape = image_shape
-        self.views = views
-        self.dequantization_draws = dequantization_draws
-        self.consistency_weight = consistency_weight
+        self.architecture = architecture
         self.class_architecture = class_architecture
+        self.class_features = class_features
+        self.images = images
+        self.init = init
+        self.objective = objective
+        self.covariance_type = covariance_type
+        self.covariance_rank = covariance_rank
+        self.class_prior = class_prior
+        self.propagation_weight = propagation_weight
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.calibrate = calibrate
+        self.n_estimators = n_estimators
+        self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.unlabeled_value = unlabeled_value
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+        self._flatten()
 
     def _choose_class_architecture(self, n_rows: int) -> str:
         name = self.class_architecture
