@@ -21,11 +21,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from flowssl._labels import is_missing
 from flowssl._persistence import JSON, read_model_file, write_model_file
-from flowssl.baselines.m2_vae import KINDS, Kind, M2VAEClassifier, M2VAENetwork
+from flowssl.baselines.m2_vae import M2VAEClassifier
 from flowssl.exceptions import ModelFileError
 from flowssl.inspection.outliers import OutlierScale
 from flowssl.models import JointModel
-from flowssl.preprocessing import TableEncoder
 
 if TYPE_CHECKING:
     from flowssl.estimators import Classifier
@@ -56,7 +55,7 @@ def save(estimator: Classifier, path: str | os.PathLike[str]) -> None:
     """
     check_is_fitted(estimator)
     facts, tensors = (
-        _of_network(estimator) if isinstance(estimator, M2VAEClassifier) else _of_flow(estimator)
+        estimator._get_state() if isinstance(estimator, M2VAEClassifier) else _of_flow(estimator)
     )
     manifest: dict[str, JSON] = {
         "kind": KIND,
@@ -113,7 +112,7 @@ def _rebuild(manifest: Mapping[str, JSON], tensors: Arrays) -> Classifier:
     estimator = build(**parameters)
     estimator.classes_ = _classes_from_json(cast(Mapping[str, JSON], manifest["classes"]))
     if isinstance(estimator, M2VAEClassifier):
-        _fill_network(estimator, manifest, tensors)
+        estimator._set_state(manifest, tensors)
     else:
         _fill_flow(estimator, manifest, tensors)
     estimator.n_features_in_ = estimator.encoder_.n_features_in_
@@ -165,40 +164,6 @@ def _fill_flow(estimator: FlowClassifier, manifest: Mapping[str, JSON], tensors:
         raise ValueError("it holds no flow")
     estimator.models_ = models
     estimator.baseline_ = _baseline_from_arrays(_group(tensors, "baseline"))
-
-
-def _of_network(estimator: M2VAEClassifier) -> tuple[dict[str, JSON], Arrays]:
-    network = estimator.network_
-    facts: dict[str, JSON] = {
-        "network": {
-            "kind": network.kind,
-            "n_latents": network.n_latents,
-            "hidden": list(network.hidden),
-        }
-    }
-    arrays = {f"network.{key}": value.numpy() for key, value in network.state_dict().items()}
-    return facts, arrays | {"mean": estimator.mean_, "scale": estimator.scale_}
-
-
-def _fill_network(
-    estimator: M2VAEClassifier, manifest: Mapping[str, JSON], tensors: Arrays
-) -> None:
-    estimator.encoder_ = TableEncoder.from_json(str(manifest["encoder"]))
-    shape = cast(Mapping[str, JSON], manifest["network"])
-    kind, hidden = cast(Kind, shape["kind"]), cast("list[int]", shape["hidden"])
-    dim = len(estimator.encoder_.output_columns_)
-    if kind not in KINDS or len(hidden) > len(tensors):
-        raise ValueError(f"there is no network of kind {kind!r} with {len(hidden)} hidden layers")
-    for name in ("mean", "scale"):
-        if tensors[name].shape != (dim,):
-            raise ValueError(f"{name} has shape {tensors[name].shape}, but must have {(dim,)}")
-        setattr(estimator, f"{name}_", tensors[name].astype(np.float64))
-    # Takes no memory until the file's own tensors fit it.
-    n_latents = cast(int, shape["n_latents"])
-    network = M2VAENetwork(kind, dim, n_latents, tuple(hidden), len(estimator.classes_), None)
-    weights = {key: torch.from_numpy(value) for key, value in _group(tensors, "network").items()}
-    network.load_state_dict(weights, assign=True)
-    estimator.network_ = network.double().requires_grad_(False)
 
 
 def _tensors(estimator: FlowClassifier) -> dict[str, NDArray[np.generic]]:
