@@ -10,6 +10,7 @@ import shlex
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, cast
 
+from flowssl.cli.console import shortened
 from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
@@ -287,6 +288,4 @@ def _hint(name: str, table: pa.Table) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:_SHOWN]))
-    more = len(names) - _SHOWN
-    return f"{shown} and {more} more" if more > 0 else shown
+    return shortened([repr(name) for name in names], _SHOWN)

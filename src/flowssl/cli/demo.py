@@ -1,4 +1,4 @@
-"""The command ``demo``: the whole path once, on data that come with scikit-learn."""
+"""The command ``demo``: fit, evaluate, predict and report on data that come with scikit-learn."""
 
 from __future__ import annotations
 
@@ -8,24 +8,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import flowssl
-from flowssl.cli.evaluation import evaluate_model
-from flowssl.cli.inference import prediction_table
-from flowssl.cli.training import summary
+from flowssl.cli.evaluate import evaluate_model
+from flowssl.cli.fit import summary
+from flowssl.cli.predict import prediction_table
 from flowssl.exceptions import DataError
 from flowssl.tables import write_table
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from flowssl.cli.console import Console
 
 
-_LABELS_A_CLASS = 10
+SUMMARY = "learn scikit-learn's digits from ten labels per class"
+DETAILS = "Two thirds of the 1,797 images are learned from, one third is held out."
+
+_LABELS_PER_CLASS = 10
 _SEED = 0
 
 
-def demo(arguments: argparse.Namespace, console: Console) -> int:
-    """Learn the digits from ten labels a class, and compare with what the labels alone give."""
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", default="demo", help="directory to write (default: demo)"
+    )
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Learn the digits from ten labels per class and compare with a fit to the labels alone."""
     import pyarrow as pa
     from sklearn.model_selection import train_test_split
 
@@ -42,11 +53,11 @@ def demo(arguments: argparse.Namespace, console: Console) -> int:
     X_train, X_test, y_train, y_test = train_test_split(
         digits.X, digits.y, test_size=1 / 3, stratify=digits.y, random_state=_SEED
     )
-    y_partial = hide_labels(y_train, per_class=_LABELS_A_CLASS, random_state=_SEED)
+    y_partial = hide_labels(y_train, per_class=_LABELS_PER_CLASS, random_state=_SEED)
     train, test = (pa.table(list(X.T), names=list(digits.feature_names)) for X in (X_train, X_test))
     console.remark(
         f"scikit-learn's digits: {len(X_train):,} images of 8 x 8 pixels to learn from, "
-        f"{_LABELS_A_CLASS} of each class with a label; {len(X_test):,} more held out."
+        f"{_LABELS_PER_CLASS} of each class with a label; {len(X_test):,} more held out."
     )
     estimator = flowssl.FlowGMMClassifier(random_state=_SEED, verbose=0 if console.quiet else 1)
     started = time.perf_counter()
