@@ -186,7 +186,9 @@ def test_info_is_short(use_standin: None) -> None:
     )
     assert len(facts["forged"]) < 300
     assert "tensors sha256" not in facts
-    assert describe({"encoder": "damaged", "classes": None, "history": []})
+    for damaged in ("damaged", "5", "[]", '{"columns": 5}', '{"columns": [{}]}', '{"shape": 1}'):
+        assert dict(describe({"encoder": damaged, "n_labeled": 1}))["labeled rows"] == "1"
+    assert describe({"encoder": None, "classes": None, "history": []})
 
 
 def test_info_on_images(use_standin: None) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from flowssl.bijections.images import Shape
     from flowssl.cli.source import Labels
     from flowssl.estimators import Classifier
+    from flowssl.preprocessing import ImageEncoder
+    from flowssl.preprocessing.containers import TableLike
 
 FILE = "file"
 
@@ -81,7 +83,7 @@ class ImageSource(Source):
             shape = (sides[0], sides[1], sides[2])
         files = self._files(self.arguments.data, shape)
         y = self._labels(files, self.arguments.labels, "--labels")
-        found = {"images": {"shape": files.images.shape[1:]}}
+        found: dict[str, object] = {"images": {"shape": files.images.shape[1:]}}
         return LabeledRows(files.images, _as_column(files), files.names, y=y, parameters=found)
 
     def _read(self, estimator: Classifier, path: str) -> Rows:
@@ -102,12 +104,15 @@ class ImageSource(Source):
         if path is None:
             raise DataError("samples of images need -o FOLDER, where the PNG files go.")
 
-    def write_samples(self, estimator: Classifier, X: object, y: Labels, path: str | None) -> None:
+    def write_samples(
+        self, estimator: Classifier, X: TableLike, y: Labels, path: str | None
+    ) -> None:
         """Write PNG files named after their number and class."""
-        pixels = estimator.encoder_.transform(X)
+        encoder = _encoder(estimator)
+        pixels = encoder.transform(X).reshape(-1, *encoder.shape)
         classes = [re.sub(r"[^\w.-]", "_", str(label)) for label in y.tolist()]
         names = [f"{place:05d}_{label}" for place, label in enumerate(classes)]
-        write_images(str(path), pixels.reshape(-1, *_shape(estimator)), names)
+        write_images(str(path), pixels, names)
         self.console.remark(f"{len(y):,} images written to {path}")
 
     def _files(self, path: str, shape: Shape | None) -> ImageFiles:
@@ -117,7 +122,7 @@ class ImageSource(Source):
         return files
 
     def _files_for(self, estimator: Classifier, path: str) -> ImageFiles:
-        return self._files(path, _shape(estimator))
+        return self._files(path, _encoder(estimator).shape)
 
     def _labels(self, files: ImageFiles, path: str | None, option: str) -> Labels:
         """Return the labels of the images, None for those that the table does not name.
@@ -152,10 +157,8 @@ class ImageSource(Source):
         return y
 
 
-def _shape(estimator: Classifier) -> Shape:
-    from flowssl.preprocessing import ImageEncoder
-
-    return cast("ImageEncoder", estimator.encoder_).shape
+def _encoder(estimator: Classifier) -> ImageEncoder:
+    return cast("ImageEncoder", estimator.encoder_)
 
 
 def _as_column(files: ImageFiles) -> pa.Table:

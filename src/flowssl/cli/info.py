@@ -57,8 +57,7 @@ def describe(manifest: Mapping[str, JSON]) -> list[tuple[str, str]]:
     manifest : mapping
         As `flowssl._persistence.read_manifest` gives it; nothing is expected to be in it.
     """
-    encoder = _encoder(manifest.get("encoder"))
-    source = source_described_by(encoder)
+    noun, form = _rows(manifest.get("encoder"))
     facts: list[tuple[str, str]] = []
     for key, value in manifest.items():
         match key, value:
@@ -67,12 +66,10 @@ def describe(manifest: Mapping[str, JSON]) -> list[tuple[str, str]]:
             case "classes", {"values": [*values]}:
                 facts.append((key, _listed(values)))
             case "encoder", _:
-                form = None if source is None else source.form(encoder)
                 facts.append(form or (key, _text(value)))
             case "parameters", Mapping():
                 facts.append((key, _changed(value, manifest.get("estimator"))))
             case "n_labeled" | "n_unlabeled", int():
-                noun = "rows" if source is None else source.noun
                 facts.append((f"{key.removeprefix('n_')} {noun}", f"{value:,}"))
             case "history", [*epochs]:
                 facts.append(("training", _training(epochs)))
@@ -87,13 +84,14 @@ def describe(manifest: Mapping[str, JSON]) -> list[tuple[str, str]]:
     return [(name.replace("_", " "), text) for name, text in facts]
 
 
-def _encoder(record: JSON) -> Mapping[str, object]:
-    """Return what a model file says about its encoder; nothing, if that cannot be read."""
+def _rows(encoder: JSON) -> tuple[str, tuple[str, str] | None]:
+    """Say what a model's rows are called and consist of, from the record of its encoder."""
     try:
-        found = json.loads(record) if isinstance(record, str) else None
-    except ValueError:
-        found = None
-    return found if isinstance(found, Mapping) else {}
+        record = json.loads(str(encoder))
+        source = source_described_by(record)
+        return ("rows", None) if source is None else (source.noun, source.form(record))
+    except (ValueError, LookupError, TypeError):  # no record, or a damaged one
+        return "rows", None
 
 
 def _training(epochs: Sequence[JSON]) -> str:

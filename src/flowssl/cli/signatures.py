@@ -174,8 +174,8 @@ def _arguments(scope: ast.ClassDef) -> Iterator[tuple[ast.arg, ast.expr | None]]
     )
     arguments = constructor.args
     positional = arguments.args[1:]
-    without = len(positional) - len(arguments.defaults)
-    yield from zip(positional, [None] * without + arguments.defaults, strict=True)
+    required = len(positional) - len(arguments.defaults)
+    yield from zip(positional, [*[None] * required, *arguments.defaults], strict=True)
     yield from zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
 
 

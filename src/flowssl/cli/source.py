@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from flowssl.cli.console import Console
     from flowssl.estimators import Classifier
+    from flowssl.preprocessing.containers import TableLike
 
     Inputs: TypeAlias = pa.Table | npt.NDArray[np.uint8]
     Labels: TypeAlias = npt.NDArray[np.generic]
@@ -148,14 +149,14 @@ class Source(ABC):
         chosen = chosen_options(self.arguments).get("unlabeled_value", "auto")
         marker = typed_marker(str(chosen), rows.y)
         y = mark_unlabeled(rows.y, marker)
-        known = self._labeled(y, marker, self.arguments.data, "label at least one row")
+        known = self._labels_known(y, marker, self.arguments.data)
         suspects = looks_missing(list(dict.fromkeys(known)))
         if suspects:
             self.console.remark(
                 f"note: {suspects[0]!r} in column {self.target!r} is taken for a class; if it "
                 f"marks unlabeled rows, add --unlabeled-value {shlex.quote(suspects[0])}"
             )
-        found = {} if marker == "auto" else {"unlabeled_value": marker}
+        found: dict[str, object] = {} if marker == "auto" else {"unlabeled_value": marker}
         return replace(rows, y=y, parameters={**rows.parameters, **found})
 
     def read(self, estimator: Classifier, path: str) -> Rows:
@@ -193,7 +194,7 @@ class Source(ABC):
         self._check(path)
         rows = self._read_labeled(estimator, path, label_table, option)
         y = mark_unlabeled(rows.y, estimator.unlabeled_value)
-        self._labeled(y, estimator.unlabeled_value, path, "evaluation needs some")
+        self._labels_known(y, estimator.unlabeled_value, path)
         return replace(rows, y=y)
 
     @abstractmethod
@@ -201,7 +202,9 @@ class Source(ABC):
         """Raise `DataError` if `write_samples` cannot write there; None is standard output."""
 
     @abstractmethod
-    def write_samples(self, estimator: Classifier, X: object, y: Labels, path: str | None) -> None:
+    def write_samples(
+        self, estimator: Classifier, X: TableLike, y: Labels, path: str | None
+    ) -> None:
         """Write sampled rows and their classes."""
 
     @abstractmethod
@@ -223,15 +226,15 @@ class Source(ABC):
         if not self.holds(path):
             raise DataError(f"{path} is not {self.data}, which {self.arguments.model} needs.")
 
-    def _labeled(self, y: Labels, marker: object, path: str, advice: str) -> list[object]:
+    def _labels_known(self, y: Labels, marker: object, path: str) -> list[object]:
         """Return the labels of the labeled rows; there must be some."""
         from flowssl._labels import is_unlabeled
 
         labeled = y[~is_unlabeled(y, marker)]
         if not len(labeled):
             raise DataError(
-                f"{path}: column {self.target!r} has no labeled row; {advice}, or name another "
-                "column with --target."
+                f"{path}: column {self.target!r} has no labeled row; label at least one "
+                "row, or name another column with --target."
             )
         known: list[object] = labeled.tolist()
         return known

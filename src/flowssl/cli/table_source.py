@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from flowssl.cli.source import Labels
     from flowssl.estimators import Classifier
+    from flowssl.preprocessing.containers import TableLike
 
 
 class TableSource(Source):
@@ -99,7 +100,9 @@ class TableSource(Source):
         if path is not None:
             check_writable(path)
 
-    def write_samples(self, estimator: Classifier, X: object, y: Labels, path: str | None) -> None:
+    def write_samples(
+        self, estimator: Classifier, X: TableLike, y: Labels, path: str | None
+    ) -> None:
         """Write a table of the samples with their classes as its last column."""
         import narwhals as nw
         import numpy as np
