@@ -84,7 +84,7 @@ def test_without_dropout_the_mlp_learns_what_scikit_learns_does(moons):
     ours = _clone("dropout-mlp", dropout=0.0, n_steps=400).fit(X, y)
     theirs = MLPClassifier((32,), learning_rate_init=1e-2, batch_size=400, alpha=0, random_state=0)
     theirs.set_params(max_iter=400, tol=1e-9, n_iter_no_change=398)
-    with pytest.warns(ConvergenceWarning):  # told to take all 400 steps
+    with pytest.warns(ConvergenceWarning):  # because it takes all 400 steps
         theirs.fit(X, y)
     assert abs(ours.loss_curve_[-1] - theirs.loss_) < 0.02
     assert ours.score(X, y) == theirs.score(X, y) == 1.0

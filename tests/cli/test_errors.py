@@ -108,6 +108,8 @@ def test_places_that_cannot_be_written(folder: Path, run: Run, output: str) -> N
         (("predict", "m.flowssl", "flowers.csv", "-o", "p.xlsx"), ("known are .csv",)),
         (("predict", "m.flowssl", "flowers.csv", "-o", "no/p.csv"), ("no directory",)),
         (("predict", "m.flowssl", "nowhere.csv"), ("no such file",)),
+        (("predict", "m.flowssl", "."), (". is not a table", "m.flowssl needs")),
+        (("evaluate", "m.flowssl", "i.zip", "--target", "kind"), ("i.zip is not a table",)),
         (("predict", "nowhere.flowssl", "flowers.csv"), ("nowhere.flowssl",)),
         (("predict", "flowers.csv", "flowers.csv"), ("cannot read model file 'flowers.csv'",)),
         (("predict", "damaged.flowssl", "flowers.csv"), ("damaged.flowssl",)),

@@ -158,7 +158,7 @@ def test_info_shows_what_was_learned(run: Callable[..., str]) -> None:
     out = run("info", "m.flowssl")
     assert "cat, dog" in out
     assert "3: height, weight, floor" in out
-    assert "random_state=0, propagation_weight=1.0" in out
+    assert "propagation_weight=1.0, max_epochs=6, random_state=0" in out
 
 
 def test_fit_says_what_it_did(home: Path) -> None:

@@ -68,7 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.debug:
             raise
         return _fail(str(error) or "out of memory.", 1)
-    except Exception as error:  # the last resort: whatever happens, no traceback unless asked for
+    except Exception as error:  # the last resort: no traceback unless asked for
         if arguments.debug:
             raise
         kind = type(error).__name__
