@@ -162,6 +162,8 @@ def test_info_is_short(use_standin: None) -> None:
             "candidates": [{"name": "a", "weight": 0.2}, {"name": "b", "weight": 0.8}],
         },
         "n_labeled": 5,
+        "interrupted": False,
+        "outlier_scale": {"median": 1.0},
         "parameters": {
             "smoothing": 1e-9,
             "kind": "slow",
@@ -181,6 +183,8 @@ def test_info_is_short(use_standin: None) -> None:
     assert facts["initialization: weights"] == "0.1235, 1e-09"
     assert facts["initialization: candidates"] == "b 0.80, a 0.20"
     assert facts["labeled rows"] == "5"
+    assert facts["interrupted"] == "no"
+    assert not any("outlier" in name for name in facts)
     assert facts["parameters"] == (
         "kind='slow', objective='em', e_step_interval=5, image_shape=[1, 8, 8], views=None"
     )

@@ -50,16 +50,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def describe(manifest: Mapping[str, JSON]) -> list[tuple[str, str]]:
-    """Give a manifest as names and values that fit on a line each.
+    """Return a manifest as names and values, each pair short enough for a line.
 
     Parameters
     ----------
     manifest : mapping
-        As `flowssl._persistence.read_manifest` gives it; nothing is expected to be in it.
+        As `flowssl._persistence.read_manifest` returns it; no key is required.
     """
     noun, form = _rows(manifest.get("encoder"))
     facts: list[tuple[str, str]] = []
     for key, value in manifest.items():
+        if key in _LEFT_OUT:
+            continue
         match key, value:
             case "versions", Mapping():
                 facts.append((key, ", ".join(f"{name} {v}" for name, v in value.items())))
@@ -79,7 +81,7 @@ def describe(manifest: Mapping[str, JSON]) -> list[tuple[str, str]]:
                 facts += [(f"{key}: {name}", text) for name, text in describe(value)]
             case _, [*values]:
                 facts.append((key, _listed(values)))
-            case _ if key not in _LEFT_OUT:
+            case _:
                 facts.append((key, _text(value)))
     return [(name.replace("_", " "), text) for name, text in facts]
 
@@ -120,7 +122,7 @@ def _weights(candidates: Sequence[JSON]) -> str:
         if isinstance(c, Mapping) and isinstance(weight := c.get("weight"), float)
     }
     ranked = sorted(weights, key=weights.__getitem__, reverse=True)
-    return ", ".join(f"{name} {weights[name]:.2f}" for name in ranked if weights[name] >= _SMALL)
+    return shortened([f"{name} {weights[name]:.2f}" for name in ranked if weights[name] >= _SMALL])
 
 
 def _listed(values: Sequence[JSON]) -> str:
@@ -128,6 +130,8 @@ def _listed(values: Sequence[JSON]) -> str:
 
 
 def _text(value: JSON) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return _cut(f"{value:.4g}" if isinstance(value, float) else str(value))
 
 
