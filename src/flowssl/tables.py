@@ -94,25 +94,14 @@ def read_table(path: str | os.PathLike[str]) -> pa.Table:
     {'length': [1.5, None], 'kind': ['iris', None]}
     """
     path = Path(path)
-    ending = _ending(path)
-    if ending not in _READERS:
-        raise DataError(
-            f"{path}: cannot tell the format from the ending {ending!r}; "
-            f"known are {', '.join(_READERS)}."
-        )
-    if not path.exists():
-        raise DataError(f"{path}: no such file.")
-    if not path.is_file():
-        raise DataError(f"{path} is not a file.")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty.")
+    _check_readable(path)
     _arrow()
     try:
-        table = _READERS[ending](path)
+        table = _READERS[_ending(path)](path)
     except DataError:
         raise
     except _UNREADABLE as error:
-        raise DataError(f"{path}: cannot be read as {ending}: {_one_line(error)}") from error
+        raise DataError(f"{path}: cannot be read as {_ending(path)}: {_one_line(error)}") from error
     _check_names(path, table.column_names)
     if table.num_rows == 0:
         raise DataError(f"{path} has column names but no rows.")
@@ -210,6 +199,22 @@ def write_csv(frame: IntoDataFrame, stream: IO[bytes], *, delimiter: str = ",") 
     stream.write(header.getvalue().encode())
     options = arrow_csv.WriteOptions(include_header=False, delimiter=delimiter)
     arrow_csv.write_csv(table, stream, options)
+
+
+def _check_readable(path: Path) -> None:
+    """Raise `DataError` unless there is a file with content and a known ending."""
+    ending = _ending(path)
+    if ending not in _READERS:
+        raise DataError(
+            f"{path}: cannot tell the format from the ending {ending!r}; "
+            f"known are {', '.join(_READERS)}."
+        )
+    if not path.exists():
+        raise DataError(f"{path}: no such file.")
+    if not path.is_file():
+        raise DataError(f"{path} is not a file.")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty.")
 
 
 def _check_names(path: Path, names: list[str]) -> None:
