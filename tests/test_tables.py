@@ -60,7 +60,7 @@ def test_missing_marks_count_in_numbers_and_stay_in_text(tmp_path: Path) -> None
     }
 
 
-def test_decimal_commas_beside_semicolons(tmp_path: Path) -> None:
+def test_decimal_commas_with_semicolons(tmp_path: Path) -> None:
     table = read_table(_written(tmp_path, "t.csv", "a;b\n1,5;-2,25\n,5;3\n"))
     assert table.to_pydict() == {"a": [1.5, 0.5], "b": [-2.25, 3.0]}
 
@@ -74,7 +74,7 @@ def test_row_numbers_of_pandas_are_left_out(tmp_path: Path) -> None:
 
 
 def test_a_type_found_late_in_a_large_file_holds_for_all_rows(tmp_path: Path) -> None:
-    # Beyond Arrow's first block of 1 MiB, where a careless reader has settled on integers.
+    # Beyond Arrow's first block of 1 MiB, after which a reader may already have chosen integers.
     lines = ["a,b", *["1,2"] * 400_000, "1.5,none"]
     table = read_table(_written(tmp_path, "t.csv", "\n".join(lines)))
     assert table.num_rows == 400_001

@@ -1,8 +1,8 @@
-"""The ZIP container of a model file: two uncompressed entries and not one byte to spare.
+"""The ZIP container of a model file: two uncompressed entries and nothing else.
 
-Every byte outside the entries follows from their sizes and checksums, and the reader demands
-exactly those bytes. That leaves no room for a second entry of the same name, a hidden gap, a path
-that leads elsewhere, compression, or anything else that two ZIP readers could take differently.
+Every byte outside the entries follows from their sizes and checksums, and the reader accepts
+exactly those bytes. This excludes a second entry of the same name, a hidden gap, a path that leads
+elsewhere, compression, and anything else that two ZIP readers could interpret differently.
 Layout: PKWARE's APPNOTE.TXT 6.3, sections 4.3.7 (local header), 4.3.12 (directory), 4.3.16 (end).
 """
 
@@ -70,7 +70,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Container:
-    """Where everything lies in a model file, from the sizes and CRC-32 sums of its two contents."""
+    """Layout of a model file, from the sizes and CRC-32 sums of its two contents."""
 
     manifest_size: int
     manifest_crc: int
@@ -110,8 +110,8 @@ def read_container(file: BinaryIO) -> Container:
     Raises
     ------
     ModelFileError
-        The file is not byte for byte the container described above; the message says why, in
-        words that follow "cannot read this file:".
+        If the file is not byte for byte the container described above; the message says why, and is
+        to follow "cannot read this file:".
     """
     size = os.fstat(file.fileno()).st_size
     if size < _DIRECTORY_BYTES:
@@ -135,7 +135,7 @@ def read_at(file: BinaryIO, offset: int, count: int) -> bytes:
     Raises
     ------
     ModelFileError
-        The file ends before.
+        If the file ends before.
     """
     file.seek(offset)
     data = file.read(count)

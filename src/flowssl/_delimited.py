@@ -1,7 +1,7 @@
 """Delimited text into Arrow tables, with errors that name the line.
 
-The delimiter and decimal commas are found from the first lines; Arrow then reads the file. Where it
-fails, a second reading with the standard library finds the line that is to blame.
+The delimiter and decimal commas are detected in the first lines; Arrow then reads the file. If it
+fails, a second pass with the standard library finds the line at fault.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _DELIMITERS = ",;\t|"
 _SNIFFED_LINES = 20
-# Arrow's own marks of a missing number, a blank, and the "?" of the UCI repository. They count in
+# Arrow's own marks of a missing number, a blank, and the "?" of the UCI repository. They apply to
 # columns of numbers only: "NA" in a column of text may be Namibia.
 _MISSING_NUMBERS = [
     "",
@@ -54,13 +54,13 @@ def read_delimited(path: Path, delimiter: str | None = None) -> pa.Table:
     path : Path
         An existing file that is not empty.
     delimiter : str, optional
-        One character; found among comma, semicolon, tab and bar by default.
+        One character; detected among comma, semicolon, tab and bar by default.
 
     Returns
     -------
     pyarrow.Table
-        Empty cells of text are null, like those of numbers. A first column without a name, where
-        pandas and R keep row numbers, is left out.
+        Empty cells are null in columns of text as in columns of numbers. A first column without a
+        name, where pandas and R keep row numbers, is left out.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def _opened(path: Path) -> IO[bytes]:
 
 @contextmanager
 def _lines(path: Path) -> Iterator[Iterator[str]]:
-    """Give the lines as text, less the byte order mark that Excel writes."""
+    """Give the lines as text, without the byte order mark that Excel writes."""
 
     def decoded() -> Iterator[str]:
         for number, line in enumerate(stream, start=1):
@@ -124,7 +124,7 @@ def _sniffed(sample: list[str]) -> str:
 
     def score(delimiter: str) -> tuple[bool, int]:
         widths = [len(row) for row in csv.reader(sample, delimiter=delimiter) if row]
-        # Where the sample ends, its last row may be cut inside quotes.
+        # The sample may end inside quotes, so its last row does not count.
         return len(set(widths[:-1])) <= 1, widths[0] if widths else 0
 
     scores = {delimiter: score(delimiter) for delimiter in _DELIMITERS}

@@ -1,7 +1,7 @@
-"""Writing output so that a reader never meets half of it.
+"""Atomic writing of files.
 
 Everything that flowssl writes for a user (models, tables, reports) goes through `atomic_path`: the
-old file stays whole until the new one is complete and on the disk.
+old file stays intact until the new one is complete and on the disk.
 """
 
 import os
@@ -14,18 +14,17 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path to write to, and move it to `path` when the block ends well.
+    """Give a temporary path to write to, and move it to `path` if the block ends without error.
 
-    The temporary file lies in the same folder and keeps the suffix, so that writers which choose a
-    format by the suffix work unchanged. After an error, Ctrl-C included, it is removed and `path`
-    is as it was. A killed process leaves `path` as it was and may leave the temporary file,
-    named ``.flowssl-*``.
+    The temporary file is in the same folder and has the same suffix, for writers that choose the
+    format by it. After an error, Ctrl-C included, it is removed and `path` is unchanged. A killed
+    process leaves `path` unchanged and may leave the temporary file, named ``.flowssl-*``.
 
     Parameters
     ----------
     path : str or path-like
         The file to create or replace. A link is followed. An existing file keeps its permissions.
-        A device or pipe such as ``/dev/stdout`` cannot be replaced: it is written to directly.
+        A device or pipe such as ``/dev/stdout`` cannot be replaced and is written to directly.
 
     Yields
     ------

@@ -1,8 +1,8 @@
 """Tables on disk: CSV, TSV, Parquet, Feather, Arrow, NPZ and NPY in, CSV and Parquet out.
 
-Whatever the format, a table comes back as one ``pyarrow.Table``, which `narwhals` and the
-estimators take as they take pandas or polars frames. Every failure is a `DataError` of one line
-that names the file, the cause and the way out.
+Whatever the format, a table is read as one ``pyarrow.Table``, which the estimators accept like
+pandas and polars frames. Every failure is a `DataError` of one line that names the file, the cause
+and the way out.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["read_table", "write_csv", "write_table"]
 
-# What damaged files have been seen to raise. Arrow's own errors are ValueErrors and OSErrors; a
-# forged length is a MemoryError, an archive said to be encrypted a RuntimeError.
+# Exceptions that damaged files raise. Arrow's own are ValueErrors and OSErrors; a forged length
+# gives a MemoryError, an archive marked as encrypted a RuntimeError.
 _UNREADABLE = (
     OSError,
     EOFError,
@@ -49,7 +49,7 @@ _ARRAY_KEYS = (("X", "y"), ("X_train", "y_train"), ("X_test", "y_test"))
 
 
 def read_table(path: str | os.PathLike[str]) -> pa.Table:
-    """Read a table, with the format taken from the name's ending.
+    r"""Read a table in the format that the ending of the file name says.
 
     Parameters
     ----------
@@ -57,50 +57,51 @@ def read_table(path: str | os.PathLike[str]) -> pa.Table:
         One of
 
         - ``.csv``, ``.csv.gz``, ``.tsv``, ``.tsv.gz``: UTF-8 text whose first row names the
-          columns. The delimiter of a CSV is found among comma, semicolon, tab and bar; with
-          a semicolon or a tab, decimal commas are understood. Empty cells are missing, and so
+          columns. The delimiter of a CSV is detected among comma, semicolon, tab and bar; with
+          a semicolon or a tab, decimal commas are supported. Empty cells are missing values, as
           are ``NA``, ``NaN``, ``null`` and ``?`` in columns of numbers. A first column without
-          a name holds row numbers, as pandas and R write them, and is left out.
+          a name holds row numbers, as written by pandas and R, and is left out.
         - ``.parquet``, ``.pq``, ``.feather``, ``.arrow``, ``.ipc``.
         - ``.npz``: a matrix ``X`` of numbers and, optionally, labels ``y`` and
-          ``feature_names`` (or ``X_train`` and ``y_train``; ``X_test`` and ``y_test`` where
-          only these are there). Without names the columns are ``x0``, ``x1``, ...; the labels
-          become the column ``y``. Pickled objects are refused.
-        - ``.npy``: such a matrix alone.
+          ``feature_names`` (or ``X_train`` and ``y_train``; otherwise ``X_test`` and
+          ``y_test``). Without names the columns are ``x0``, ``x1``, ...; the labels become the
+          column ``y``. Pickled objects are refused.
+        - ``.npy``: a matrix of numbers.
 
     Returns
     -------
     pyarrow.Table
-        Of n rows, with distinct column names. Half-precision arrays come back as float32.
+        At least one row, distinct column names. Half-precision arrays are read as float32.
 
     Raises
     ------
     DataError
-        If there is no such file, its ending is not known, it cannot be read as what its ending
-        says, it has no rows, a row has too many or too few cells, or two columns share a name.
+        If there is no such file, its ending is unknown, it is not in the format of its ending,
+        it has no rows, a row has too many or too few cells, or two columns share a name.
     ImportError
         If pyarrow is not installed (``pip install 'flowssl[tables]'``).
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from flowssl.tables import read_table
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "flowers.csv"
+    ...     _ = path.write_text("length;kind\n1,5;iris\n?;\n")
+    ...     table = read_table(path)
+    >>> table.to_pydict()
+    {'length': [1.5, None], 'kind': ['iris', None]}
     """
     path = Path(path)
-    ending = _ending(path)
-    if ending not in _READERS:
-        raise DataError(
-            f"{path}: cannot tell the format from the ending {ending!r}; "
-            f"known are {', '.join(_READERS)}."
-        )
-    if not path.exists():
-        raise DataError(f"{path}: no such file.")
-    if not path.is_file():
-        raise DataError(f"{path} is not a file.")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty.")
+    _check_readable(path)
     _arrow()
     try:
-        table = _READERS[ending](path)
+        table = _READERS[_ending(path)](path)
     except DataError:
         raise
     except _UNREADABLE as error:
-        raise DataError(f"{path}: cannot be read as {ending}: {_one_line(error)}") from error
+        raise DataError(f"{path}: cannot be read as {_ending(path)}: {_one_line(error)}") from error
     _check_names(path, table.column_names)
     if table.num_rows == 0:
         raise DataError(f"{path} has column names but no rows.")
@@ -108,7 +109,7 @@ def read_table(path: str | os.PathLike[str]) -> pa.Table:
 
 
 def write_table(frame: IntoDataFrame, path: str | os.PathLike[str]) -> None:
-    """Write a table as CSV or Parquet; a file already there stays whole until the end.
+    """Write a table as CSV or Parquet; an existing file stays intact until the new one is complete.
 
     Parameters
     ----------
@@ -120,9 +121,23 @@ def write_table(frame: IntoDataFrame, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     DataError
-        If the ending is another, or the file cannot be written.
+        If the ending is none of these, or the file cannot be written.
     ImportError
         If pyarrow is not installed (``pip install 'flowssl[tables]'``).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from flowssl.tables import write_table
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "flowers.csv"
+    ...     write_table(pd.DataFrame({"length": [1.5, None], "kind": ["iris", "rose"]}), path)
+    ...     print(path.read_text(), end="")
+    length,kind
+    1.5,"iris"
+    ,"rose"
     """
     path = Path(path)
     check_writable(path)
@@ -154,9 +169,27 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def write_csv(frame: IntoDataFrame, stream: IO[bytes], *, delimiter: str = ",") -> None:
-    """Write a data frame to an open binary stream as UTF-8 CSV with a row of column names.
+    r"""Write a data frame to an open binary stream as UTF-8 CSV with a row of column names.
 
-    Missing cells are empty; floating-point numbers keep all their digits.
+    Parameters
+    ----------
+    frame : data frame
+        Any eager frame that narwhals knows. Missing values become empty cells; floating-point
+        numbers keep all their digits.
+    stream : binary stream
+        Open for writing; it stays open.
+    delimiter : str, default=","
+        One character.
+
+    Examples
+    --------
+    >>> import io
+    >>> import pandas as pd
+    >>> from flowssl.tables import write_csv
+    >>> stream = io.BytesIO()
+    >>> write_csv(pd.DataFrame({"a": [0.1, 2.5], "b": [1, 2]}), stream)
+    >>> stream.getvalue()
+    b'a,b\n0.1,1\n2.5,2\n'
     """
     from pyarrow import csv as arrow_csv
 
@@ -166,6 +199,22 @@ def write_csv(frame: IntoDataFrame, stream: IO[bytes], *, delimiter: str = ",") 
     stream.write(header.getvalue().encode())
     options = arrow_csv.WriteOptions(include_header=False, delimiter=delimiter)
     arrow_csv.write_csv(table, stream, options)
+
+
+def _check_readable(path: Path) -> None:
+    """Raise `DataError` unless there is a file with content and a known ending."""
+    ending = _ending(path)
+    if ending not in _READERS:
+        raise DataError(
+            f"{path}: cannot tell the format from the ending {ending!r}; "
+            f"known are {', '.join(_READERS)}."
+        )
+    if not path.exists():
+        raise DataError(f"{path}: no such file.")
+    if not path.is_file():
+        raise DataError(f"{path} is not a file.")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty.")
 
 
 def _check_names(path: Path, names: list[str]) -> None:
@@ -219,7 +268,7 @@ def _read_npz(path: Path) -> pa.Table:
     with path.open("rb") as stream:
         arrays = np.load(stream, allow_pickle=False)
         if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise DataError(f"{path}: holds one array and no archive; call it .npy.")
+            raise DataError(f"{path}: holds one array, not an archive; rename it to end in .npy.")
         for x_key, y_key in _ARRAY_KEYS:
             if x_key in arrays:
                 y, names = arrays.get(y_key), arrays.get("feature_names")
@@ -242,7 +291,7 @@ def _from_matrix(
             f"{path}: X has the shape {X.shape}; it must have two dimensions, rows and columns."
         )
     if X.dtype.kind not in "biuf":
-        raise DataError(f"{path}: X holds {X.dtype}, not numbers; write it as numbers.")
+        raise DataError(f"{path}: X holds {X.dtype}, not numbers; save it with a numeric dtype.")
     # Arrow knows neither half precision well nor another machine's byte order.
     kind = np.dtype("f4") if X.dtype == np.float16 else X.dtype.newbyteorder("=")
     kind = np.dtype("u1") if X.dtype.kind == "b" else kind
@@ -252,7 +301,7 @@ def _from_matrix(
         if y.size != len(X) or y.dtype.kind not in "biufSU":
             raise DataError(
                 f"{path}: y holds {y.size} values of type {y.dtype} for {len(X)} rows of X; "
-                "it must hold one number or text a row."
+                "it must hold one number or string per row."
             )
         labels = y.reshape(-1).astype(str) if y.dtype.kind in "SU" else y.reshape(-1)
         columns.append(pa.array(labels, from_pandas=True))  # NaN becomes missing
@@ -269,7 +318,7 @@ def _headings(names: np.ndarray | None, width: int) -> list[str]:
 
 
 def _plain(frame: IntoDataFrame) -> pa.Table:
-    """Give a frame as an Arrow table without dictionary columns, which CSV cannot hold."""
+    """Return a frame as an Arrow table without dictionary columns, which CSV cannot hold."""
     import narwhals as nw
 
     pa = _arrow()
@@ -282,7 +331,7 @@ def _plain(frame: IntoDataFrame) -> pa.Table:
 
 
 def _ending(path: Path) -> str:
-    """Give ".csv", or ".csv.gz" for a compressed file."""
+    """Return ".csv", or ".csv.gz" for a compressed file."""
     suffixes = path.suffixes[-2:] if path.suffix.lower() == ".gz" else path.suffixes[-1:]
     return "".join(suffixes).lower()
 

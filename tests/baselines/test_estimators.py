@@ -15,7 +15,7 @@ from flowssl.exceptions import TrainingDivergedError
 SMALL = {"hidden_layer_sizes": (32,), "learning_rate": 1e-2, "dropout": 0.1, "random_state": 0}
 MODELS = {
     "dropout-mlp": DropoutMLPClassifier(n_steps=150, **SMALL),
-    "pi-model": PiModelClassifier(n_epochs=1, min_steps=150, unlabeled_batch_size=100, **SMALL),
+    "pi-model": PiModelClassifier(n_steps=150, unlabeled_batch_size=100, **SMALL),
 }
 # Unlabeled rows are marked by -1, as everywhere in scikit-learn; this check takes -1 for a class.
 MINUS_ONE_IS_NO_CLASS = {"check_classifiers_classes": "-1 marks an unlabeled row"}
@@ -36,8 +36,7 @@ def _clone(name, **changes):
     ],
 )
 def test_check_estimator(name, marker, expected):
-    steps = {"dropout-mlp": {"n_steps": 40}, "pi-model": {"min_steps": 40}}[name]
-    model = _clone(name, unlabeled_value=marker, **steps | {"learning_rate": 5e-2})
+    model = _clone(name, unlabeled_value=marker, n_steps=40, learning_rate=5e-2)
     results = check_estimator(model, expected_failed_checks=expected, on_fail=None)
     failed = {r["check_name"]: str(r["exception"]) for r in results if r["status"] == "failed"}
     assert failed == {}
@@ -85,7 +84,7 @@ def test_without_dropout_the_mlp_learns_what_scikit_learns_does(moons):
     ours = _clone("dropout-mlp", dropout=0.0, n_steps=400).fit(X, y)
     theirs = MLPClassifier((32,), learning_rate_init=1e-2, batch_size=400, alpha=0, random_state=0)
     theirs.set_params(max_iter=400, tol=1e-9, n_iter_no_change=398)
-    with pytest.warns(ConvergenceWarning):  # told to take all 400 steps
+    with pytest.warns(ConvergenceWarning):  # because it takes all 400 steps
         theirs.fit(X, y)
     assert abs(ours.loss_curve_[-1] - theirs.loss_) < 0.02
     assert ours.score(X, y) == theirs.score(X, y) == 1.0
@@ -115,7 +114,7 @@ def test_the_weight_of_consistency_grows_to_its_full_size(moons):
     X, _, partial = moons
 
     def curve(**changes):  # the same random numbers and, as nothing is learned, the same network
-        model = _clone("pi-model", learning_rate=1e-30, min_steps=20, **changes)
+        model = _clone("pi-model", learning_rate=1e-30, n_steps=20, **changes)
         return np.array(model.fit(X, partial).loss_curve_)
 
     cross_entropy = curve(consistency_weight=0.0)
@@ -125,13 +124,12 @@ def test_the_weight_of_consistency_grows_to_its_full_size(moons):
 
 
 def test_the_first_loss_is_the_formula(moons):
-    # One step on one batch that holds all rows, with dropout masks drawn again by hand.
+    # One step on one batch that holds all rows, with dropout masks resampled by hand.
     X, _, partial = moons
     model = PiModelClassifier(
         hidden_layer_sizes=(8,),
         ramp_up=0,
-        n_epochs=1,
-        min_steps=1,
+        n_steps=1,
         unlabeled_batch_size=400,
         random_state=3,
     ).fit(X, partial)
@@ -161,7 +159,7 @@ def _permutation(seed):
     return torch.randperm(400, generator=generator).numpy()
 
 
-def test_dropout_keeps_the_mean_and_drops_the_stated_share():
+def test_dropout_keeps_the_mean_and_drops_the_stated_fraction():
     generator = torch.Generator().manual_seed(0)
     network = DropoutNetwork((3, 2000, 1), 0.3, generator).requires_grad_(False)
     x = torch.ones(200, 3)
@@ -187,8 +185,7 @@ def test_dropout_keeps_the_mean_and_drops_the_stated_share():
         ("dropout-mlp", "batch_size", 0),
         ("pi-model", "consistency_weight", -1.0),
         ("pi-model", "ramp_up", 1.5),
-        ("pi-model", "n_epochs", 0),
-        ("pi-model", "min_steps", 0),
+        ("pi-model", "n_steps", 0),
         ("pi-model", "unlabeled_batch_size", 0),
     ],
 )

@@ -10,7 +10,7 @@ from sklearn.datasets import make_blobs
 import flowssl
 from flowssl._persistence import read_model_file, write_model_file
 from flowssl.baselines import M2VAEClassifier
-from flowssl.baselines.m2_vae import M2VAENetwork, _AutoEncoder
+from flowssl.baselines.auto_encoder import AutoEncoder, M2VAENetwork
 from flowssl.datasets import hide_labels
 from flowssl.exceptions import ModelFileError
 
@@ -32,7 +32,7 @@ def blobs():
 
 
 @KINDS
-def test_three_labels_a_class_suffice_on_lumps(kind, blobs):
+def test_three_labels_a_class_suffice_on_unimodal_clusters(kind, blobs):
     X, truth, y = blobs
     words = np.array(["a", "b", "c"], dtype=object)[y]
     words[y < 0] = None
@@ -53,10 +53,10 @@ def test_the_seed_decides(blobs):
     assert not np.array_equal(first, other)
 
 
-def linear_gaussian() -> tuple[_AutoEncoder, np.ndarray]:
+def linear_gaussian() -> tuple[AutoEncoder, np.ndarray]:
     """An auto-encoder with one latent whose q(z | x) is the exact posterior; covariance of x."""
     generator = torch.Generator().manual_seed(0)
-    auto = _AutoEncoder(3, 1, (), 0, generator).double()
+    auto = AutoEncoder(3, 1, (), 0, generator).double()
     weight = torch.tensor([[1.0], [-0.5], [2.0]], dtype=torch.float64)
     scale = torch.tensor([0.5, 1.0, 0.8], dtype=torch.float64)
     precision = 1 + (weight.squeeze(1) / scale).square().sum()
@@ -85,7 +85,7 @@ def test_the_bound_of_an_exact_posterior_is_the_density():
     assert (worse.numpy() > expected + 0.1).all()
 
 
-def test_the_unlabeled_bound_is_least_at_the_posterior_of_the_classes():
+def test_the_unlabeled_bound_is_smallest_at_the_posterior_of_the_classes():
     """With q(y | x) in proportion to exp(-L(x, y)), eq. 7 is -log sum_y exp(-L(x, y))."""
     generator = torch.Generator().manual_seed(0)
     model = M2VAENetwork("m2", 3, 2, (4,), 3, generator).double()
@@ -119,7 +119,7 @@ def test_drawn_rows_have_the_models_covariance_times_the_temperature():
 
 @pytest.fixture(scope="module")
 def mixed():
-    """A frame of a number, a number with holes and a category; the class decides all three."""
+    """A frame of a number, a number with missing values and a category; the class decides all three."""
     rng = np.random.default_rng(0)
     truth = rng.integers(2, size=300)
     frame = pd.DataFrame(rng.normal(size=(300, 2)) + 4 * truth[:, None], columns=["a", "b"])

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import flowssl
-from flowssl.cli import main
+from flowssl.cli import main, signatures
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,12 @@ def use_standin(standin: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     # Not setattr, which would first import what it replaces.
     monkeypatch.setitem(vars(flowssl), "FlowGMMClassifier", standin.FlowGMMClassifier)
     monkeypatch.setitem(vars(flowssl), "load", standin.load)
-    monkeypatch.setattr("flowssl.cli.options._source", lambda module: source)
+    read = signatures.source_text
+
+    def source_text(module: str) -> str:
+        return source if module == "flowssl.estimators.flowgmm" else read(module)
+
+    monkeypatch.setattr(signatures, "source_text", source_text)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from sklearn.naive_bayes import GaussianNB
 
 from flowssl._labels import encode_labels
 from flowssl._persistence import read_model_file, write_model_file
+from flowssl.estimators.options import ImageOptions, ObjectiveOptions
 from flowssl.preprocessing import TableEncoder
 
 Kind = Literal["good", "slow", "broken", "wrong", "stopped"]
@@ -27,7 +28,7 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     smoothing : float, default=1e-9
-        Share of the largest variance that is added to all. More is ignored. See [1]_.
+        Fraction of the largest variance that is added to all. More is ignored. See [1]_.
     kind : {"good", "slow", "broken", "wrong", "stopped"} or int, default="good"
         How `fit` ends, in 100 % of cases.
 
@@ -35,6 +36,10 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
     early, other : bool, default=True
         Two switches
         over two lines.
+    objective : {"soft-labels"} or ObjectiveOptions, default="soft-labels"
+        What is maximized, which is never looked at.
+    images : tuple of int, ImageOptions or None, default=None
+        Shape of images, which it cannot learn from.
     class_prior : {"uniform"}, array-like of shape (n_classes,) or None, default=None
         Probabilities of the classes. "uniform": equal ones.
     unlabeled_value : object, default="auto"
@@ -46,15 +51,13 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
     random_state : int, default=None
         Seed.
     verbose : int, default=0
-        How much to tell.
+        How much to report.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         The classes.
     """
-
-    image_shape = None
 
     def __init__(
         self,
@@ -63,6 +66,8 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
         kind: Kind | int = "good",
         early: bool = True,
         other: bool = True,
+        objective: str | ObjectiveOptions = "soft-labels",
+        images: ImageOptions | None = None,
         class_prior: npt.ArrayLike | str | None = None,
         unlabeled_value: object = "auto",
         checkpoint: str | os.PathLike[str] | None = None,
@@ -74,6 +79,8 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
         self.kind = kind
         self.early = early
         self.other = other
+        self.objective = objective
+        self.images = images
         self.class_prior = class_prior
         self.unlabeled_value = unlabeled_value
         self.checkpoint = checkpoint

@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 
 import flowssl
 from flowssl._persistence import read_manifest
+from flowssl.estimators.options import ObjectiveOptions
 
 Run = Callable[..., tuple[int, str, str]]
 FIT = ("fit", "flowers.csv", "--target", "kind", "--drop", "truth,row", "-o", "m.flowssl")
@@ -27,10 +28,10 @@ def test_fit_tells_what_it_did(folder: Path, run: Run) -> None:
     code, out, err = run(*FIT)
     assert (code, err) == (0, "")
     for expected in (
-        "90: 30 labeled, 60 not",
+        "90: 30 labeled, 60 unlabeled",
         "3: iris, lily, rose",
-        "-0.500 nats a label",
-        "-0.250 nats a label",
+        "-0.500 nats per held-out label",
+        "-0.250 nats per held-out label",
         "m.flowssl",
         "flowssl predict m.flowssl",
     ):
@@ -149,19 +150,28 @@ def test_info_reads_the_manifest_alone(
 
 
 def test_info_is_short(use_standin: None) -> None:
-    from flowssl.cli.information import describe
+    from flowssl.cli.info import describe
 
     manifest = {
         "versions": {"flowssl": "1.0", "torch": "2.0"},
         "classes": {"dtype": "<i8", "values": list(range(20))},
         "encoder": json.dumps({"columns": [{"name": "a"}, {"name": "b"}]}),
         "history": [{"epoch": 1}, {"epoch": 2, "nats_per_dim": -1.25, "label_accuracy": 1.0}],
-        "start": {
+        "initialization": {
             "weights": [0.123456, 1e-9],
             "candidates": [{"name": "a", "weight": 0.2}, {"name": "b", "weight": 0.8}],
         },
         "n_labeled": 5,
-        "parameters": {"smoothing": 1e-9, "kind": "slow", "early": True, "verbose": 7},
+        "interrupted": False,
+        "outlier_scale": {"median": 1.0},
+        "parameters": {
+            "smoothing": 1e-9,
+            "kind": "slow",
+            "early": True,
+            "objective": {"kind": "em", "labeled_fraction": "auto", "e_step_interval": 5},
+            "images": {"shape": [1, 8, 8], "views": None},
+            "verbose": 7,
+        },
         "forged": "x" * 10_000,
         "tensors_sha256": "0" * 64,
     }
@@ -170,13 +180,32 @@ def test_info_is_short(use_standin: None) -> None:
     assert facts["classes"] == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 10 more"
     assert facts["columns"] == "2: a, b"
     assert facts["training"].startswith("2 epochs, last nats per dim -1.25")
-    assert facts["start: weights"] == "0.1235, 1e-09"
-    assert facts["start: candidates"] == "b 0.80, a 0.20"
+    assert facts["initialization: weights"] == "0.1235, 1e-09"
+    assert facts["initialization: candidates"] == "b 0.80, a 0.20"
     assert facts["labeled rows"] == "5"
-    assert facts["parameters"] == "kind='slow'"
+    assert facts["interrupted"] == "no"
+    assert not any("outlier" in name for name in facts)
+    assert facts["parameters"] == (
+        "kind='slow', objective='em', e_step_interval=5, image_shape=[1, 8, 8], views=None"
+    )
     assert len(facts["forged"]) < 300
     assert "tensors sha256" not in facts
-    assert describe({"encoder": "damaged", "classes": None, "history": []})
+    for damaged in ("damaged", "5", "[]", '{"columns": 5}', '{"columns": [{}]}', '{"shape": 1}'):
+        assert dict(describe({"encoder": damaged, "n_labeled": 1}))["labeled rows"] == "1"
+    assert describe({"encoder": None, "classes": None, "history": []})
+
+
+def test_info_on_images(use_standin: None) -> None:
+    from flowssl.cli.info import describe
+
+    encoder = json.dumps({"shape": [3, 32, 16], "layout": "rows", "dtype": "<f8"})
+    facts = dict(describe({"encoder": encoder, "n_labeled": 5, "parameters": {"objective": "em"}}))
+    assert facts["channels, height, width"] == "3 x 32 x 16"
+    assert facts["labeled images"] == "5"
+    assert facts["parameters"] == "objective='em'"
+    assert dict(describe({"parameters": {"objective": "soft-labels", "images": None}})) == {
+        "parameters": "all default"
+    }
 
 
 def test_report_gets_the_data(
@@ -261,6 +290,8 @@ def test_parameters_reach_the_estimator(
     run(*FIT, "--smoothing", "1e-3", "--kind", "slow", "--no-early", "-q", "--checkpoint", "none")
     run(*FIT, "--kind", "7", "--random-state", "5", "--class-prior", ".5,.25,.25")
     run(*FIT, "--random-state", "none", "--early", "--verbose", "3")
+    run(*FIT, "--objective", "em", "--labeled-fraction", "none", "--e-step-interval", "5")
+    objective = seen.pop()["objective"]
     defaults = standin.FlowGMMClassifier().get_params()
     ours = {"checkpoint": "m.flowssl.checkpoint", "verbose": 1}
     assert seen == [
@@ -270,6 +301,10 @@ def test_parameters_reach_the_estimator(
         defaults | ours | {"kind": 7, "random_state": 5, "class_prior": [0.5, 0.25, 0.25]},
         defaults | ours | {"verbose": 3},
     ]
+    assert (
+        objective.get_params()
+        == ObjectiveOptions("em", labeled_fraction=None, e_step_interval=5).get_params()
+    )
 
 
 def test_a_model_without_column_names_takes_columns_by_place(
@@ -299,7 +334,7 @@ def test_resume(folder: Path, run: Run, standin: ModuleType, monkeypatch: object
     )
     for options, expected in (((), None), (("--resume",), "left over")):
         checkpoint.write_text("left over")
-        Path("m.flowssl.checkpoint.1").write_text("of a second flow")
+        Path("m.flowssl.checkpoint.1").write_text("of a second model")
         assert run(*FIT, *options)[0] == 0
         assert resumed.pop() == expected
         assert not checkpoint.exists()
@@ -317,6 +352,6 @@ def test_ctrl_c_saves_the_best_model_so_far(folder: Path, run: Run) -> None:
     assert code == 130
     assert err == (
         "interrupted: m.flowssl holds the best model so far; "
-        "the same command with --resume goes on from here.\n"
+        "add --resume to the same command to continue.\n"
     )
     assert run("predict", "m.flowssl", "flowers.csv")[0] == 0

@@ -57,7 +57,11 @@ def _one_line(result: tuple[int, str, str], *causes: str, code: int = 2) -> None
         (("fit", "unlabeled.csv", "--target", "kind"), ("has no labeled row",)),
         (
             ("fit", "flowers.csv", "--target", "kind", "--labels", "nowhere.csv"),
-            ("--labels is for pictures", "--target COLUMN"),
+            ("--labels is for images", "--target COLUMN"),
+        ),
+        (
+            ("fit", "flowers.csv", "--target", "kind", "--views", "none"),
+            ("--views is for images", "flowers.csv is a table"),
         ),
         (("fit", "ragged.csv", "--target", "a"), ("line 3 has 3 cells",)),
         (("fit", "header.csv", "--target", "a"), ("no rows",)),
@@ -104,13 +108,15 @@ def test_places_that_cannot_be_written(folder: Path, run: Run, output: str) -> N
         (("predict", "m.flowssl", "flowers.csv", "-o", "p.xlsx"), ("known are .csv",)),
         (("predict", "m.flowssl", "flowers.csv", "-o", "no/p.csv"), ("no directory",)),
         (("predict", "m.flowssl", "nowhere.csv"), ("no such file",)),
+        (("predict", "m.flowssl", "."), (". is not a table", "m.flowssl needs")),
+        (("evaluate", "m.flowssl", "i.zip", "--target", "kind"), ("i.zip is not a table",)),
         (("predict", "nowhere.flowssl", "flowers.csv"), ("nowhere.flowssl",)),
         (("predict", "flowers.csv", "flowers.csv"), ("cannot read model file 'flowers.csv'",)),
         (("predict", "damaged.flowssl", "flowers.csv"), ("damaged.flowssl",)),
         (("info", "damaged.flowssl"), ("damaged.flowssl",)),
         (("info", "nowhere.flowssl"), ("nowhere.flowssl",)),
         (("sample", "m.flowssl", "-n", "3", "--label", "daisy"), ("iris, lily, rose",)),
-        (("evaluate", "m.flowssl", "flowers.csv", "--target", "row"), ("is no class",)),
+        (("evaluate", "m.flowssl", "flowers.csv", "--target", "row"), ("is not a class",)),
         (("evaluate", "m.flowssl", "flowers.csv", "--target", "knd"), ("'kind'",)),
         (("evaluate", "m.flowssl", "unlabeled.csv", "--target", "kind"), ("no labeled row",)),
         (
@@ -154,7 +160,7 @@ def test_a_model_without_names_and_another_number_of_columns(
         ("sample", "m.flowssl", "-n", "many"),
     ],
 )
-def test_a_wrong_command_line_is_told_in_one_line(
+def test_a_wrong_command_line_is_reported_in_one_line(
     folder: Path, run: Run, arguments: tuple[str, ...]
 ) -> None:
     _one_line(run(*arguments), "--help")

@@ -11,10 +11,11 @@ import pytest
 import flowssl
 from flowssl.cli import main
 from flowssl.cli.console import Console
-from flowssl.cli.options import METHODS, Method, read_parameters
+from flowssl.cli.methods import METHODS, Method
+from flowssl.cli.parser import COMMANDS
+from flowssl.cli.signatures import Parameter, read_parameters
 
 Run = Callable[..., tuple[int, str, str]]
-COMMANDS = ("fit", "predict", "score", "sample", "evaluate", "info", "report", "demo")
 HEAVY = ("torch", "sklearn", "pandas", "polars", "scipy", "matplotlib", "pyarrow", "numpy", "rich")
 
 
@@ -49,7 +50,7 @@ def test_info_on_a_terminal_needs_no_torch(model: str) -> None:
 @pytest.mark.parametrize(
     ("option", "metavar", "sentence"),
     [
-        ("--smoothing", "FLOAT", "Share of the largest variance that is added to all (default:"),
+        ("--smoothing", "FLOAT", "Fraction of the largest variance that is added to all (default:"),
         ("--kind", "good|slow|broken|wrong|stopped|INT", "How fit ends, in 100 % of cases (def"),
         ("--early, --no-early", "", "Two switches over two lines (default: yes)"),
         ("--other, --no-other", "", "Two switches over two lines (default: yes)"),
@@ -61,7 +62,7 @@ def test_info_on_a_terminal_needs_no_torch(model: str) -> None:
         ("--unlabeled-value", "VALUE", "What marks an unlabeled row (default: auto)"),
         ("--checkpoint", "FILE|none", "File of the training's checkpoint (default: MODEL.c"),
         ("--random-state", "INT|none", "Seed (default: none)"),
-        ("--verbose", "INT", "How much to tell (default: 1)"),
+        ("--verbose", "INT", "How much to report (default: 1)"),
     ],
 )
 def test_each_parameter_has_an_option_with_its_first_sentence(
@@ -74,36 +75,48 @@ def test_each_parameter_has_an_option_with_its_first_sentence(
     assert "--warm-start" not in out
 
 
+def _check(parameters: tuple[Parameter, ...], signature: inspect.Signature) -> None:
+    assert [p.name for p in parameters] == [*signature.parameters]
+    for parameter in parameters:
+        default = signature.parameters[parameter.name].default
+        required = default is inspect.Parameter.empty
+        assert (parameter.default == "") if required else (parameter.default_value == default)
+        assert parameter.summary, parameter.name
+        if parameter.name != "unlabeled_value":
+            assert parameter.kinds or parameter.choices or parameter.group, parameter.name
+
+
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_the_source_and_the_imported_class_agree(method: Method) -> None:
-    found = {p.name: p for p in read_parameters(*method.described_by)}
-    for name in method.left_out:
-        del found[name]
-    signature = inspect.signature(getattr(import_module(method.home), method.estimator))
-    # The shell starts afresh each time.
-    assert {*found} == {*signature.parameters} - {"warm_start"}
-    assert {*method.fixed} <= {*signature.parameters}
-    for name, parameter in found.items():
-        assert eval(parameter.default) == signature.parameters[name].default
-        assert parameter.summary, name
-        assert parameter.kinds or parameter.choices or name == "unlabeled_value", name
+    found = read_parameters(method.described_by)
+    _check(found, inspect.signature(getattr(import_module(method.home), method.estimator)))
+    assert {*method.fixed} <= {parameter.name for parameter in found}
+    groups = {p.name: p.group for p in found if p.group is not None}
+    assert {*groups} == ({"objective", "images"} if method.is_flow else set())
+    for group in groups.values():
+        _check(
+            read_parameters(group),
+            inspect.signature(getattr(import_module(group.module), group.name)),
+        )
 
 
 def test_options_are_those_of_the_named_method(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", "--help"]) == 0
     assert "--covariance-type" in capsys.readouterr().out
     assert main(["fit", "--method=scnf-gmm", "--help"]) == 0
-    told = capsys.readouterr().out
-    assert "--class-features" in told
-    assert "--covariance-type" not in told
-    assert "--class-part" not in told
+    shown = capsys.readouterr().out
+    assert "--class-features" in shown
+    assert "--covariance-type" in shown
+    assert "--class-density" not in shown
+    assert main(["fit", "--method", "scnf", "--help"]) == 0
+    assert "--covariance-type" not in capsys.readouterr().out
     assert main(["fit", "--method", "conditional", "--help"]) == 0
-    assert "--views" not in capsys.readouterr().out  # its rows are no images
+    assert "--views" not in capsys.readouterr().out  # its rows cannot be images
     assert main(["fit", "--method", "m2-vae", "--help"]) == 0
-    told = capsys.readouterr().out
-    assert "--hidden-layer-sizes A,B,..." in told
-    assert "--kind m1|m2|m1+m2" in told
-    assert "--checkpoint" not in told
+    shown = capsys.readouterr().out
+    assert "--hidden-layer-sizes A,B,..." in shown
+    assert "--kind m1|m2|m1+m2" in shown
+    assert "--checkpoint" not in shown
     assert main(["fit", "a.csv", "--target", "b", "-o", "c", "--method", "guess"]) == 2
     assert "invalid choice: 'guess'" in capsys.readouterr().err
 

@@ -21,7 +21,7 @@ from flowssl.cli import main
 
 COLUMNS = ["height", "weight", "floor"]
 FIT = ["fit", "t.csv", "--target", "kind", "--drop", "truth"]
-OPTIONS = ["--random-state", "0", "--max-epochs", "6", "--unlabeled-weight", "1"]
+OPTIONS = ["--random-state", "0", "--max-epochs", "6", "--propagation-weight", "1"]
 
 
 def _table(rows: int, seed: int) -> pd.DataFrame:
@@ -39,11 +39,11 @@ def _table(rows: int, seed: int) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a table, new rows, a model fitted on the table and what fit told."""
+    """A folder with a table, new rows, a model fitted on the table and what fit printed."""
     folder = tmp_path_factory.mktemp("home")
     _table(200, seed=0).to_csv(folder / "t.csv", index=False)
     _table(50, seed=1).to_csv(folder / "new.csv", index=False)
-    with (folder / "told.txt").open("w") as told, redirect_stdout(told), chdir(folder):
+    with (folder / "shown.txt").open("w") as shown, redirect_stdout(shown), chdir(folder):
         assert main([*FIT, *OPTIONS, "-o", "m.flowssl"]) == 0
     return folder
 
@@ -98,8 +98,8 @@ def test_an_auto_encoder_does_all_but_what_needs_a_density(
     run: Callable[..., str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     steps = ("--n-steps", "150", "--learning-rate", "0.01", "--random-state", "0")
-    told = run(*FIT, *M2_VAE, *steps, "-o", "vae.flowssl")
-    assert "200: 20 labeled, 180 not" in told
+    shown = run(*FIT, *M2_VAE, *steps, "-o", "vae.flowssl")
+    assert "200: 20 labeled, 180 unlabeled" in shown
     estimator = M2VAEClassifier(
         kind="m2",
         n_latents=2,
@@ -158,13 +158,18 @@ def test_info_shows_what_was_learned(run: Callable[..., str]) -> None:
     out = run("info", "m.flowssl")
     assert "cat, dog" in out
     assert "3: height, weight, floor" in out
-    assert "random_state=0, propagation_weight=1.0" in out
+    assert "propagation_weight=1.0, max_epochs=6, random_state=0" in out
 
 
-def test_fit_tells_what_it_did(home: Path) -> None:
-    told = (home / "told.txt").read_text()
-    for expected in ("200: 20 labeled, 180 not", "2: cat, dog", "labels only", "nats a label"):
-        assert expected in told
+def test_fit_says_what_it_did(home: Path) -> None:
+    shown = (home / "shown.txt").read_text()
+    for expected in (
+        "200: 20 labeled, 180 unlabeled",
+        "2: cat, dog",
+        "from the labels alone",
+        "nats per held-out label",
+    ):
+        assert expected in shown
 
 
 def _start(home: Path, arguments: list[str]) -> subprocess.Popen[str]:

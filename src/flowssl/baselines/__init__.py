@@ -1,8 +1,8 @@
-"""The neural baselines of the papers, which no library has ready, as scikit-learn estimators.
+"""The neural baselines of the papers as scikit-learn estimators.
 
 `DropoutMLPClassifier` learns from the labels alone; `PiModelClassifier` adds consistency of its
-predictions on all rows; `M2VAEClassifier` is the auto-encoder that models rows and classes. They
-exist so that users and benchmarks can compare on their own data.
+predictions on all rows; `M2VAEClassifier` has the variational auto-encoders M1, M2 and M1+M2. They
+exist so that users and benchmarks can compare flows with them on their own data.
 """
 
 from flowssl.baselines.dropout_mlp import DropoutMLPClassifier

@@ -1,6 +1,7 @@
-"""What the neural baselines share: checks, seeds, the training loop, prediction.
+"""Checks, seeds, training loop and prediction that the neural baselines share.
 
-A subclass says which loss a step minimizes and how many steps there are.
+A subclass says which loss a step minimizes. Training takes ``n_steps`` gradient steps in all of
+them: steps mean the same whatever the numbers of labeled and unlabeled rows, passes do not.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,13 +25,13 @@ from flowssl.preprocessing.containers import TableLike
 RandomState = int | np.random.RandomState | None
 
 
-class DropoutNetworkClassifier(ClassifierMixin, BaseEstimator):
-    """Base of the classifiers that train a network by Adam; see the subclasses."""
+class NetworkClassifier(ClassifierMixin, BaseEstimator):
+    """Base of the classifiers that train a network with Adam."""
 
     hidden_layer_sizes: Sequence[int]
-    dropout: float
-    learning_rate: float
+    n_steps: int
     batch_size: int
+    learning_rate: float
     unlabeled_value: object
     random_state: RandomState
 
@@ -42,7 +43,7 @@ class DropoutNetworkClassifier(ClassifierMixin, BaseEstimator):
         X : array-like of shape (n, D)
             Rows; standardized columns are expected, as for any network.
         y : array-like of shape (n,)
-            Labels, with `unlabeled_value` in the rows that have none.
+            Labels; unlabeled rows hold `unlabeled_value`.
 
         Returns
         -------
@@ -133,9 +134,8 @@ class DropoutNetworkClassifier(ClassifierMixin, BaseEstimator):
         return matrix
 
     def _network(self, dim: int, n_classes: int, generator: torch.Generator) -> nn.Module:
-        """Build the untrained network that gives logits."""
-        sizes = (dim, *self.hidden_layer_sizes, n_classes)
-        return DropoutNetwork(sizes, self.dropout, generator)
+        """Build the untrained network, which returns logits."""
+        raise NotImplementedError
 
     def _train(
         self, network: nn.Module, rows: Tensor, codes: Tensor, generator: torch.Generator
@@ -143,27 +143,25 @@ class DropoutNetworkClassifier(ClassifierMixin, BaseEstimator):
         """Train `network` in place; return the loss of every step."""
         raise NotImplementedError
 
-    def _minimize(
-        self, network: nn.Module, n_steps: int, loss: Callable[[], Tensor]
-    ) -> list[float]:
-        """Take `n_steps` steps of Adam on what `loss` returns; return the losses."""
+    def _minimize(self, network: nn.Module, loss: Callable[[], Tensor]) -> list[float]:
+        """Take ``n_steps`` steps of Adam on what `loss` returns; return the losses."""
         optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate, fused=True)
         curve = []
-        for step in range(n_steps):
+        for step in range(self.n_steps):
             optimizer.zero_grad()
             value = loss()
             curve.append(value.item())
             if not np.isfinite(curve[-1]):
                 raise TrainingDivergedError(
-                    f"the loss is {curve[-1]} at step {step + 1} of {n_steps}; lower learning_rate "
-                    f"(now {self.learning_rate}) or standardize the columns of X."
+                    f"the loss is {curve[-1]} at step {step + 1} of {self.n_steps}; lower "
+                    f"learning_rate (now {self.learning_rate}) or standardize the columns of X."
                 )
             value.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         return curve
 
     def _labeled_batch(self, labeled: Tensor, generator: torch.Generator) -> Tensor:
-        """All labeled rows where they fit into a batch, else some of them at random."""
+        """Return all labeled rows if they fit into a batch, else a random sample of them."""
         if len(labeled) <= self.batch_size:
             return labeled
         return labeled[torch.randperm(len(labeled), generator=generator)[: self.batch_size]]
@@ -173,9 +171,23 @@ class DropoutNetworkClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"hidden_layer_sizes must be positive, got {tuple(self.hidden_layer_sizes)}."
             )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be at least 0 and less than 1, got {self.dropout}.")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}.")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}.")
+        for name in ("n_steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+
+
+class DropoutNetworkClassifier(NetworkClassifier):
+    """Base of the classifiers whose network has dropout between its hidden layers."""
+
+    dropout: float
+
+    def _network(self, dim: int, n_classes: int, generator: torch.Generator) -> nn.Module:
+        sizes = (dim, *self.hidden_layer_sizes, n_classes)
+        return DropoutNetwork(sizes, self.dropout, generator)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and less than 1, got {self.dropout}.")

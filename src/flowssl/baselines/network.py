@@ -1,7 +1,7 @@
-"""A fully connected network with dropout whose every random number comes from a given generator.
+"""A fully connected network with dropout whose random numbers all come from a given generator.
 
-PyTorch's own layers draw their weights and their dropout from the global stream; here neither does,
-so that fitting disturbs no one and the same seed gives the same bits.
+PyTorch's own layers draw weights and dropout masks from the global stream. Here neither does, so
+that fitting leaves the global stream alone and the same seed gives the same bits.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ class DropoutNetwork(nn.Module):
     sizes : sequence of int
         Widths from input to output: (D, hidden..., C).
     dropout : float
-        Share of hidden units that is switched off in training.
+        Fraction of hidden units that are dropped in training.
     generator : torch.Generator or None
-        Draws the weights and biases, uniform within 1 / sqrt(inputs), PyTorch's default for linear
-        layers. With None they take no memory and have no values: ``load_state_dict`` of a file's
-        tensors is to assign them, which bounds them by the file.
+        Source of the initial weights and biases, uniform within 1 / sqrt(inputs), PyTorch's
+        default for linear layers. With None, parameters have shapes but no memory (device
+        "meta"); ``load_state_dict(..., assign=True)`` then takes a file's tensors as they are.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class DropoutNetwork(nn.Module):
                     parameter.uniform_(-(n_in**-0.5), n_in**-0.5, generator=generator)
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return logits (n, C) of rows (n, D); with a generator, under a fresh dropout mask."""
+        """Return logits (n, C) of rows (n, D); with a generator, under a new dropout mask."""
         for layer in self.layers[:-1]:
             x = torch.relu(layer(x))
             if generator is not None:

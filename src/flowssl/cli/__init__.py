@@ -1,7 +1,7 @@
-"""The command ``flowssl``: from a table with a few labels to a saved model, from the shell.
+"""The command ``flowssl``: from data with a few labels to a saved model.
 
 `main` reads the command line, runs one command and turns errors into one plain line and an exit
-code. What the commands need is imported when they run, so that ``--help`` answers at once.
+code. Heavy modules are imported when a command runs, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from flowssl.cli.console import Console
-from flowssl.cli.options import method_named
 from flowssl.cli.parser import build_parser
 from flowssl.exceptions import FlowSSLWarning, TrainingDivergedError
 
@@ -25,16 +23,6 @@ __all__ = ["main"]
 
 
 _BROKEN_PIPE = 141  # 128 + SIGPIPE
-_HOMES = {
-    "fit": "training",
-    "predict": "inference",
-    "score": "inference",
-    "sample": "inference",
-    "evaluate": "evaluation",
-    "info": "information",
-    "report": "evaluation",
-    "demo": "demo",
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         words = sys.argv[1:] if argv is None else argv
-        arguments = build_parser(method_named(words)).parse_args(words)
-    except SystemExit as stop:  # --help, --version, or an error that argparse has told
+        arguments = build_parser(words).parse_args(words)
+    except SystemExit as stop:  # --help, --version, or an error that argparse has reported
         return int(stop.code or 0)
     with warnings.catch_warnings():
         if not arguments.debug:
@@ -64,8 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     try:
-        home = import_module(f"flowssl.cli.{_HOMES[arguments.command]}")
-        code: int = getattr(home, arguments.command)(arguments, Console(arguments.quiet))
+        code: int = arguments.run(arguments, Console(arguments.quiet))
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -81,7 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.debug:
             raise
         return _fail(str(error) or "out of memory.", 1)
-    except Exception as error:  # the last resort: whatever happens, no traceback unless asked for
+    except Exception as error:  # the last resort: no traceback unless asked for
         if arguments.debug:
             raise
         kind = type(error).__name__

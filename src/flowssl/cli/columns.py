@@ -1,7 +1,7 @@
-"""From a table to what an estimator wants: the matrix's columns and the labels.
+"""Columns of a table: those to learn from, those of a model, and the labels.
 
-Here are the checks on names and types of columns, so that a spelling mistake or a column of dates
-gives one line that says what to do, and not an error from deep inside.
+Names and types of columns are checked here, so that a misspelled name or a column of lists gives
+one line that says what to do.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import shlex
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, cast
 
+from flowssl.cli.console import shortened
 from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def split_names(text: str | None) -> list[str] | None:
 
 
 def require_column(table: pa.Table, name: str, option: str) -> None:
-    """Raise `DataError`, with the names that come near, if a table lacks a column."""
+    """Raise `DataError`, with similar names, if a table lacks a column."""
     if name not in table.column_names:
         raise DataError(f"{option}: there is no column {name!r}; {_hint(name, table)}")
 
@@ -61,7 +62,7 @@ def choose_features(
     target : str
         The column of the labels; never a feature.
     features, drop : sequence of str, optional
-        The columns to take, all by default, and those to leave out.
+        The columns to take, by default all, and those to leave out.
 
     Returns
     -------
@@ -71,8 +72,8 @@ def choose_features(
     Raises
     ------
     DataError
-        If a name is not there, the target is among the features, a column holds lists, times of
-        day or the like, or no column is left.
+        If a column does not exist, the target is among the features, a column holds lists, times
+        of day or the like, or no column is left.
     """
     for name in features or ():
         require_column(table, name, "--features")
@@ -92,23 +93,23 @@ def choose_features(
 def matching_features(
     table: pa.Table, names: Sequence[str] | None, width: int, chosen: Sequence[str] | None
 ) -> pa.Table:
-    """Select the columns that a fitted model wants, in its order.
+    """Select the columns that a fitted model needs, in its order.
 
     Parameters
     ----------
     table : pyarrow.Table
-        All columns; those that the model does not know are passed over.
+        All columns; those that the model does not know are ignored.
     names : sequence of str or None
-        Names of the columns that the model was fitted on, None if they had none.
+        Names of the columns that the model was fitted on; None if they had none.
     width : int
-        How many they are.
+        Their number.
     chosen : sequence of str or None
-        The columns to take for a model without names.
+        The columns to take, for a model without names.
 
     Raises
     ------
     DataError
-        If a column is missing, their number is another, or columns are chosen for a model that has
+        If a column is missing, their number differs, or columns are chosen for a model that knows
         their names.
     """
     if names is not None and chosen is not None:
@@ -125,7 +126,7 @@ def matching_features(
             )
         return _checked(table)
     if len(wanted) != width:
-        raise DataError(f"--features: {len(wanted)} columns for a model that wants {width}.")
+        raise DataError(f"--features: {len(wanted)} columns, but the model needs {width}.")
     missing = [name for name in wanted if name not in table.column_names]
     if missing:
         raise DataError(
@@ -136,9 +137,9 @@ def matching_features(
 
 
 def labels(table: pa.Table, target: str) -> npt.NDArray[np.generic]:
-    """Give the labels of a table: an array of numbers or, with text or empty cells, of objects.
+    """Return the labels of a table: an array of numbers or, with text or empty cells, of objects.
 
-    Empty cells are None. Other marks of an unlabeled row are left to
+    Empty cells are None. Other marks of unlabeled rows are left to
     `flowssl._labels.encode_labels`.
 
     Returns
@@ -178,7 +179,7 @@ def labels(table: pa.Table, target: str) -> npt.NDArray[np.generic]:
 def typed_marker(text: str, y: npt.NDArray[np.generic]) -> str | int | bool | None:
     """Turn ``--unlabeled-value`` into a value of the labels' own type.
 
-    ``auto`` and ``none`` keep the meaning that the estimator gives them.
+    ``auto`` and ``none`` mean what they mean to the estimator.
 
     Raises
     ------
@@ -203,10 +204,10 @@ def typed_marker(text: str, y: npt.NDArray[np.generic]) -> str | int | bool | No
 
 
 def mark_unlabeled(y: npt.NDArray[np.generic], marker: object) -> npt.NDArray[np.generic]:
-    """Give empty cells the marker of unlabeled rows, where this is not ``"auto"`` or None.
+    """Replace empty cells by the marker of unlabeled rows, unless this is ``"auto"`` or None.
 
-    `flowssl._labels.encode_labels` takes one marker at a time; in a file, an empty cell is a row
-    without a label whatever else the marker is.
+    `flowssl._labels.encode_labels` takes one marker; in a file, an empty cell means an unlabeled
+    row whatever the marker is.
     """
     import numpy as np
 
@@ -216,14 +217,14 @@ def mark_unlabeled(y: npt.NDArray[np.generic], marker: object) -> npt.NDArray[np
 
 
 def looks_missing(classes: Sequence[object]) -> list[str]:
-    """List the classes whose names are usual marks of a missing value, such as "NA" or "?"."""
+    """Return the classes whose names usually mark a missing value, such as "NA" or "?"."""
     return [c for c in classes if isinstance(c, str) and c.strip().lower() in _MISSING_MARKS]
 
 
 def doubts_about(table: pa.Table) -> list[str]:
-    """Say which columns of text are perhaps not meant as categories.
+    """Describe the columns of text that may not be meant as categories.
 
-    These are numbers with a stray word among them, and names or sentences that differ in most rows.
+    These are numbers with a few words among them, and texts that differ in most rows.
     """
     import pyarrow.compute as pc
 
@@ -237,20 +238,19 @@ def doubts_about(table: pa.Table) -> list[str]:
         if _MOSTLY * len(present) <= n_numbers < len(present):
             stray = present.filter(pc.invert(is_number))[0].as_py()
             doubts.append(
-                f"column {name!r} is text and each of its values a category, because {stray!r} "
-                "is not a number; empty such cells if they are missing"
+                f"column {name!r} is read as text and each of its values as a category, because "
+                f"{stray!r} is not a number; leave cells of missing values empty"
             )
         elif n_distinct > max(_MANY, len(present) // 2):
             doubts.append(
-                f"column {name!r} is text that differs in most rows ({n_distinct:,} of "
-                f"{len(present):,}); if it only names the rows, leave it out with --drop "
-                f"{shlex.quote(name)}"
+                f"column {name!r} is text with {n_distinct:,} values in {len(present):,} rows; if "
+                f"it only names the rows, leave it out with --drop {shlex.quote(name)}"
             )
     return doubts
 
 
 def _checked(table: pa.Table) -> pa.Table:
-    """Give the table back if its columns hold what the estimators can take."""
+    """Return the table if the estimators can take what its columns hold."""
     import pyarrow as pa
 
     for field in table.schema:
@@ -287,6 +287,4 @@ def _hint(name: str, table: pa.Table) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:_SHOWN]))
-    more = len(names) - _SHOWN
-    return f"{shown} and {more} more" if more > 0 else shown
+    return shortened([repr(name) for name in names], _SHOWN)

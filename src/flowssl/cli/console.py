@@ -1,4 +1,4 @@
-"""What the commands say: tables with colour on a terminal, plain aligned text in a pipe.
+"""Output of the commands: tables with color on a terminal, plain aligned text in a pipe.
 
 Results go to standard output, remarks and errors to standard error, so that a pipe or a
 redirection only ever gets results.
@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+def shortened(names: Sequence[str], most: int = 10) -> str:
+    """List at most so many names, and say how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The command line on pictures, with the real estimator on small digits."""
+"""The command line on images, with the real estimator on small digits."""
 
 import csv
 import json
@@ -19,14 +19,14 @@ def shell(command):
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
-    """A folder with 60 pictures of zeros and ones, 16 of them labeled, and a model of them."""
-    folder = tmp_path_factory.mktemp("pictures")
+    """A folder with 60 images of zeros and ones, 16 of them labeled, and a model of them."""
+    folder = tmp_path_factory.mktemp("images")
     X, y = load_digits(n_class=2, return_X_y=True)
     (folder / "digits").mkdir()
     for i in range(60):
-        levels = (X[i].reshape(8, 8) * (255 / 16)).astype(np.uint8)
-        Image.fromarray(levels).save(folder / "digits" / f"{i:02d}.png")
-    (folder / "digits" / "broken.png").write_bytes(b"no picture")
+        pixels = (X[i].reshape(8, 8) * (255 / 16)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / "digits" / f"{i:02d}.png")
+    (folder / "digits" / "broken.png").write_bytes(b"not an image")
     with (folder / "labels.csv").open("w") as file:
         file.write("file,label\n")
         file.writelines(f"{i:02d}.png,{'zero' if y[i] == 0 else 'one'}\n" for i in range(16))
@@ -35,7 +35,7 @@ def fitted(tmp_path_factory):
         patch.setattr("flowssl.estimators._image_domain.STEPS", 40 * 12)
         patch.setattr("flowssl.initialization.propagation.FOLDS_UP_TO", ())
         code = shell(
-            "fit digits --labels labels.csv -o m.flowssl --bad-pictures skip --max-epochs 1 "
+            "fit digits --labels labels.csv -o m.flowssl --bad-images skip --max-epochs 1 "
             "--random-state 0 --batch-size 16 -q"
         )
     assert code == 0
@@ -53,38 +53,38 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-def test_new_pictures_get_a_class_each(folder, fitted):
-    assert shell("predict m.flowssl digits --bad-pictures skip --proba -o p.csv -q") == 0
+def test_new_images_get_a_class_each(folder, fitted):
+    assert shell("predict m.flowssl digits --bad-images skip --proba -o p.csv -q") == 0
     rows = read("p.csv")
     assert [row["file"] for row in rows] == [f"{i:02d}.png" for i in range(60)]
     assert np.mean([row["prediction"] for row in rows] == fitted[1]) > 0.85
 
 
-def test_samples_are_written_as_pictures(folder):
+def test_samples_are_written_as_png_files(folder):
     assert shell("sample m.flowssl -n 3 --label one --random-state 0 -o new -q") == 0
     names = sorted(path.name for path in Path("new").iterdir())
     assert names == ["00000_one.png", "00001_one.png", "00002_one.png"]
-    with Image.open("new/00000_one.png") as picture:
-        assert picture.size == (8, 8)
+    with Image.open("new/00000_one.png") as image:
+        assert image.size == (8, 8)
 
 
-def test_labeled_pictures_are_evaluated(folder, fitted, capsys):
-    assert shell("evaluate m.flowssl digits --labels labels.csv --bad-pictures skip --json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["rows"], told["labeled"]) == (60, 16)
-    assert {row["name"]: row["labeled"] for row in told["classes"]} == {
+def test_labeled_images_are_evaluated(folder, fitted, capsys):
+    assert shell("evaluate m.flowssl digits --labels labels.csv --bad-images skip --json") == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["rows"], figures["labeled"]) == (60, 16)
+    assert {row["name"]: row["labeled"] for row in figures["classes"]} == {
         name: int((fitted[1][:16] == name).sum()) for name in ("one", "zero")
     }
 
 
-def test_a_report_names_the_pictures(folder, fitted):
+def test_a_report_names_the_images(folder, fitted):
     with Path("all.csv").open("w") as file:
         file.write("file,label\n")
         file.writelines(f"{i:02d}.png,{fitted[1][i]}\n" for i in range(60))
     assert (
         shell(
             "report m.flowssl digits --labels labels.csv --test digits --test-labels all.csv "
-            "--bad-pictures skip -o r.html"
+            "--bad-images skip -o r.html"
         )
         == 0
     )
@@ -97,37 +97,35 @@ def test_a_report_names_the_pictures(folder, fitted):
 
 
 @pytest.mark.parametrize("method", ["scnf", "scnf-gmm"])
-def test_semi_conditional_flows_learn_from_pictures(folder, fitted, monkeypatch, method):
+def test_semi_conditional_flows_learn_from_images(folder, fitted, monkeypatch, method):
     monkeypatch.setattr("flowssl.estimators._image_domain.STEPS", 40 * 12)
     monkeypatch.setattr("flowssl.initialization.propagation.FOLDS_UP_TO", ())
     assert (
         shell(
-            f"fit digits --labels labels.csv --method {method} -o s.flowssl --bad-pictures skip "
+            f"fit digits --labels labels.csv --method {method} -o s.flowssl --bad-images skip "
             "--max-epochs 1 --random-state 0 --batch-size 16 -q"
         )
         == 0
     )
-    assert shell("predict s.flowssl digits --bad-pictures skip --proba -o p.csv -q") == 0
+    assert shell("predict s.flowssl digits --bad-images skip --proba -o p.csv -q") == 0
     assert np.mean([row["prediction"] for row in read("p.csv")] == fitted[1]) > 0.85
 
 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("fit digits --labels labels.csv -o n.flowssl", "broken.png first"),
-        ("fit digits -o n.flowssl --bad-pictures skip", "need --labels"),
-        ("fit digits --labels wrong.csv -o n.flowssl --bad-pictures skip", "names 99.png"),
+        ("fit digits --labels labels.csv -o n.flowssl", "the first is broken.png"),
+        ("fit digits -o n.flowssl --bad-images skip", "need --labels"),
+        ("fit digits --labels wrong.csv -o n.flowssl --bad-images skip", "names 99.png"),
         ("fit labels.csv -o n.flowssl", "needs --target"),
         (
-            "report m.flowssl digits --labels labels.csv --test digits --bad-pictures skip -o r.html",
+            "report m.flowssl digits --labels labels.csv --test digits --bad-images skip -o r.html",
             "need --test-labels",
         ),
-        (
-            "fit digits --labels labels.csv -o n.flowssl --method diglm",
-            "--method diglm learns from",
-        ),
-        ("fit digits -o n.flowssl --method conditional", "--method conditional learns from tables"),
-        ("evaluate m.flowssl labels.csv", "needs --target"),
+        ("fit digits -o n.flowssl --method m2-vae", "--method m2-vae cannot learn from images"),
+        ("fit digits -o n.flowssl --method conditional", "cannot learn from images"),
+        ("fit digits --labels labels.csv -o n.flowssl --image-shape 8,8", "such as 3,32,32; got"),
+        ("evaluate m.flowssl labels.csv", "labels.csv is not a folder or zip file of"),
         ("sample m.flowssl -n 3", "need -o FOLDER"),
     ],
 )

@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowssl._persistence import read_manifest
-from flowssl.cli.options import METHODS, read_parameters
+from flowssl.cli.arguments import add_model
+from flowssl.cli.console import shortened
+from flowssl.cli.methods import DEFAULT_METHOD, METHODS
+from flowssl.cli.options import changed_parameters
+from flowssl.cli.sources import source_described_by
 
 if TYPE_CHECKING:
     import argparse
@@ -16,8 +19,9 @@ if TYPE_CHECKING:
     from flowssl._persistence import JSON
     from flowssl.cli.console import Console
 
+SUMMARY = "show what is in a model file"
+DETAILS = "The model itself is not loaded."
 
-_SHOWN_ITEMS = 10
 _SHOWN_LENGTH = 200
 _SMALL = 0.01
 _OF_A_RUN = ("checkpoint", "verbose", "warm_start")
@@ -26,8 +30,16 @@ _MEBIBYTE = 2**20
 _LEFT_OUT = ("kind", "schema_version", "tensors_sha256", "outlier_scale")
 
 
-def info(arguments: argparse.Namespace, console: Console) -> int:
+def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Add the options."""
+    add_model(parser)
+    parser.add_argument("--json", action="store_true", help="write JSON instead of a table")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
     """Show a model file's manifest; its tensors are not read."""
+    from flowssl._persistence import read_manifest
+
     manifest = read_manifest(arguments.model)
     if arguments.json:
         print(json.dumps(manifest, indent=2))
@@ -38,26 +50,29 @@ def info(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def describe(manifest: Mapping[str, JSON]) -> list[tuple[str, str]]:
-    """Give a manifest as names and values that fit on a line each.
+    """Return a manifest as names and values, each pair short enough for a line.
 
     Parameters
     ----------
     manifest : mapping
-        As `flowssl._persistence.read_manifest` gives it; nothing is expected to be in it.
+        As `flowssl._persistence.read_manifest` returns it; no key is required.
     """
+    noun, form = _rows(manifest.get("encoder"))
     facts: list[tuple[str, str]] = []
     for key, value in manifest.items():
+        if key in _LEFT_OUT:
+            continue
         match key, value:
             case "versions", Mapping():
                 facts.append((key, ", ".join(f"{name} {v}" for name, v in value.items())))
             case "classes", {"values": [*values]}:
                 facts.append((key, _listed(values)))
-            case "encoder", str():
-                facts.append(_encoder(value))
+            case "encoder", _:
+                facts.append(form or (key, _text(value)))
             case "parameters", Mapping():
                 facts.append((key, _changed(value, manifest.get("estimator"))))
             case "n_labeled" | "n_unlabeled", int():
-                facts.append((f"{key.removeprefix('n_')} {_noun(manifest)}", f"{value:,}"))
+                facts.append((f"{key.removeprefix('n_')} {noun}", f"{value:,}"))
             case "history", [*epochs]:
                 facts.append(("training", _training(epochs)))
             case "candidates", [*candidates]:
@@ -66,16 +81,19 @@ def describe(manifest: Mapping[str, JSON]) -> list[tuple[str, str]]:
                 facts += [(f"{key}: {name}", text) for name, text in describe(value)]
             case _, [*values]:
                 facts.append((key, _listed(values)))
-            case _ if key not in _LEFT_OUT:
+            case _:
                 facts.append((key, _text(value)))
     return [(name.replace("_", " "), text) for name, text in facts]
 
 
-def _noun(manifest: Mapping[str, JSON]) -> str:
-    """Say what a model was fitted on."""
-    parameters = manifest.get("parameters")
-    is_image = isinstance(parameters, Mapping) and parameters.get("image_shape") is not None
-    return "images" if is_image else "rows"
+def _rows(encoder: JSON) -> tuple[str, tuple[str, str] | None]:
+    """Say what a model's rows are called and consist of, from the record of its encoder."""
+    try:
+        record = json.loads(str(encoder))
+        source = source_described_by(record)
+        return ("rows", None) if source is None else (source.noun, source.form(record))
+    except (ValueError, LookupError, TypeError):  # no record, or a damaged one
+        return "rows", None
 
 
 def _training(epochs: Sequence[JSON]) -> str:
@@ -89,46 +107,33 @@ def _training(epochs: Sequence[JSON]) -> str:
 
 def _changed(parameters: Mapping[str, JSON], estimator: JSON) -> str:
     """List the parameters that differ from the estimator's defaults."""
-    described = {method.estimator: method.described_by for method in METHODS.values()}
-    sources = described.get(str(estimator), next(iter(described.values())))
-    defaults = {parameter.name: parameter.default for parameter in read_parameters(*sources)}
-    changed = [
-        f"{name}={value!r}"
-        for name, value in parameters.items()
-        if name not in _OF_A_RUN and repr(value) != defaults.get(name)
-    ]
-    return _listed(changed) or "all default"
+    of_estimator = {method.estimator: method for method in METHODS.values()}
+    method = of_estimator.get(str(estimator), METHODS[DEFAULT_METHOD])
+    lasting = {name: value for name, value in parameters.items() if name not in _OF_A_RUN}
+    changed = [_cut(text) for text in changed_parameters(method, lasting)]
+    return shortened(changed) or "all default"
 
 
 def _weights(candidates: Sequence[JSON]) -> str:
-    """Name the candidates that have a say in the start, the weightiest first."""
+    """Name the candidates that contribute to the soft labels, the largest weight first."""
     weights = {
         str(c.get("name")): weight
         for c in candidates
         if isinstance(c, Mapping) and isinstance(weight := c.get("weight"), float)
     }
     ranked = sorted(weights, key=weights.__getitem__, reverse=True)
-    return ", ".join(f"{name} {weights[name]:.2f}" for name in ranked if weights[name] >= _SMALL)
-
-
-def _encoder(record: str) -> tuple[str, str]:
-    """Count and name the columns of a table encoder, or give the form of the images."""
-    try:
-        found = json.loads(record)
-        if "shape" in found:
-            return "form", f"{' x '.join(map(str, found['shape']))}, {found['layout']}"
-        names = [column["name"] for column in found["columns"]]
-        return "columns", f"{len(names):,}: {_listed(names)}"
-    except (ValueError, LookupError, TypeError):
-        return "columns", _text(record)
+    return shortened([f"{name} {weights[name]:.2f}" for name in ranked if weights[name] >= _SMALL])
 
 
 def _listed(values: Sequence[JSON]) -> str:
-    shown = ", ".join(map(_text, values[:_SHOWN_ITEMS]))
-    more = len(values) - _SHOWN_ITEMS
-    return shown + (f" and {more:,} more" if more > 0 else "")
+    return shortened([_text(value) for value in values])
 
 
 def _text(value: JSON) -> str:
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return _cut(f"{value:.4g}" if isinstance(value, float) else str(value))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."

@@ -1,0 +1,157 @@
+"""Tables as the source of rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from flowssl._image_files import holds_images
+from flowssl.cli.columns import (
+    choose_features,
+    doubts_about,
+    labels,
+    matching_features,
+    require_column,
+    split_names,
+)
+from flowssl.cli.console import shortened
+from flowssl.cli.outputs import write_results
+from flowssl.cli.source import LABEL, LabeledRows, Rows, Source
+from flowssl.exceptions import DataError
+from flowssl.tables import check_writable, read_table
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+
+    from flowssl.cli.source import Labels
+    from flowssl.estimators import Classifier
+    from flowssl.preprocessing.containers import TableLike
+
+
+class TableSource(Source):
+    """Rows of a table; their labels are one of its columns."""
+
+    noun = "rows"
+    data = "a table (CSV, TSV, Parquet, Feather, Arrow, NPZ or NPY)"
+
+    @classmethod
+    def add_options(cls, parser: argparse.ArgumentParser, *, fitting: bool) -> None:
+        """Add ``--features`` and, for ``fit``, ``--drop``."""
+        text = "columns in the model's order; only for a model fitted without column names"
+        if fitting:
+            text = "columns to learn from (default: all but the target)"
+        parser.add_argument("--features", metavar="A,B,...", help=text)
+        if fitting:
+            parser.add_argument("--drop", metavar="A,B,...", help="columns to leave out")
+
+    @classmethod
+    def holds(cls, path: str) -> bool:
+        """Return whether a path is neither a folder nor a zip file."""
+        return not holds_images(path)
+
+    @classmethod
+    def form(cls, record: Mapping[str, object]) -> tuple[str, str] | None:
+        """Count and name the columns."""
+        if "columns" not in record:
+            return None
+        names = [
+            str(column["name"]) for column in cast("list[dict[str, object]]", record["columns"])
+        ]
+        return "columns", f"{len(names):,}: {shortened(names)}"
+
+    @property
+    def target(self) -> str:
+        """The column that ``--target`` names."""
+        if self.arguments.target is None:
+            raise DataError("a table needs --target COLUMN, the column of labels.")
+        return str(self.arguments.target)
+
+    @property
+    def example(self) -> str:
+        """A file like that of ``fit``."""
+        return f"NEW{'.parquet' if self.arguments.data.endswith('.parquet') else '.csv'}"
+
+    def _read_training(self) -> LabeledRows:
+        """Read a table; remark on columns of text that may not be categories."""
+        table = self._read_with_target(self.arguments.data, self.arguments.labels, "--labels")
+        features, drop = split_names(self.arguments.features), split_names(self.arguments.drop)
+        X = choose_features(table, self.target, features, drop)
+        for doubt in doubts_about(X):
+            self.console.remark(f"note: {doubt}")
+        return LabeledRows(X, table, y=labels(table, self.target))
+
+    def _read(self, estimator: Classifier, path: str) -> Rows:
+        """Read the model's columns of a table."""
+        table = read_table(path)
+        return Rows(self._inputs(estimator, table), table)
+
+    def _read_labeled(
+        self, estimator: Classifier, path: str, label_table: str | None, option: str
+    ) -> LabeledRows:
+        """Read the model's columns of a table and its labels."""
+        table = self._read_with_target(path, label_table, option)
+        X = self._inputs(estimator, table.drop_columns([self.target]))
+        return LabeledRows(X, table, y=labels(table, self.target))
+
+    def check_sample_output(self, path: str | None) -> None:
+        """Raise `DataError` if no table can be written there."""
+        if path is not None:
+            check_writable(path)
+
+    def write_samples(
+        self, estimator: Classifier, X: TableLike, y: Labels, path: str | None
+    ) -> None:
+        """Write a table of the samples with their classes as its last column."""
+        import narwhals as nw
+        import numpy as np
+        import pyarrow as pa
+
+        frame = nw.from_native(X, eager_only=True, pass_through=True)
+        if isinstance(frame, nw.DataFrame):
+            table = frame.to_arrow()
+        else:
+            matrix = np.asarray(X)
+            names = getattr(estimator, "feature_names_in_", None)
+            if names is None:
+                names = [f"x{place}" for place in range(matrix.shape[1])]
+            columns = [pa.array(column.tolist()) for column in matrix.T]
+            table = pa.table(columns, names=list(names))
+        heading = LABEL
+        while heading in table.column_names:
+            heading += "_"
+        write_results(table.append_column(heading, pa.array(y)), path, self.console)
+
+    def _read_with_target(self, path: str, label_table: str | None, option: str) -> pa.Table:
+        if label_table is not None:
+            raise DataError(
+                f"{option} is for images; the labels of a table are in --target COLUMN."
+            )
+        target = self.target
+        table = read_table(path)
+        require_column(table, target, "--target")
+        return table
+
+    def _inputs(self, estimator: Classifier, table: pa.Table) -> pa.Table:
+        """Select the model's columns; one that was text in ``fit`` is text again.
+
+        A file may have only digits in a column of text.
+        """
+        import numpy as np
+        import pyarrow as pa
+
+        names = getattr(estimator, "feature_names_in_", None)
+        X = matching_features(
+            table,
+            None if names is None else [str(name) for name in names],
+            estimator.n_features_in_,
+            split_names(self.arguments.features),
+        )
+        encoder = estimator.encoder_
+        like_fit = encoder.inverse_transform(np.empty((0, len(encoder.output_columns_))))
+        if isinstance(like_fit, pa.Table):
+            for place, (now, then) in enumerate(zip(X.schema, like_fit.schema, strict=True)):
+                if pa.types.is_integer(now.type) and pa.types.is_string(then.type):
+                    X = X.set_column(place, now.name, X.column(place).cast(pa.string()))
+        return X
