@@ -16,3 +16,6 @@ Booleans: TypeAlias = NDArray[np.bool_]
 
 Labels: TypeAlias = NDArray[np.generic]
 """Class labels of any type that NumPy can sort."""
+
+PixelValues: TypeAlias = NDArray[np.uint8]
+"""Images of 8-bit pixel values."""

@@ -60,11 +60,7 @@ def hide_labels(
     if any(marker == label for label in classes.tolist()):
         raise ValueError(f"marker {marker!r} is a class of y; choose another marker.")
     quotas = _quotas(counts, n_labeled, per_class)
-    if (quotas > counts).any():
-        k = int((quotas > counts).argmax())
-        raise ValueError(
-            f"class {classes[k]!r} has {counts[k]} rows, fewer than the {quotas[k]} labels asked for."
-        )
+    _check_quotas(quotas, counts, classes)
     rng = check_random_state(random_state)
     keep = np.zeros(len(labels), dtype=bool)
     for k, quota in enumerate(quotas):
@@ -94,6 +90,15 @@ def _quotas(counts: Integers, n_labeled: int | None, per_class: int | None) -> I
     largest = np.argsort(quotas - exact, kind="stable")
     quotas[largest[: n_labeled - n_classes - int(quotas.sum())]] += 1
     return quotas + 1
+
+
+def _check_quotas(quotas: Integers, counts: Integers, classes: Labels) -> None:
+    """Refuse more labels of a class than it has rows."""
+    if (quotas > counts).any():
+        k = int((quotas > counts).argmax())
+        raise ValueError(
+            f"class {classes[k]!r} has {counts[k]} rows, fewer than the {quotas[k]} labels asked for."
+        )
 
 
 def _holds(dtype: np.dtype[np.generic], marker: object) -> bool:

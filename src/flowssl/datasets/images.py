@@ -14,13 +14,10 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from flowssl._typing import Integers
+from flowssl._typing import Integers, PixelValues
 from flowssl.datasets.container import Dataset
 from flowssl.exceptions import DataError
-
-PixelValues = npt.NDArray[np.uint8]
 
 _DIGITS = tuple("0123456789")
 _FASHION = (

@@ -114,17 +114,7 @@ def fit_models(
     prepared = prepare(completion, rows, labels.posteriors, max_held_out, seed)
     trainer = _Trainer(settings, domain, completion, prepared)
     known = [] if previous is None else previous.models
-    models: list[JointModel] = known[: settings.n_estimators]
-    history: list[dict[str, float]] = []
-    interrupted, trained = False, 0
-    while len(models) < settings.n_estimators:
-        models.append(trainer.build(spec, seed + len(models)))
-    for member, model in enumerate(models):
-        figures, interrupted = trainer.train(model, member, seed + member)
-        history, trained = history or figures, member + 1
-        if interrupted:
-            break
-    models = models[: max(trained, len(known))]
+    models, history, interrupted = trainer.train_all(spec, known, seed)
     density = FittedDensity(models, completion)
     temperature, scale = _calibrated(density, prepared, calibrate=settings.calibrate)
     state = FittedState(
@@ -161,24 +151,41 @@ class _Trainer:
         self.automatic = domain.automatic(prepared.n_trained, self.dim)
         self.objective = ObjectiveSettings.resolve(settings.objective, self.automatic)
 
-    def build(self, spec: ModelSpec, seed: int) -> JointModel:
-        """Build an untrained model."""
+    def train_all(
+        self, spec: ModelSpec, known: list[JointModel], seed: int
+    ) -> tuple[list[JointModel], list[dict[str, float]], bool]:
+        """Train the known models further, and new ones up to the number that is asked for.
+
+        Returns
+        -------
+        models : list of JointModel
+            Those that were trained before Ctrl-C, if it came, and all known ones.
+        history : list of dict
+            Figures of each epoch of the first model.
+        interrupted : bool
+            Whether Ctrl-C came.
+        """
+        n_models = self.settings.n_estimators
+        models = known[:n_models]
+        while len(models) < n_models:
+            models.append(self._build(spec, seed + len(models)))
+        history: list[dict[str, float]] = []
+        for member, model in enumerate(models):
+            figures, interrupted = self._train_in_single(model, member, seed + member)
+            history = history or figures
+            if interrupted:
+                return models[: max(member + 1, len(known))], history, True
+        return models, history, False
+
+    def _build(self, spec: ModelSpec, seed: int) -> JointModel:
         request = self.settings.model
         prior = class_prior(self.prepared, self.settings.class_prior, learn=request.learn_prior)
         return initialize_model(spec, request, self.domain, self.prepared, prior, seed)
 
-    def train(
+    def _train_in_single(
         self, model: JointModel, member: int, seed: int
     ) -> tuple[list[dict[str, float]], bool]:
-        """Train a model in place, in single precision; it ends in double precision.
-
-        Returns
-        -------
-        history : list of dict
-            Figures of each epoch.
-        interrupted : bool
-            Whether Ctrl-C ended the training.
-        """
+        """Train a model in place, in single precision; it ends in double precision."""
         try:
             return self._train(model.float(), member, seed)
         finally:
@@ -189,6 +196,7 @@ class _Trainer:
     def _train(
         self, model: JointModel, member: int, seed: int
     ) -> tuple[list[dict[str, float]], bool]:
+        """Return the figures of each epoch, and whether Ctrl-C ended the training."""
         prepared, settings = self.prepared, self.settings
         rows, held_out = training_rows(self.completion, prepared, seed)
         config = settings.training.config(

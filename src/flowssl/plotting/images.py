@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from flowssl._typing import PixelValues
 from flowssl.plotting.style import MAX_NAMES, Theme, new_figure, plain, styled
 from flowssl.preprocessing.containers import TableLike
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from flowssl.plotting.style import ThemeName
     from flowssl.preprocessing import ImageEncoder
 
-
-PixelValues = NDArray[np.uint8]
 
 PITCH = 0.64
 """Inches from the left edge of an image to that of the next."""
