@@ -20,11 +20,12 @@ import torch
 
 from flowssl.architectures import ARCHITECTURES, Architecture, build_flow
 from flowssl.densities import ClassInit, ClassPrior, ConditionalFlowClasses, SemiConditionalClasses
+from flowssl.layers import couplings
 from flowssl.models import JointModel
 
 RESULTS = Path(__file__).parent / "results" / "cost.json"
 DIM, FEATURES, N_ROWS = 384, 8, 1024
-UNCONDITIONAL = Architecture(8, (512, 512))
+UNCONDITIONAL = Architecture(couplings(8, (512, 512)))
 CLASSES = (1, 10, 100)
 REPEATS = 15
 

@@ -1,165 +1,31 @@
 """Presets of flows of vectors: those of the papers, and recommended ones.
 
-An architecture is a tuple of layers, each a function that builds a bijection of a given width.
-``build_flow`` turns it into a chain that starts as a given affine map.
+An architecture is a tuple of layers (:mod:`flowssl.layers`). ``build_flow`` turns it into a chain
+that starts as a given affine map.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from flowssl.bijections import (
-    Bijection,
-    Chain,
-    ContinuousFlow,
-    LULinear,
-    Rotation,
-    SoftTails,
-    vector_coupling,
-)
+from flowssl.bijections import Bijection, Chain, ContinuousFlow, LULinear
+from flowssl.layers import Layer, couplings, interleave, linear_map, rotation, soft_tails
 
 __all__ = [
     "ARCHITECTURES",
     "Architecture",
-    "Layer",
     "build_couplings",
     "build_flow",
     "choose_architecture",
     "choose_n_components",
-    "couplings",
-    "interleave",
-    "linear_map",
-    "rotation",
-    "soft_tails",
 ]
-
-L = TypeVar("L")
-
-TAIL_THRESHOLD = 5.0
-"""Standard deviations beyond which ``soft_tails`` compresses."""
 
 ROWS_PER_COLUMN = 15
 """Rows per column that a nonlinear flow needs."""
-
-
-class Layer(Protocol):
-    """A function that builds one layer of a flow of vectors.
-
-    Bijections and functions that take the width and, by keyword, ``context_features`` and
-    ``generator`` are layers once their other arguments are bound.
-
-    Examples
-    --------
-    >>> from functools import partial
-    >>> from flowssl.architectures import Layer
-    >>> from flowssl.bijections import SplineMap, vector_coupling
-    >>> layer: Layer = partial(vector_coupling, scalar_map=SplineMap(), hidden_features=(64,))
-    >>> layer(3, context_features=0, generator=None)
-    Coupling(Halves((3,), flip=False), SplineMap(n_bins=8, bound=3.0), MLP(1 -> 64 -> 46))
-    """
-
-    def __call__(
-        self, dim: int, *, context_features: int, generator: torch.Generator | None
-    ) -> Bijection:
-        """Build the bijection of rows of ``dim`` numbers.
-
-        It uses the context if it has a conditioner, and draws from the generator only.
-        """
-
-
-def rotation(dim: int, *, generator: torch.Generator | None, **_: object) -> Bijection:
-    """Build a fixed random rotation, after which a column may be in the other half.
-
-    Examples
-    --------
-    >>> from flowssl.architectures import rotation
-    >>> rotation(3, context_features=0, generator=None)
-    Rotation(dim=3)
-    """
-    return Rotation(dim, generator=generator)
-
-
-def linear_map(dim: int, **_: object) -> Bijection:
-    """Build a learned full linear map, which starts as the identity.
-
-    Examples
-    --------
-    >>> from flowssl.architectures import linear_map
-    >>> linear_map(3)
-    LULinear(dim=3)
-    """
-    return LULinear(torch.eye(dim))
-
-
-def soft_tails(dim: int, **_: object) -> Bijection:
-    """Build the compression of the tails beyond 5 standard deviations.
-
-    A row unlike all others then reaches the networks as numbers of usual size.
-
-    Examples
-    --------
-    >>> from flowssl.architectures import soft_tails
-    >>> soft_tails(3)
-    SoftTails(dim=3, threshold=5.0)
-    """
-    return SoftTails(dim, threshold=TAIL_THRESHOLD)
-
-
-def couplings(
-    n: int, hidden_features: tuple[int, ...], *, dropout: float = 0.0
-) -> tuple[Layer, ...]:
-    """Return n affine couplings, of which neighbors change opposite halves of the row.
-
-    Parameters
-    ----------
-    n : int
-        Number of couplings.
-    hidden_features : tuple of int
-        Hidden widths of the network of each.
-    dropout : float, default=0.0
-        Dropout inside the networks in training.
-
-    Examples
-    --------
-    >>> from flowssl.architectures import Architecture, build_couplings, couplings
-    >>> build_couplings(Architecture(couplings(2, (64,))), 3)
-    Chain(
-      (0): Coupling(Halves((3,), flip=False), AffineMap(bound=3.0), MLP(1 -> 64 -> 4))
-      (1): Coupling(Halves((3,), flip=True), AffineMap(bound=3.0), MLP(2 -> 64 -> 2))
-    )
-    """
-    return tuple(
-        partial(vector_coupling, flip=i % 2 == 1, hidden_features=hidden_features, dropout=dropout)
-        for i in range(n)
-    )
-
-
-def interleave(layers: tuple[L, ...], *between: L, every: int = 1) -> tuple[L, ...]:
-    """Insert further layers after every ``every`` layers, but not at the end.
-
-    Parameters
-    ----------
-    layers : tuple of Layer
-        The layers to insert into; those of images too.
-    *between : Layer
-        The layers to insert.
-    every : int, default=1
-        Number of layers between two insertions.
-
-    Examples
-    --------
-    >>> from flowssl.architectures import couplings, interleave, rotation
-    >>> [layer is rotation for layer in interleave(couplings(4, (8,)), rotation, every=2)]
-    [False, False, True, False, False]
-    """
-    groups = [layers[i : i + every] for i in range(0, len(layers), every)]
-    rest = (layer for group in groups[1:] for layer in (*between, *group))
-    return (*layers[:every], *rest)
 
 
 @dataclass(frozen=True)
@@ -181,7 +47,8 @@ class Architecture:
     Examples
     --------
     >>> import torch
-    >>> from flowssl.architectures import Architecture, build_flow, couplings, soft_tails
+    >>> from flowssl.architectures import Architecture, build_flow
+    >>> from flowssl.layers import couplings, soft_tails
     >>> architecture = Architecture(couplings(2, (64,)), stem=(soft_tails,))
     >>> build_flow(architecture, torch.eye(2), torch.zeros(2))
     Chain(
@@ -359,7 +226,8 @@ def build_couplings(
     Examples
     --------
     >>> import torch
-    >>> from flowssl.architectures import Architecture, build_couplings, couplings
+    >>> from flowssl.architectures import Architecture, build_couplings
+    >>> from flowssl.layers import couplings
     >>> flow = build_couplings(Architecture(couplings(2, (8,))), 3, context_features=2)
     >>> z, log_det = flow(torch.ones(5, 3), torch.ones(5, 2))
     >>> z.shape

@@ -1,21 +1,18 @@
 """Presets of multi-scale flows of images: those of the papers, and a small one for two CPU cores.
 
-An architecture lists, for each scale, layers: functions that build a bijection of images of a given
-shape. ``build_image_flow`` turns it into a chain from rows of pixel values to latents, those of the
-deepest scale first. Linear maps of channels can be initialized from a batch of images.
+An architecture lists the layers (:mod:`flowssl.layers`) of each scale. ``build_image_flow`` turns it
+into a chain from rows of pixel values to latents, those of the deepest scale first. Linear maps of
+channels are initialized from a batch of images, if one is given.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from flowssl.architectures import Layer, couplings, interleave
 from flowssl.bijections import (
     ActNorm,
     Bijection,
@@ -26,186 +23,29 @@ from flowssl.bijections import (
     FactorOut,
     Halves,
     Logit,
-    LULinear,
-    PerPixel,
     Reshape,
     Squeeze,
-    image_coupling,
 )
-from flowssl.bijections.base import orthogonal
-from flowssl.bijections.images import Shape, pixels
+from flowssl.bijections.images import Shape
+from flowssl.layers import (
+    ImageLayer,
+    Layer,
+    channel_act_norm,
+    channel_map,
+    channel_rotation,
+    channel_whitening,
+    couplings,
+    image_couplings,
+    interleave,
+    squeeze,
+)
 
 __all__ = [
     "IMAGE_ARCHITECTURES",
     "ImageArchitecture",
-    "ImageLayer",
     "build_image_flow",
-    "channel_act_norm",
-    "channel_map",
-    "channel_rotation",
-    "channel_whitening",
-    "image_couplings",
-    "squeeze",
     "train_in_bfloat16",
 ]
-
-LEAST_VARIANCE = 1e-6
-"""Smallest variance that a whitening assumes in any direction; images have constant borders."""
-
-
-class ImageLayer(Protocol):
-    """A function that builds one layer of a flow of images.
-
-    Examples
-    --------
-    >>> from flowssl.image_architectures import ImageLayer, squeeze
-    >>> layer: ImageLayer = squeeze
-    >>> layer((1, 4, 4), x=None, recompute=False, generator=None)
-    Squeeze(shape=(1, 4, 4))
-    """
-
-    def __call__(
-        self,
-        shape: Shape,
-        *,
-        x: Tensor | None,
-        recompute: bool,
-        generator: torch.Generator | None,
-    ) -> Bijection:
-        """Build the bijection of images of that shape.
-
-        It may be initialized from the images ``x`` (n, c, h, w), if there are any, draws from the
-        generator only, and computes activations a second time in training where ``recompute`` says
-        so.
-        """
-
-
-def squeeze(shape: Shape, **_: object) -> Bijection:
-    """Build the step to half the height and width and four times the channels.
-
-    Examples
-    --------
-    >>> from flowssl.image_architectures import squeeze
-    >>> squeeze((1, 4, 4))
-    Squeeze(shape=(1, 4, 4))
-    """
-    return Squeeze(shape)
-
-
-def channel_act_norm(shape: Shape, *, x: Tensor | None = None, **_: object) -> Bijection:
-    """Build the scaling of channels (ActNorm) that standardizes the images.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from flowssl.image_architectures import channel_act_norm
-    >>> x = torch.rand(50, 1, 4, 4)
-    >>> z, _ = channel_act_norm((1, 4, 4), x=x)(x)
-    >>> abs(round(z.mean().item(), 3)), round(z.std().item(), 2)
-    (0.0, 1.0)
-    """
-    norm = ActNorm(shape[0])
-    if x is not None:
-        norm.initialize(pixels(x))
-    return PerPixel(norm, shape)
-
-
-def channel_rotation(
-    shape: Shape, *, generator: torch.Generator | None = None, **_: object
-) -> Bijection:
-    """Build the invertible 1 x 1 convolution of Glow, which starts as a random rotation.
-
-    Examples
-    --------
-    >>> from flowssl.image_architectures import channel_rotation
-    >>> channel_rotation((4, 2, 2))
-    PerPixel(
-      shape=(4, 2, 2)
-      (bijection): LULinear(dim=4)
-    )
-    """
-    return PerPixel(LULinear(orthogonal(shape[0], generator)), shape)
-
-
-def channel_map(shape: Shape, **_: object) -> Bijection:
-    """Build the invertible 1 x 1 convolution that starts as the identity.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from flowssl.image_architectures import channel_map
-    >>> x = torch.rand(5, 3, 4, 4)
-    >>> torch.equal(channel_map((3, 4, 4))(x)[0], x)
-    True
-    """
-    return PerPixel(LULinear(torch.eye(shape[0])), shape)
-
-
-def channel_whitening(shape: Shape, *, x: Tensor | None = None, **_: object) -> Bijection:
-    """Build the invertible 1 x 1 convolution that starts by whitening the channels of the images.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from flowssl.image_architectures import channel_whitening
-    >>> x = torch.rand(50, 3, 4, 4)
-    >>> z, _ = channel_whitening((3, 4, 4), x=x)(x)
-    >>> torch.allclose(z.transpose(0, 1).flatten(1).cov(), torch.eye(3), atol=0.01)
-    True
-    """
-    if x is None:
-        return channel_map(shape)
-    return PerPixel(LULinear(*_whitening(pixels(x))), shape)
-
-
-def image_couplings(
-    n: int, split: type[Halves] | type[Checkerboard], *, width: int, n_blocks: int
-) -> tuple[ImageLayer, ...]:
-    """Return n affine couplings, of which neighbors change opposite parts of the image.
-
-    Parameters
-    ----------
-    n : int
-        Number of couplings.
-    split : type
-        ``Halves`` of the channels or ``Checkerboard``.
-    width : int
-        Feature maps of the network of each.
-    n_blocks : int
-        Residual blocks of the network of each.
-
-    Examples
-    --------
-    >>> from flowssl.bijections import Checkerboard
-    >>> from flowssl.image_architectures import image_couplings
-    >>> first, second = image_couplings(2, Checkerboard, width=8, n_blocks=1)
-    >>> second((1, 4, 4), x=None, recompute=False, generator=None)
-    Coupling(Checkerboard((1, 4, 4), flip=True), AffineMap(bound=3.0), ConvResNet(1 -> 2, width=8, n_blocks=1))
-    """
-    return tuple(
-        partial(_coupling, split=split, flip=i % 2 == 1, width=width, n_blocks=n_blocks)
-        for i in range(n)
-    )
-
-
-def _coupling(
-    shape: Shape,
-    *,
-    split: type[Halves] | type[Checkerboard],
-    flip: bool,
-    width: int,
-    n_blocks: int,
-    recompute: bool,
-    generator: torch.Generator | None,
-    **_: object,
-) -> Bijection:
-    return image_coupling(
-        split(shape, flip=flip),
-        width=width,
-        n_blocks=n_blocks,
-        recompute=recompute,
-        generator=generator,
-    )
 
 
 @dataclass(frozen=True)
@@ -224,9 +64,9 @@ class ImageArchitecture:
 
     Examples
     --------
-    >>> from flowssl.architectures import couplings
     >>> from flowssl.bijections import Halves
-    >>> from flowssl.image_architectures import ImageArchitecture, image_couplings, squeeze
+    >>> from flowssl.image_architectures import ImageArchitecture
+    >>> from flowssl.layers import couplings, image_couplings, squeeze
     >>> scale = (squeeze, *image_couplings(2, Halves, width=8, n_blocks=1))
     >>> architecture = ImageArchitecture((scale, scale), dense=couplings(2, (16,)))
     >>> architecture.multiple, architecture.deepest((1, 8, 8))
@@ -453,12 +293,3 @@ def _passed(layer: Bijection, x: Tensor | None) -> Tensor | None:
     with torch.no_grad():
         out: Tensor = layer(x)[0]
     return out
-
-
-def _whitening(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the symmetric matrix and the shift that give rows (n, c) mean 0 and covariance I."""
-    mean = rows.mean(0)
-    centered = (rows - mean).to(torch.float64)
-    values, vectors = torch.linalg.eigh(centered.T @ centered / len(rows))
-    weight = (vectors / values.clamp_min(LEAST_VARIANCE).sqrt()) @ vectors.T
-    return weight, -weight @ mean.to(torch.float64)

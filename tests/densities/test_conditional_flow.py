@@ -15,6 +15,7 @@ from flowssl.densities import (
     SemiConditionalClasses,
     conditional_flow,
 )
+from flowssl.layers import couplings, interleave, rotation
 
 PRIOR = [0.1, 0.6, 0.3]
 
@@ -33,7 +34,7 @@ def shaken(
         normal(n_classes, dim),
         torch.eye(n_classes, dtype=torch.float64),
         ClassPrior(prior),
-        Architecture(n_couplings, (8,), rotations=True),
+        Architecture(interleave(couplings(n_couplings, (8,)), rotation, every=2)),
         torch.Generator().manual_seed(0),
     )
     classes = ConditionalFlowClasses.from_init(start).double().eval()
@@ -77,7 +78,7 @@ def test_training_begins_with_unit_gaussians_around_the_weighted_means():
         latents,
         share,
         ClassPrior(torch.tensor(PRIOR)),
-        Architecture(4, (8,)),
+        Architecture(couplings(4, (8,))),
         torch.Generator().manual_seed(0),
     )
     classes = ConditionalFlowClasses.from_init(start)
