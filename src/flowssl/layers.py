@@ -27,6 +27,7 @@ from flowssl.bijections import (
 )
 from flowssl.bijections.base import orthogonal
 from flowssl.bijections.images import Shape, pixels
+from flowssl.bijections.scalar_maps import AFFINE, ScalarMap
 
 __all__ = [
     "ImageLayer",
@@ -56,8 +57,8 @@ LEAST_VARIANCE = 1e-6
 class Layer(Protocol):
     """A function that builds one layer of a flow of vectors.
 
-    Bijections and functions that take the width and, by keyword, ``context_features`` and
-    ``generator`` are layers once their other arguments are bound.
+    A constructor of a bijection, or a function that builds one, is a layer if it takes the width
+    and, by keyword, ``context_features`` and ``generator``. Bind its other arguments by ``partial``.
 
     Examples
     --------
@@ -105,7 +106,7 @@ def linear_map(dim: int, **_: object) -> Bijection:
 def soft_tails(dim: int, **_: object) -> Bijection:
     """Build the compression of the tails beyond 5 standard deviations.
 
-    A row unlike all others then reaches the networks as numbers of usual size.
+    Outliers then reach the networks as numbers of usual size.
 
     Examples
     --------
@@ -117,9 +118,13 @@ def soft_tails(dim: int, **_: object) -> Bijection:
 
 
 def couplings(
-    n: int, hidden_features: tuple[int, ...], *, dropout: float = 0.0
+    n: int,
+    hidden_features: tuple[int, ...],
+    *,
+    dropout: float = 0.0,
+    scalar_map: ScalarMap = AFFINE,
 ) -> tuple[Layer, ...]:
-    """Return n affine couplings, of which neighbors change opposite halves of the row.
+    """Return n couplings, of which neighbors change opposite halves of the row.
 
     Parameters
     ----------
@@ -129,6 +134,8 @@ def couplings(
         Hidden widths of the network of each.
     dropout : float, default=0.0
         Dropout inside the networks in training.
+    scalar_map : ScalarMap, default=AffineMap()
+        How each number of the changed half is mapped.
 
     Examples
     --------
@@ -140,10 +147,10 @@ def couplings(
       (1): Coupling(Halves((3,), flip=True), AffineMap(bound=3.0), MLP(2 -> 64 -> 2))
     )
     """
-    return tuple(
-        partial(vector_coupling, flip=i % 2 == 1, hidden_features=hidden_features, dropout=dropout)
-        for i in range(n)
+    layer = partial(
+        vector_coupling, hidden_features=hidden_features, dropout=dropout, scalar_map=scalar_map
     )
+    return tuple(partial(layer, flip=i % 2 == 1) for i in range(n))
 
 
 def interleave(layers: tuple[L, ...], *between: L, every: int = 1) -> tuple[L, ...]:

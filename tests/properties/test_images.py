@@ -30,7 +30,7 @@ from flowssl.bijections import (
     image_coupling,
     vector_coupling,
 )
-from flowssl.bijections.coupling import AFFINE
+from flowssl.bijections.scalar_maps import AFFINE
 from flowssl.image_architectures import IMAGE_ARCHITECTURES, ImageArchitecture, build_image_flow
 from flowssl.layers import ImageLayer, couplings
 

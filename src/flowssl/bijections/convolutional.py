@@ -18,7 +18,7 @@ class ConvResNet(Conditioner):
     """A residual network of 3 x 3 convolutions whose last layer starts at zero.
 
     ``x -> conv -> [h + conv(relu(conv(relu(h))))] ... -> relu -> conv`` (Dinh et al. 2017, section
-    3.3, without batch normalization). The zero start makes a coupling the identity. The second
+    3.3, without batch normalization). With this a new coupling is the identity. The second
     convolution of each of the B blocks starts ``B ** -0.5`` times smaller than usual, so that
     activations keep their size however many blocks there are.
 
@@ -118,7 +118,7 @@ def _convolution(
     layer = nn.Conv2d(in_channels, out_channels, 3, padding=1, device="meta").to_empty(device="cpu")
     weight = layer.weight.detach()
     nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
-    # Channels last in memory is what convolutions on a CPU are fastest with.
+    # Convolutions on a CPU are fastest with channels last in memory.
     weight = (gain * weight).contiguous(memory_format=torch.channels_last)
     layer.weight = nn.Parameter(weight)
     layer.bias = nn.Parameter(torch.zeros(out_channels))

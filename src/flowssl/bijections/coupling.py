@@ -15,10 +15,8 @@ from torch import Tensor, nn
 from flowssl.bijections.base import Bijection, check_context
 from flowssl.bijections.convolutional import ConvResNet
 from flowssl.bijections.networks import MLP, Conditioner, matrices
-from flowssl.bijections.scalar_maps import AffineMap, ScalarMap
+from flowssl.bijections.scalar_maps import AFFINE, ScalarMap
 from flowssl.bijections.splits import Halves, Split
-
-AFFINE = AffineMap()
 
 
 class Coupling(Bijection):

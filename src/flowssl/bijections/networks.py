@@ -61,8 +61,8 @@ class Conditioner(nn.Module, ABC):
 class MLP(Conditioner):
     """A fully connected network whose last layer starts at zero.
 
-    With the zero start a coupling begins as the identity, so that a new flow computes exactly its
-    affine initialization, and training can only improve on it.
+    A new coupling is therefore the identity, and a new flow computes exactly its affine
+    initialization.
 
     Parameters
     ----------

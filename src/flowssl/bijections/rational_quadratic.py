@@ -11,7 +11,7 @@ class RationalQuadratic:
 
     Beyond either knot the map goes on as a straight line with the slope of that knot. Names follow
     Durkan et al. (2019). The slopes are divided by that of the secant, so that every formula deals
-    with numbers near 1, whatever the units of ``x``.
+    with numbers near 1 in any units of ``x``.
 
     Parameters
     ----------

@@ -107,6 +107,10 @@ class AffineMap(ScalarMap):
         return self.bound * torch.tanh(raw / self.bound), shift
 
 
+AFFINE = AffineMap()
+"""The default of couplings."""
+
+
 @dataclass(frozen=True)
 class SplineMap(ScalarMap):
     """A monotone rational-quadratic spline on [-b, b] and the identity outside.

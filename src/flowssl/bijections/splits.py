@@ -52,8 +52,7 @@ class Halves(Split):
     Parameters
     ----------
     shape : tuple of int
-        ``(D,)`` for rows, ``(c, h, w)`` for images. A single column is changed whatever ``flip``
-        says, as there is nothing else to change.
+        ``(D,)`` for rows, ``(c, h, w)`` for images. A single column is always changed.
     flip : bool, default=False
         False changes the second half given the first ``shape[0] // 2``; True does the reverse.
         Neighboring couplings should alternate it.
