@@ -36,7 +36,7 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def randn(*shape: int, generator: torch.Generator) -> Tensor:
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
 def shaken(module: M, generator: torch.Generator, by: float) -> M:
