@@ -12,6 +12,7 @@ from torch import Tensor
 from flowssl.architectures import Architecture, build_flow
 from flowssl.bijections import Chain, LULinear
 from flowssl.densities import ClassPrior, GaussianClasses
+from flowssl.layers import couplings
 from flowssl.models import JointModel
 from flowssl.objectives import (
     Batch,
@@ -49,7 +50,7 @@ def flow() -> JointModel:
     """A small nonlinear model."""
     generator = torch.Generator().manual_seed(0)
     chain = build_flow(
-        Architecture(2, (8,)), torch.eye(DIM), torch.zeros(DIM), generator=generator
+        Architecture(couplings(2, (8,))), torch.eye(DIM), torch.zeros(DIM), generator=generator
     ).double()
     with torch.no_grad():
         for parameter in chain.parameters():

@@ -26,11 +26,12 @@ from flowssl.densities import (
     ConditionalFlowClasses,
     SemiConditionalClasses,
 )
+from flowssl.layers import couplings
 from flowssl.models import JointModel
 
 RESULTS = Path(__file__).parent / "results" / "cost.json"
 DIM, FEATURES, N_ROWS = 384, 8, 1024
-UNCONDITIONAL = Architecture(8, (512, 512))
+UNCONDITIONAL = Architecture(couplings(8, (512, 512)))
 CLASSES = (1, 10, 100)
 REPEATS = 15
 

@@ -14,7 +14,7 @@ from importlib.metadata import version
 import torch
 from torch import Tensor, nn
 
-from flowssl.bijections import AffineCoupling, Chain
+from flowssl.bijections import Chain, vector_coupling
 from flowssl.densities import ClassPrior, GaussianClasses
 from flowssl.models import JointModel
 
@@ -145,7 +145,7 @@ class FlowSSL(Flow):
     def build(self) -> JointModel:
         """Make the module."""
         couplings = [
-            AffineCoupling(self.size.dim, flip=i % 2 == 1, hidden_features=(self.size.hidden,))
+            vector_coupling(self.size.dim, flip=i % 2 == 1, hidden_features=(self.size.hidden,))
             for i in range(N_COUPLINGS)
         ]
         classes = GaussianClasses(
@@ -171,7 +171,7 @@ class FlowSSL(Flow):
 
     def networks(self) -> Sequence[tuple[nn.Linear, nn.Linear]]:
         """Return the two linear layers of each coupling."""
-        nets = [coupling.conditioner for coupling in self.module.flow]
+        nets = [coupling.conditioner.layers for coupling in self.module.flow]
         return [(net[0], net[-1]) for net in nets]
 
     def last_layer(self, weights: Weights) -> tuple[Tensor, Tensor]:

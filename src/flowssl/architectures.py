@@ -1,25 +1,19 @@
-"""Named flows: the papers' own vector presets and a recommended default.
+"""Presets of flows of vectors: those of the papers, and recommended ones.
 
-A preset says how many couplings there are, how wide their networks, and whether fixed rotations
-mix the columns between them. ``build_flow`` turns it into a chain that starts as a given affine map.
+An architecture is a tuple of layers (:mod:`flowssl.layers`). ``build_flow`` turns it into a chain
+that starts as a given affine map.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from flowssl.bijections import (
-    AffineCoupling,
-    Bijection,
-    Chain,
-    ContinuousFlow,
-    LULinear,
-    Rotation,
-    SoftTails,
-)
+from flowssl.bijections import Bijection, Chain, ContinuousFlow, LULinear
+from flowssl.layers import Layer, couplings, interleave, linear_map, rotation, soft_tails
 
 __all__ = [
     "ARCHITECTURES",
@@ -30,70 +24,72 @@ __all__ = [
     "choose_n_components",
 ]
 
-TAIL_THRESHOLD = 5.0
 ROWS_PER_COLUMN = 15
+"""Rows per column that a nonlinear flow needs."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The shape of a vector flow.
+    """The layers of a flow of vectors.
 
     Attributes
     ----------
-    n_couplings : int
-        Affine couplings; neighbors change opposite parts of the row.
-    hidden_features : tuple of int
-        Hidden widths of each coupling's network.
-    dropout : float
-        Dropout inside the networks while training.
-    rotations : bool
-        Whether a fixed random rotation stands before every second coupling but the first, so that
-        columns do not stay in the same half. The papers' flows have none.
-    linear_maps : bool
-        Whether a learned full linear map stands before every coupling but the first, as in Glow
-        (Kingma and Dhariwal 2018), and starts as the identity.
-    continuous : bool
-        Whether each coupling is a continuous flow (FFJORD, Grathwohl et al. 2019) instead, whose
-        velocity has these hidden widths; needs the extra ``flowssl[ode]``.
-    soft_tails : bool
-        Whether the tails are compressed after the first linear map, beyond 5 standard deviations
-        of the affine start: a row unlike all others then reaches the networks as a number of usual
-        size. The papers' flows do not.
-    n_components : int
-        Gaussians in a class that go with it where nothing else is asked for. In the plane a class
-        may be many lumps (eight Gaussians in three classes: .993 with 8, .985 with 1); in tables
-        4 gain likelihood and cost no accuracy.
+    layers : tuple of Layer
+        In the order in which data pass through them.
+    stem : tuple of Layer, default=()
+        Layers between the affine initialization and ``layers``, for rows of data; flows of
+        class-conditional densities, which see latents, are built without them.
+    n_components : int, default=1
+        Default number of Gaussians per class. In the plane a class can have many clusters (the
+        accuracy on eight Gaussians in three classes is 0.993 with 8 and 0.985 with 1); in tables
+        4 increase the likelihood at the same accuracy.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.architectures import Architecture, build_flow
+    >>> from flowssl.layers import couplings, soft_tails
+    >>> architecture = Architecture(couplings(2, (64,)), stem=(soft_tails,))
+    >>> build_flow(architecture, torch.eye(2), torch.zeros(2))
+    Chain(
+      (0): LULinear(dim=2)
+      (1): SoftTails(dim=2, threshold=5.0)
+      (2): Coupling(Halves((2,), flip=False), AffineMap(bound=3.0), MLP(1 -> 64 -> 2))
+      (3): Coupling(Halves((2,), flip=True), AffineMap(bound=3.0), MLP(1 -> 64 -> 2))
+    )
     """
 
-    n_couplings: int
-    hidden_features: tuple[int, ...]
-    dropout: float = 0.0
-    rotations: bool = False
-    linear_maps: bool = False
-    continuous: bool = False
-    soft_tails: bool = False
+    layers: tuple[Layer, ...]
+    stem: tuple[Layer, ...] = ()
     n_components: int = 1
 
 
+TAILS = (soft_tails,)
+
 ARCHITECTURES: dict[str, Architecture] = {
     # FlowGMM, section 5.1: two-dimensional sets; 5 couplings, one hidden layer of 512.
-    "paper-synthetic": Architecture(5, (512,)),
+    "paper-synthetic": Architecture(couplings(5, (512,))),
     # FlowGMM, appendix D: 7 couplings, one hidden layer of 256 (UCI tables) or 512 (text).
-    "paper-uci": Architecture(7, (256,)),
-    "paper-text": Architecture(7, (512,)),
+    "paper-uci": Architecture(couplings(7, (256,))),
+    "paper-text": Architecture(couplings(7, (512,))),
     # Recommended: "plane" for up to 3 columns, "table" for up to 128, "embedding" beyond.
-    "plane": Architecture(8, (64, 64), soft_tails=True, n_components=8),
-    "table": Architecture(6, (128,), dropout=0.2, rotations=True, soft_tails=True, n_components=4),
-    "embedding": Architecture(4, (256,), dropout=0.2, rotations=True, soft_tails=True),
-    # Glow's step, a linear map and a coupling, for rows of numbers.
-    "glow": Architecture(8, (64, 64), linear_maps=True, soft_tails=True),
-    # One continuous flow (FFJORD), solved to 3e-3 in training and 1e-5 afterwards; several times
-    # slower than couplings.
-    "ffjord": Architecture(1, (64, 64), continuous=True, soft_tails=True),
-    # The class part of a semi-conditional flow: it sees every row once for each class.
-    "small": Architecture(4, (64,), linear_maps=True),
+    "plane": Architecture(couplings(8, (64, 64)), TAILS, n_components=8),
+    "table": Architecture(
+        interleave(couplings(6, (128,), dropout=0.2), rotation, every=2), TAILS, n_components=4
+    ),
+    "embedding": Architecture(
+        interleave(couplings(4, (256,), dropout=0.2), rotation, every=2), TAILS
+    ),
+    # Steps of Glow (Kingma and Dhariwal 2018), a linear map and a coupling, for vectors.
+    "glow": Architecture(interleave(couplings(8, (64, 64)), linear_map), TAILS),
+    # One continuous flow (Grathwohl et al. 2019), solved to 3e-3 in training and 1e-5 afterwards;
+    # several times slower than couplings. It needs the extra flowssl[ode].
+    "ffjord": Architecture((partial(ContinuousFlow, hidden_features=(64, 64)),), TAILS),
+    # For the class-conditional densities of a semi-conditional flow, which evaluate it once for
+    # each row and class.
+    "small": Architecture(interleave(couplings(4, (64,)), linear_map)),
     # No couplings: class Gaussians under a learned full linear map, with soft tails.
-    "affine": Architecture(0, (), soft_tails=True),
+    "affine": Architecture((), TAILS),
 }
 """Presets by name; ``choose_architecture`` picks among the recommended ones."""
 
@@ -101,8 +97,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 def choose_architecture(name: str, dim: int, n_rows: int) -> str:
     """Return the name of a preset; ``"auto"`` chooses by the numbers of columns and of rows.
 
-    With fewer than 15 rows for each column a nonlinear flow fits the rows rather than what they
-    come from, and "affine" is chosen.
+    With fewer than 15 rows per column a nonlinear flow overfits, and "affine" is chosen.
 
     Parameters
     ----------
@@ -117,6 +112,14 @@ def choose_architecture(name: str, dim: int, n_rows: int) -> str:
     ------
     ValueError
         If no preset has that name.
+
+    Examples
+    --------
+    >>> from flowssl.architectures import choose_architecture
+    >>> choose_architecture("auto", dim=20, n_rows=5000)
+    'table'
+    >>> choose_architecture("auto", dim=20, n_rows=200)
+    'affine'
     """
     if name == "auto":
         if n_rows < ROWS_PER_COLUMN * dim:
@@ -129,10 +132,10 @@ def choose_architecture(name: str, dim: int, n_rows: int) -> str:
 
 
 def choose_n_components(name: str, dim: int, n_rows: int) -> int:
-    """Return how many Gaussians a class has under a preset: its own number, or 1 for few rows.
+    """Return the number of Gaussians per class: that of the preset, or 1 for few rows.
 
-    As for couplings, 15 rows for each column of each Gaussian are asked for: digits, 19 rows a
-    column, lose .003 of accuracy with four.
+    As for couplings, 15 rows per column are required for each Gaussian: the accuracy on digits,
+    which have 19 rows per column, is 0.003 lower with four.
 
     Parameters
     ----------
@@ -142,6 +145,14 @@ def choose_n_components(name: str, dim: int, n_rows: int) -> int:
         Width D of a row.
     n_rows : int
         Distinct rows to train on.
+
+    Examples
+    --------
+    >>> from flowssl.architectures import choose_n_components
+    >>> choose_n_components("table", dim=10, n_rows=5000)
+    4
+    >>> choose_n_components("table", dim=10, n_rows=500)
+    1
     """
     n_components = ARCHITECTURES[name].n_components
     return n_components if n_rows >= ROWS_PER_COLUMN * dim * n_components else 1
@@ -159,11 +170,11 @@ def build_flow(
     Parameters
     ----------
     architecture : Architecture
-        Its shape.
+        Its layers.
     weight : Tensor of shape (D, D)
-        Linear map to start from, usually a whitening; invertible.
+        Initial linear map, usually a whitening; invertible.
     bias : Tensor of shape (D,)
-        Shift to start from.
+        Initial shift.
     generator : torch.Generator, optional
         Source of rotations and initial weights.
 
@@ -171,12 +182,20 @@ def build_flow(
     -------
     Chain
         In the default dtype; every coupling starts as the identity.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.architectures import ARCHITECTURES, build_flow
+    >>> build_flow(ARCHITECTURES["affine"], 2 * torch.eye(3), torch.zeros(3))
+    Chain(
+      (0): LULinear(dim=3)
+      (1): SoftTails(dim=3, threshold=5.0)
+    )
     """
     dim = weight.shape[0]
-    layers: list[Bijection] = [LULinear(weight, bias)]
-    if architecture.soft_tails:
-        layers.append(SoftTails(dim, threshold=TAIL_THRESHOLD))
-    return Chain(*layers, *build_couplings(architecture, dim, generator=generator))
+    layers = architecture.stem + architecture.layers
+    return Chain(LULinear(weight, bias), *_built(layers, dim, 0, generator))
 
 
 def build_couplings(
@@ -186,16 +205,16 @@ def build_couplings(
     context_features: int = 0,
     generator: torch.Generator | None = None,
 ) -> Chain:
-    """Build the couplings of a preset and what stands between them.
+    """Build the layers of an architecture without its stem, around the identity.
 
     Parameters
     ----------
     architecture : Architecture
-        Their shape.
+        The layers.
     dim : int
         Width D of a row.
     context_features : int, default=0
-        Width K of the context that every coupling's network sees.
+        Width K of the context that the network of every coupling sees.
     generator : torch.Generator, optional
         Source of rotations and initial weights.
 
@@ -203,28 +222,24 @@ def build_couplings(
     -------
     Chain
         In the default dtype; every coupling starts as the identity.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.architectures import Architecture, build_couplings
+    >>> from flowssl.layers import couplings
+    >>> flow = build_couplings(Architecture(couplings(2, (8,))), 3, context_features=2)
+    >>> z, log_det = flow(torch.ones(5, 3), torch.ones(5, 2))
+    >>> z.shape
+    torch.Size([5, 3])
     """
-    layers: list[Bijection] = []
-    for i in range(architecture.n_couplings):
-        if architecture.rotations and i and i % 2 == 0:
-            layers.append(Rotation(dim, generator=generator))
-        if architecture.linear_maps and i:
-            layers.append(LULinear(torch.eye(dim)))
-        if architecture.continuous:
-            coupling: Bijection = ContinuousFlow(
-                dim,
-                hidden_features=architecture.hidden_features,
-                context_features=context_features,
-                generator=generator,
-            )
-        else:
-            coupling = AffineCoupling(
-                dim,
-                flip=i % 2 == 1,
-                hidden_features=architecture.hidden_features,
-                dropout=architecture.dropout,
-                context_features=context_features,
-                generator=generator,
-            )
-        layers.append(coupling)
-    return Chain(*layers)
+    return Chain(*_built(architecture.layers, dim, context_features, generator))
+
+
+def _built(
+    layers: tuple[Layer, ...],
+    dim: int,
+    context_features: int,
+    generator: torch.Generator | None,
+) -> list[Bijection]:
+    return [layer(dim, context_features=context_features, generator=generator) for layer in layers]

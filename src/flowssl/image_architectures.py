@@ -1,139 +1,141 @@
-"""Named flows of images: the papers' multi-scale presets and a small one for two CPU cores.
+"""Presets of multi-scale flows of images: those of the papers, and a small one for two CPU cores.
 
-A preset lists scales; ``build_image_flow`` turns it into a chain from rows of levels to latents,
-the deepest scale first. Maps of channels start from a batch of images where one is given.
+An architecture lists the layers (:mod:`flowssl.layers`) of each scale. ``build_image_flow`` turns it
+into a chain from rows of pixel values to latents, those of the deepest scale first. Linear maps of
+channels are initialized from a batch of images, if one is given.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from flowssl.bijections import (
     ActNorm,
-    AffineCoupling,
     Bijection,
     Chain,
-    ChannelCoupling,
-    CheckerboardCoupling,
+    Checkerboard,
     ConvResNet,
+    Coupling,
     FactorOut,
+    Halves,
     Logit,
-    LULinear,
-    PerPixel,
     Reshape,
     Squeeze,
 )
-from flowssl.bijections.base import orthogonal
 from flowssl.bijections.images import Shape
+from flowssl.layers import (
+    ImageLayer,
+    Layer,
+    channel_act_norm,
+    channel_map,
+    channel_rotation,
+    channel_whitening,
+    couplings,
+    image_couplings,
+    interleave,
+    squeeze,
+)
 
 __all__ = [
     "IMAGE_ARCHITECTURES",
     "ImageArchitecture",
-    "Scale",
     "build_image_flow",
-    "check_image",
-    "has_fast_bfloat16",
     "train_in_bfloat16",
 ]
-
-LEAST_VARIANCE = 1e-6
-"""Variance to which a whitening stretches a direction at most; images have constant borders."""
-
-
-@dataclass(frozen=True)
-class Scale:
-    """What happens at one resolution, between two factor-outs.
-
-    Attributes
-    ----------
-    width : int
-        Feature maps of the couplings' networks.
-    n_blocks : int
-        Residual blocks in each.
-    checkerboard : int
-        Checkerboard couplings, at first.
-    squeeze : bool
-        Whether 2 x 2 blocks are then gathered into channels.
-    channel : int
-        Channel couplings after that.
-    widening : int
-        Factor of the width after the squeeze.
-    """
-
-    width: int
-    n_blocks: int
-    checkerboard: int = 0
-    squeeze: bool = True
-    channel: int = 0
-    widening: int = 1
 
 
 @dataclass(frozen=True)
 class ImageArchitecture:
-    """The shape of an image flow.
+    """The layers of a multi-scale flow of images.
 
     Attributes
     ----------
-    scales : tuple of Scale
-        From the finest to the deepest; half of the channels leaves after each but the last.
-    mixing : {"none", "glow", "linear"}
-        What stands before each channel coupling. "none": nothing, couplings change opposite
-        halves. "glow": ActNorm and a 1 x 1 convolution that starts as a rotation. "linear": a
-        1 x 1 convolution with shift, which at each scale starts by whitening the channels.
-    dense : int
-        Couplings of the deepest scale as one vector, with networks of one hidden layer: each sees
-        the whole image.
-    dense_width : int
-        Their hidden units.
-    normalize : bool
-        Whether latents are scaled and shifted one by one in the end (ActNorm).
+    scales : tuple of tuple of ImageLayer
+        Layers of each scale, the finest first. After each scale but the last, half of the channels
+        becomes latents.
+    dense : tuple of Layer, default=()
+        Layers of the deepest scale as one vector: each sees the whole image.
+    normalize : bool, default=False
+        Whether the latents are scaled and shifted one by one in the end (ActNorm).
+
+    Examples
+    --------
+    >>> from flowssl.bijections import Halves
+    >>> from flowssl.image_architectures import ImageArchitecture
+    >>> from flowssl.layers import couplings, image_couplings, squeeze
+    >>> scale = (squeeze, *image_couplings(2, Halves, width=8, n_blocks=1))
+    >>> architecture = ImageArchitecture((scale, scale), dense=couplings(2, (16,)))
+    >>> architecture.multiple, architecture.deepest((1, 8, 8))
+    (4, (8, 2, 2))
     """
 
-    scales: tuple[Scale, ...]
-    mixing: Literal["none", "glow", "linear"] = "none"
-    dense: int = 0
-    dense_width: int = 256
+    scales: tuple[tuple[ImageLayer, ...], ...]
+    dense: tuple[Layer, ...] = ()
     normalize: bool = False
 
     @property
     def multiple(self) -> int:
         """What height and width must be multiples of."""
-        return int(2 ** sum(scale.squeeze for scale in self.scales))
+        return int(2 ** sum(map(_squeezes, self.scales)))
 
     def deepest(self, shape: Shape) -> Shape:
-        """Return the shape in which an image arrives at the end of the deepest scale."""
+        """Return the shape of an image at the end of the deepest scale."""
+        channels, height, width = shape
         for i, scale in enumerate(self.scales):
-            channels, height, width = shape if i == 0 else ((shape[0] + 1) // 2, *shape[1:])
-            shape = (channels, height, width)
-            if scale.squeeze:
-                shape = (4 * channels, height // 2, width // 2)
-        return shape
+            channels = channels if i == 0 else _kept(channels)
+            halvings = _squeezes(scale)
+            channels *= 4**halvings
+            height, width = height // 2**halvings, width // 2**halvings
+        return channels, height, width
+
+
+def _squeezes(scale: tuple[ImageLayer, ...]) -> int:
+    """Return how often a scale halves height and width."""
+    return sum(layer is squeeze for layer in scale)
+
+
+def _kept(channels: int) -> int:
+    """Return how many channels go on to the next scale."""
+    return (channels + 1) // 2
+
+
+def _glow(n_couplings: int, *, width: int) -> tuple[ImageLayer, ...]:
+    """Return a scale of Glow: a squeeze, and before each coupling a scaling and a rotation."""
+    mixing = (channel_act_norm, channel_rotation)
+    layers = image_couplings(n_couplings, Halves, width=width, n_blocks=1)
+    return (squeeze, *mixing, *interleave(layers, *mixing))
+
+
+def _whitened(n_couplings: int, *, width: int) -> tuple[ImageLayer, ...]:
+    """Return a scale with a linear map of the channels before each coupling, first a whitening."""
+    layers = image_couplings(n_couplings, Halves, width=width, n_blocks=1)
+    return (squeeze, channel_whitening, *interleave(layers, channel_map))
 
 
 IMAGE_ARCHITECTURES: dict[str, ImageArchitecture] = {
-    # FlowGMM, section 5.3 and appendix E, as the authors' code has it: two scales, 3 couplings by
-    # checkerboard and 3 by channel, then 4 by checkerboard; 8 blocks, 64 maps, after the squeeze
-    # 128.
+    # FlowGMM, section 5.3 and appendix E, as in the code of the authors: two scales, the first with
+    # 3 checkerboard couplings and 3 of the channels, the second with 4 checkerboard couplings; 8
+    # blocks, 64 feature maps, 128 after the squeeze.
     "paper-realnvp": ImageArchitecture(
         (
-            Scale(64, 8, checkerboard=3, channel=3, widening=2),
-            Scale(128, 8, checkerboard=4, squeeze=False),
+            (
+                *image_couplings(3, Checkerboard, width=64, n_blocks=8),
+                squeeze,
+                *image_couplings(3, Halves, width=128, n_blocks=8),
+            ),
+            image_couplings(4, Checkerboard, width=128, n_blocks=8),
         )
     ),
-    # Glow's step (Kingma and Dhariwal 2018), 8 of them at each of two scales.
-    "glow": ImageArchitecture(
-        (Scale(96, 1, channel=8), Scale(128, 1, channel=8)), mixing="glow", normalize=True
-    ),
-    # For two CPU cores: no couplings at full size, few blocks, global couplings at the end.
+    # Two scales with 8 steps of Glow each (Kingma and Dhariwal 2018).
+    "glow": ImageArchitecture((_glow(8, width=96), _glow(8, width=128)), normalize=True),
+    # For two CPU cores: no couplings at full resolution, few blocks, couplings of the whole image.
     "small": ImageArchitecture(
-        (Scale(32, 1, channel=4), Scale(64, 1, channel=4)),
-        mixing="linear",
-        dense=4,
+        (_whitened(4, width=32), _whitened(4, width=64)),
+        dense=couplings(4, (256,)),
         normalize=True,
     ),
 }
@@ -141,13 +143,13 @@ IMAGE_ARCHITECTURES: dict[str, ImageArchitecture] = {
 
 
 def check_image(name: str, shape: Shape) -> ImageArchitecture:
-    """Return the preset of that name, if it fits images of that shape.
+    """Return the preset of that name, if images of that shape can pass through it.
 
     Raises
     ------
     ValueError
-        If there is no such preset, or the channels are not 1 or 3, or the squeezes of the preset
-        do not divide height and width.
+        If there is no such preset, the channels are not 1 or 3, or height and width cannot be
+        halved as often as the preset does it.
     """
     if name not in IMAGE_ARCHITECTURES:
         known = ", ".join(["auto", *IMAGE_ARCHITECTURES])
@@ -175,19 +177,19 @@ def build_image_flow(
     recompute: bool = False,
     generator: torch.Generator | None = None,
 ) -> Chain:
-    """Build a flow from rows of levels, in [0, 256], to latents.
+    """Build a flow from rows of pixel values in [0, 256] to latents.
 
     Parameters
     ----------
     architecture : ImageArchitecture
-        Its shape.
+        Its layers.
     shape : tuple of int
         Channels, height and width of the images.
     x : Tensor of shape (n, D), optional
-        Images (some hundreds) from which the linear maps and ActNorms start; without any they
-        start as rotations and identities.
+        Images (some hundreds) from which linear maps of channels and ActNorms are initialized.
+        Without any they start as rotations and identities.
     recompute : bool, default=False
-        Whether training recomputes the networks' activations to save memory.
+        Whether training computes the activations of the networks twice to save memory.
     generator : torch.Generator, optional
         Source of initial weights and rotations.
 
@@ -195,20 +197,31 @@ def build_image_flow(
     -------
     Chain
         In the default dtype; every coupling starts as the identity.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.image_architectures import IMAGE_ARCHITECTURES, build_image_flow
+    >>> flow = build_image_flow(IMAGE_ARCHITECTURES["small"], (1, 8, 8))
+    >>> x = 256 * torch.rand(5, 64)
+    >>> z, log_det = flow(x)
+    >>> torch.allclose(flow.inverse(z), x, atol=0.1)
+    True
     """
     builder = _Builder(architecture, recompute, generator)
-    layers: list[Bijection] = [Reshape(shape), Logit()]
-    for layer in layers:
-        x = _passed(layer, x)
-    tail, x = builder.scale(0, shape, x)
-    layers += tail
+    stem = Chain(Reshape(shape), Logit())
+    inner, x = builder.scales(0, shape, _passed(stem, x))
+    layers = [*stem, *inner]
     if architecture.normalize:
-        layers.append(_started(ActNorm(math.prod(shape)), x))
+        norm = ActNorm(math.prod(shape))
+        if x is not None:
+            norm.initialize(x)
+        layers.append(norm)
     return Chain(*layers)
 
 
 def has_fast_bfloat16() -> bool:
-    """Whether the processor multiplies in bfloat16: convolutions are then about five times faster."""
+    """Whether the processor multiplies in bfloat16, which makes convolutions five times faster."""
     # Older versions of PyTorch cannot tell.
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16", False))
@@ -217,8 +230,18 @@ def has_fast_bfloat16() -> bool:
 def train_in_bfloat16(flow: Bijection) -> None:
     """Let training on a CPU compute the convolutional networks in bfloat16, if that is fast.
 
-    Prediction is not touched, and neither are the scalings, the linear maps and the class
+    Prediction stays in the dtype of the model, and so do scalar maps, linear maps and class
     densities.
+
+    Examples
+    --------
+    >>> from flowssl.image_architectures import (
+    ...     IMAGE_ARCHITECTURES,
+    ...     build_image_flow,
+    ...     train_in_bfloat16,
+    ... )
+    >>> flow = build_image_flow(IMAGE_ARCHITECTURES["small"], (1, 8, 8))
+    >>> train_in_bfloat16(flow)
     """
     if has_fast_bfloat16():
         for module in flow.modules():
@@ -226,117 +249,47 @@ def train_in_bfloat16(flow: Bijection) -> None:
                 module.in_bfloat16 = True
 
 
+@dataclass(frozen=True)
 class _Builder:
-    """Builds the scales of a flow, one inside the other."""
+    """Builds the scales of a flow, each inside the previous one."""
 
-    def __init__(
-        self,
-        architecture: ImageArchitecture,
-        recompute: bool,
-        generator: torch.Generator | None,
-    ) -> None:
-        self.architecture = architecture
-        self.recompute = recompute
-        self.generator = generator
+    architecture: ImageArchitecture
+    recompute: bool
+    generator: torch.Generator | None
 
-    def scale(
+    def scales(
         self, index: int, shape: Shape, x: Tensor | None
     ) -> tuple[list[Bijection], Tensor | None]:
-        """Return the layers of a scale and all deeper ones, and what comes out of them."""
-        scale = self.architecture.scales[index]
-        width = scale.width
-        layers: list[Bijection] = [
-            self._coupling(CheckerboardCoupling, shape, i, width, scale.n_blocks)
-            for i in range(scale.checkerboard)
-        ]
-        if scale.squeeze:
-            squeeze = Squeeze(shape)
-            layers.append(squeeze)
-            x, shape = _passed(squeeze, x), squeeze.squeezed
-            width *= scale.widening
-        for i in range(scale.channel):
-            mixing = self._mixing(shape, i, x)
-            for layer in mixing:
-                x = _passed(layer, x)
-            coupling = self._coupling(ChannelCoupling, shape, i, width, scale.n_blocks)
-            layers += [*mixing, coupling]
+        """Return the layers of a scale and all deeper ones, and their latents of the images."""
+        layers: list[Bijection] = []
+        for build in self.architecture.scales[index]:
+            layer = build(shape, x=x, recompute=self.recompute, generator=self.generator)
+            layers.append(layer)
+            x = _passed(layer, x)
+            if isinstance(layer, Squeeze):
+                shape = layer.squeezed
         if index + 1 == len(self.architecture.scales):
             flat = Reshape(shape, flatten=True)
             return [*layers, flat, *self._dense(math.prod(shape))], _passed(flat, x)
-        kept = (shape[0] + 1) // 2
-        inside, deep = self.scale(index + 1, (kept, *shape[1:]), None if x is None else x[:, :kept])
-        layers.append(FactorOut(Chain(*inside), shape))
+        kept = _kept(shape[0])
+        inner, deep = self.scales(index + 1, (kept, *shape[1:]), None if x is None else x[:, :kept])
+        layers.append(FactorOut(Chain(*inner), shape))
         if x is None or deep is None:
             return layers, None
         return layers, torch.cat((deep, x[:, kept:].flatten(1)), dim=1)
 
-    def _coupling(
-        self,
-        kind: type[CheckerboardCoupling] | type[ChannelCoupling],
-        shape: Shape,
-        index: int,
-        width: int,
-        n_blocks: int,
-    ) -> Bijection:
-        """Return a coupling; neighbors change opposite parts."""
-        return kind(
-            shape,
-            flip=index % 2 == 1,
-            width=width,
-            n_blocks=n_blocks,
-            recompute=self.recompute,
-            generator=self.generator,
-        )
-
-    def _mixing(self, shape: Shape, index: int, x: Tensor | None) -> list[Bijection]:
-        """Return what stands before a channel coupling."""
-        if self.architecture.mixing == "none":
-            return []
-        channels = shape[0]
-        if self.architecture.mixing == "glow":
-            norm = ActNorm(channels)
-            if x is not None:
-                norm.initialize(PerPixel(norm, shape).pixels(x))
-            rotation = LULinear(orthogonal(channels, self.generator))
-            return [PerPixel(norm, shape), PerPixel(rotation, shape)]
-        weight, bias = torch.eye(channels), torch.zeros(channels)
-        if index == 0 and x is not None:
-            weight, bias = _whitening(PerPixel(Chain(), shape).pixels(x))
-        return [PerPixel(LULinear(weight, bias), shape)]
-
     def _dense(self, dim: int) -> list[Bijection]:
-        """Return the couplings of the deepest scale as one vector."""
+        """Return the layers of the deepest scale as one vector."""
         return [
-            AffineCoupling(
-                dim,
-                flip=i % 2 == 1,
-                hidden_features=(self.architecture.dense_width,),
-                generator=self.generator,
-            )
-            for i in range(self.architecture.dense)
+            layer(dim, context_features=0, generator=self.generator)
+            for layer in self.architecture.dense
         ]
 
 
 def _passed(layer: Bijection, x: Tensor | None) -> Tensor | None:
-    """Pass a batch, if there is one, through a layer."""
-    if x is None:
-        return None
+    """Map images, if there are any, by a new layer."""
+    if x is None or isinstance(layer, Coupling):  # a new coupling is the identity
+        return x
     with torch.no_grad():
         out: Tensor = layer(x)[0]
     return out
-
-
-def _started(norm: ActNorm, x: Tensor | None) -> ActNorm:
-    """Start an ActNorm from rows, if there are any."""
-    if x is not None:
-        norm.initialize(x)
-    return norm
-
-
-def _whitening(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the symmetric matrix and the shift that give rows (n, c) mean 0 and covariance I."""
-    mean = rows.mean(0)
-    centered = (rows - mean).to(torch.float64)
-    values, vectors = torch.linalg.eigh(centered.T @ centered / len(rows))
-    weight = (vectors / values.clamp_min(LEAST_VARIANCE).sqrt()) @ vectors.T
-    return weight, -weight @ mean.to(torch.float64)

@@ -30,11 +30,11 @@ class JointModel(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from flowssl.bijections import AffineCoupling, Chain
+    >>> from flowssl.bijections import Chain, vector_coupling
     >>> from flowssl.densities import ClassPrior, GaussianClasses
     >>> from flowssl.models import JointModel
     >>> means = torch.tensor([[-2.0, 0.0], [2.0, 0.0]])
-    >>> flow = Chain(AffineCoupling(2), AffineCoupling(2, flip=True))
+    >>> flow = Chain(vector_coupling(2), vector_coupling(2, flip=True))
     >>> model = JointModel(flow, GaussianClasses(means, ClassPrior(torch.ones(2))))
     >>> model.posterior(means).argmax(1).tolist()
     [0, 1]

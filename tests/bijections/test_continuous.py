@@ -44,7 +44,7 @@ def test_rows_follow_the_velocity_as_scipy_solves_it():
     def velocity(t, state, i):
         given = torch.cat((torch.tensor([[t]], dtype=torch.float64), context[i : i + 1]), dim=1)
         with torch.no_grad():
-            return flow.conditioner(torch.from_numpy(state)[None], given, None)[0][0].numpy()
+            return flow.velocity(torch.from_numpy(state)[None], given, None)[0][0].numpy()
 
     with torch.no_grad():
         z = flow(x, context)[0].numpy()
@@ -96,3 +96,25 @@ def test_it_starts_as_the_identity_and_counts_its_evaluations():
     loose = shaken(3, tolerances=(1e-3, 1e-3))
     x = rows(5, 3)
     assert wild.n_evaluations(x) > loose.n_evaluations(x) >= 7
+
+
+@pytest.mark.parametrize(
+    ("context_features", "context", "message"),
+    [
+        (0, torch.zeros(3, 2), r"no context, got one of shape \(3, 2\)"),
+        (2, None, r"\(3, 2\), got None"),
+        (2, torch.zeros(3, 1), r"\(3, 2\), got \(3, 1\)"),
+    ],
+)
+def test_context_is_used_or_refused(context_features, context, message):
+    flow = shaken(2, context_features=context_features)
+    context = None if context is None else context.double()
+    for function in (flow, flow.inverse, flow.n_evaluations):
+        with pytest.raises(ValueError, match=message):
+            function(rows(3, 2), context)
+
+
+def test_decayed_parameters_are_the_matrices_of_the_velocity():
+    flow = shaken(2)
+    expected = [layer.weight for layer in flow.velocity.layers]
+    assert [id(p) for p in flow.decayed_parameters()] == [id(weight) for weight in expected]

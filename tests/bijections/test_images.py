@@ -4,13 +4,17 @@ import pytest
 import torch
 
 from flowssl.bijections import (
-    ChannelCoupling,
-    CheckerboardCoupling,
+    Checkerboard,
     ConvResNet,
     FactorOut,
+    Halves,
     Logit,
+    LULinear,
+    PerPixel,
     Reshape,
     Squeeze,
+    image_coupling,
+    vector_coupling,
 )
 from flowssl.bijections.images import MARGIN
 from flowssl.image_architectures import IMAGE_ARCHITECTURES, build_image_flow, train_in_bfloat16
@@ -26,13 +30,14 @@ def test_squeeze_puts_diagonals_first_in_all_colors():
     assert z.flatten().tolist() == [1, 11, 21, 4, 14, 24, 2, 12, 22, 3, 13, 23]
 
 
-def test_channel_coupling_after_a_squeeze_parts_a_checkerboard():
+def test_halves_of_the_channels_after_a_squeeze_are_a_checkerboard():
     z, _ = Squeeze((1, 4, 4))(torch.arange(16.0).reshape(1, 1, 4, 4))
     even = {float(4 * i + j) for i in range(4) for j in range(4) if (i + j) % 2 == 0}
-    assert set(z[:, :2].flatten().tolist()) == even
+    kept, _ = Halves((4, 2, 2)).parts(z)
+    assert set(kept.flatten().tolist()) == even
 
 
-def test_logit_covers_the_levels_and_no_more_than_the_margin():
+def test_logit_covers_the_pixel_values_and_no_more_than_the_margin():
     z, _ = Logit()(torch.tensor([[0.0, 128.0, 256.0]]))
     edge = torch.tensor(MARGIN).logit().item()
     assert z.flatten().tolist() == pytest.approx([edge, 0.0, -edge], abs=1e-5)
@@ -51,8 +56,13 @@ def test_deepest_scale_comes_first():
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_checkerboard_keeps_one_color_and_decides_by_it_alone(flip):
-    coupling = CheckerboardCoupling((1, 4, 4), flip=flip, width=4, n_blocks=1, generator=seeded())
+def test_checkerboard_keeps_one_color_and_conditions_on_it_alone(flip):
+    coupling = image_coupling(
+        Checkerboard((1, 4, 4), flip=flip),
+        width=4,
+        n_blocks=1,
+        generator=seeded(),
+    )
     torch.nn.init.normal_(coupling.conditioner.last.weight, generator=seeded(1))
     kept = (torch.arange(4)[:, None] + torch.arange(4)) % 2 == int(flip)
     x = torch.randn(1, 1, 4, 4, generator=seeded(2))
@@ -67,8 +77,8 @@ def test_checkerboard_keeps_one_color_and_decides_by_it_alone(flip):
 
 def test_couplings_start_as_the_identity():
     x = torch.randn(2, 4, 3, 3, generator=seeded())
-    for kind in (ChannelCoupling, CheckerboardCoupling):
-        z, log_det = kind((4, 3, 3), width=5, n_blocks=2, generator=seeded())(x)
+    for split in (Halves((4, 3, 3)), Checkerboard((4, 3, 3))):
+        z, log_det = image_coupling(split, width=5, n_blocks=2, generator=seeded())(x)
         assert torch.equal(z, x)
         assert log_det.tolist() == [0.0, 0.0]
 
@@ -117,7 +127,7 @@ def test_weights_follow_from_the_generator_alone():
     ("build", "message"),
     [
         (lambda: Squeeze((1, 3, 4)), "even heights and widths.*3 x 4"),
-        (lambda: ChannelCoupling((1, 4, 4), width=4, n_blocks=1), "at least 2.*got 1"),
+        (lambda: image_coupling(Halves((1, 4, 4)), width=4, n_blocks=1), "at least 2.*got 1"),
         (lambda: FactorOut(Logit(), (1, 4, 4)), "squeeze first"),
     ],
 )
@@ -129,3 +139,27 @@ def test_shapes_that_do_not_fit_are_refused(build, message):
 def test_wrong_images_name_both_shapes():
     with pytest.raises(ValueError, match=r"\(n, 1, 4, 4\), got \(2, 1, 4, 6\)"):
         Squeeze((1, 4, 4))(torch.zeros(2, 1, 4, 6))
+
+
+def test_context_of_an_image_reaches_each_of_its_pixels():
+    """An image of different pixels is mapped as its pixels are, one by one."""
+    coupling = vector_coupling(2, context_features=3, generator=seeded()).double()
+    torch.nn.init.normal_(coupling.conditioner.layers[-1].weight, generator=seeded(1))
+    layer = PerPixel(coupling, (2, 2, 3))
+    x = torch.randn(4, 2, 2, 3, generator=seeded(2)).double()
+    context = torch.randn(4, 3, generator=seeded(3)).double()
+    z, log_det = layer(x, context)
+    total = torch.zeros(4, dtype=torch.float64)
+    for i in range(2):
+        for j in range(3):
+            pixel, of_pixel = coupling(x[:, :, i, j], context)
+            torch.testing.assert_close(z[:, :, i, j], pixel)
+            total += of_pixel
+    torch.testing.assert_close(log_det, total)
+    torch.testing.assert_close(layer.inverse(z, context), x)
+
+
+def test_linear_maps_of_pixels_ignore_a_context():
+    layer = PerPixel(LULinear(torch.eye(2)), (2, 2, 2))
+    x = torch.randn(3, 2, 2, 2, generator=seeded())
+    assert torch.equal(layer(x, torch.zeros(3, 5))[0], layer(x)[0])

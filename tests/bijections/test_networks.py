@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from flowssl.bijections import MLP
+from flowssl.bijections import MLP, ConvResNet
 
 
 def _shaken(*args, **kwargs):
@@ -24,7 +24,7 @@ def test_network_and_its_gradients_are_those_of_plain_linear_layers(hidden, n, w
     network = _shaken(width, 2, hidden)
     wide = torch.randn(n, 2 * width, dtype=torch.float64)
     x = wide[:, ::2].detach().requires_grad_()  # a strided view, as couplings pass it
-    layers = [layer for layer in network if isinstance(layer, nn.Linear)]
+    layers = [layer for layer in network.layers if isinstance(layer, nn.Linear)]
     parameters = [p for layer in layers for p in (layer.weight, layer.bias)]
     expected = x
     for i, layer in enumerate(layers):
@@ -38,9 +38,9 @@ def test_network_and_its_gradients_are_those_of_plain_linear_layers(hidden, n, w
 
 
 @pytest.mark.parametrize("probability", [0.2, 0.5, 0.999])
-def test_dropout_drops_that_share_and_keeps_the_mean(probability):
+def test_dropout_drops_that_fraction_and_keeps_the_mean(probability):
     network = MLP(1, 1, (400_000,), dropout=probability)
-    dropout = next(layer for layer in network if isinstance(layer, nn.Dropout))
+    dropout = next(layer for layer in network.layers if isinstance(layer, nn.Dropout))
     torch.manual_seed(0)
     kept = dropout(torch.ones(1, 400_001)) != 0
     sigma = (probability * (1 - probability) / kept.numel()) ** 0.5
@@ -72,6 +72,51 @@ def test_dropout_follows_the_global_seed_and_rests_in_evaluation():
 @pytest.mark.parametrize(("probability", "kept"), [(1e-7, 1.0), (1.0, 0.0)])
 def test_dropout_at_its_ends(probability, kept):
     network = MLP(1, 1, (50,), dropout=probability)
-    dropout = next(layer for layer in network if isinstance(layer, nn.Dropout))
+    dropout = next(layer for layer in network.layers if isinstance(layer, nn.Dropout))
     torch.manual_seed(0)
     assert (dropout(torch.ones(40, 50)) != 0).double().mean() == pytest.approx(kept, abs=2e-3)
+
+
+def test_weights_follow_from_the_generator_alone():
+    before = torch.get_rng_state()
+    first, again, other = (
+        MLP(3, 2, (5, 5), generator=torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+    )
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(first.layers[0].weight, again.layers[0].weight)
+    assert not torch.equal(first.layers[0].weight, other.layers[0].weight)
+
+
+def test_dropout_is_off_in_evaluation():
+    network = MLP(3, 2, (64,), dropout=0.5)
+    nn.init.normal_(network.layers[-1].weight)
+    x = torch.ones(1, 3)
+    assert torch.equal(network.eval()(x), network(x))
+    network.train()
+    assert not torch.equal(network(x), network(x))
+
+
+def test_context_is_one_more_input():
+    network = _shaken(3, 2, (16,), context_features=2)
+    plain = MLP(5, 2, (16,)).double()
+    plain.load_state_dict(network.state_dict())
+    x = torch.randn(7, 5, dtype=torch.float64)
+    assert torch.equal(network(x[:, :3], x[:, 3:]), plain(x))
+
+
+def test_context_of_an_image_is_at_every_pixel():
+    network = ConvResNet(1, 2, 4, 1, context_features=2, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(network.last.weight)
+    plain = ConvResNet(3, 2, 4, 1)
+    plain.load_state_dict(network.state_dict())
+    x, context = torch.randn(2, 1, 4, 4), torch.randn(2, 2)
+    maps = context[:, :, None, None].repeat(1, 1, 4, 4)
+    assert torch.equal(network(x, context), plain(torch.cat((x, maps), dim=1)))
+
+
+def test_network_without_any_input_gives_constants():
+    network = _shaken(0, 3, (8,))
+    out = network(torch.zeros(4, 0, dtype=torch.float64))
+    assert out.shape == (4, 3)
+    assert (out == out[0]).all()
+    assert (out != 0).all()

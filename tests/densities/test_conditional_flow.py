@@ -17,6 +17,7 @@ from flowssl.densities import (
     SemiConditionalClasses,
     conditional_flow,
 )
+from flowssl.layers import couplings, interleave, rotation
 
 PRIOR = [0.1, 0.6, 0.3]
 
@@ -32,7 +33,11 @@ def initialized(means: torch.Tensor, n_couplings: int) -> ConditionalFlowClasses
     prior = torch.tensor(PRIOR) if n_classes == 3 else torch.ones(n_classes)
     init = ClassInit(means[:, None], ClassPrior(prior), generator=torch.Generator().manual_seed(0))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "test", Architecture(n_couplings, (8,), rotations=True))
+        patch.setitem(
+            ARCHITECTURES,
+            "test",
+            Architecture(interleave(couplings(n_couplings, (8,)), rotation, every=2)),
+        )
         return ConditionalFlowClasses.from_init(init, ClassDensityOptions(architecture="test"))
 
 

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from flowssl.bijections import Chain
+from flowssl.bijections import Chain, Conditioner
 
 DIMS = st.integers(1, 7)
 COUNTS = st.sampled_from([0, 1, 17])
@@ -33,6 +33,7 @@ def jacobians(function, x: Tensor) -> Tensor:
 @example(dim=1, n=17, seed=0)
 @example(dim=64, n=17, seed=1)
 @example(dim=5, n=0, seed=2)
+@example(dim=5, n=1, seed=3)
 def test_inverse_undoes_forward_and_forward_undoes_inverse(case, device, dim, n, seed):
     bijection = case.build(dim, seed, device)
     context = case.context(n, seed, device)
@@ -116,6 +117,39 @@ def test_wrong_width_names_both_numbers(case, device):
     for function in (bijection, bijection.inverse):
         with pytest.raises(ValueError, match=r"(?s)5.*3"):
             function(wrong, context)
+
+
+def test_context_is_used_or_refused(case, device):
+    """Only maps without a conditioner ignore it, so that a chain can pass it to its members."""
+    n, dim = 5, 4
+    bijection = case.build(dim, 0, device)
+    x, context = case.rows(n, dim, 0, device), case.context(n, 0, device)
+    conditioned = any(isinstance(module, Conditioner) for module in bijection.modules())
+    other = torch.ones(n, 3, dtype=torch.float64, device=device)
+    with torch.no_grad():
+        z, log_det = bijection(x, context)
+        if context is None and not conditioned:
+            assert torch.equal(bijection(x, other)[0], z)
+            assert torch.equal(bijection.inverse(z, other), bijection.inverse(z))
+            return
+        for function in (bijection, bijection.inverse):
+            with pytest.raises(ValueError, match="context"):
+                function(z, other)
+        if context is not None:
+            for function in (bijection, bijection.inverse):
+                with pytest.raises(ValueError, match=r"\(5, 2\), got None"):
+                    function(z)
+            moved, moved_log_det = bijection(x, context + 1)
+            assert ((moved - z).abs().amax(1) > 1e-6).all()
+            assert ((moved_log_det - log_det).abs() > 1e-6).all()
+            assert ((bijection.inverse(z, context + 1) - x).abs().amax(1) > 1e-6).all()
+
+
+def test_decayed_parameters_are_the_matrices_of_the_networks_once_each(case, device):
+    bijection = case.build(4, 0, device)
+    networks = [module for module in bijection.modules() if isinstance(module, Conditioner)]
+    expected = [id(p) for network in networks for p in network.parameters() if p.ndim > 1]
+    assert [id(p) for p in bijection.decayed_parameters()] == expected
 
 
 def test_repr_and_building_leave_the_global_random_stream_alone(case, device):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from flowssl.architectures import Architecture, build_flow
 from flowssl.densities import ClassPrior, GaussianClasses
+from flowssl.layers import couplings, interleave, rotation
 from flowssl.models import JointModel
 from flowssl.objectives import (
     Consistency,
@@ -53,8 +54,8 @@ def make_rows(n: int = 48, seed: int = 0) -> TrainingRows:
 
 def make_model(hidden: int = 8) -> JointModel:
     generator = torch.Generator().manual_seed(0)
-    architecture = Architecture(2, (hidden,), dropout=0.2, rotations=True)
-    flow = build_flow(architecture, torch.eye(2), torch.zeros(2), generator=generator)
+    layers = interleave(couplings(2, (hidden,), dropout=0.2), rotation, every=2)
+    flow = build_flow(Architecture(layers), torch.eye(2), torch.zeros(2), generator=generator)
     means = torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
     return JointModel(flow, GaussianClasses(means, ClassPrior(torch.ones(2), learn=True)))
 

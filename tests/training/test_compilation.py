@@ -9,6 +9,7 @@ import torch._inductor.config
 
 from flowssl.architectures import Architecture, build_flow
 from flowssl.densities import ClassPrior, GaussianClasses
+from flowssl.layers import couplings
 from flowssl.models import JointModel
 from flowssl.objectives import Likelihood, Objective
 from flowssl.training import TrainingConfig, TrainingRows, train
@@ -20,7 +21,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 
 def _model():
     generator = torch.Generator().manual_seed(0)
-    flow = build_flow(Architecture(2, (8,)), torch.eye(3), torch.zeros(3), generator=generator)
+    flow = build_flow(
+        Architecture(couplings(2, (8,))), torch.eye(3), torch.zeros(3), generator=generator
+    )
     means = torch.randn(2, 3, generator=generator)
     return JointModel(flow, GaussianClasses(means, ClassPrior(torch.ones(2))))
 

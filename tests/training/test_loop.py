@@ -13,6 +13,7 @@ from torch import Tensor
 from flowssl.architectures import Architecture, build_flow
 from flowssl.densities import COVARIANCES, ClassPrior, GaussianClasses
 from flowssl.exceptions import TrainingDivergedError
+from flowssl.layers import couplings
 from flowssl.models import JointModel
 from flowssl.objectives import (
     Batch,
@@ -42,7 +43,7 @@ def make_model(
     n_couplings: int = 2, *, covariance: str = "tied", dropout: float = 0.2
 ) -> JointModel:
     generator = torch.Generator().manual_seed(0)
-    architecture = Architecture(n_couplings, (8,), dropout=dropout)
+    architecture = Architecture(couplings(n_couplings, (8,), dropout=dropout))
     flow = build_flow(architecture, torch.eye(2), torch.zeros(2), generator=generator)
     means = torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
     return JointModel(

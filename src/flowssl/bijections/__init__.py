@@ -1,31 +1,40 @@
-"""Invertible maps with log-determinants, the conditioners inside them, and their composition."""
+"""Invertible maps with log-determinants, the parts of couplings, and the composition of maps."""
 
 from flowssl.bijections.base import Bijection, Chain
 from flowssl.bijections.continuous import ContinuousFlow
-from flowssl.bijections.convolutional import ChannelCoupling, CheckerboardCoupling, ConvResNet
-from flowssl.bijections.coupling import AffineCoupling
+from flowssl.bijections.convolutional import ConvResNet
+from flowssl.bijections.coupling import Coupling, image_coupling, vector_coupling
 from flowssl.bijections.data import MonotonicSpline, SoftTails
 from flowssl.bijections.images import FactorOut, Logit, PerPixel, Reshape, Squeeze
 from flowssl.bijections.linear import ActNorm, LULinear, Rotation
-from flowssl.bijections.networks import MLP
+from flowssl.bijections.networks import MLP, Conditioner
+from flowssl.bijections.scalar_maps import AffineMap, ScalarMap, SplineMap
+from flowssl.bijections.splits import Checkerboard, Halves, Split
 
 __all__ = [
     "MLP",
     "ActNorm",
-    "AffineCoupling",
+    "AffineMap",
     "Bijection",
     "Chain",
-    "ChannelCoupling",
-    "CheckerboardCoupling",
+    "Checkerboard",
+    "Conditioner",
     "ContinuousFlow",
     "ConvResNet",
+    "Coupling",
     "FactorOut",
+    "Halves",
     "LULinear",
     "Logit",
     "MonotonicSpline",
     "PerPixel",
     "Reshape",
     "Rotation",
+    "ScalarMap",
     "SoftTails",
+    "SplineMap",
+    "Split",
     "Squeeze",
+    "image_coupling",
+    "vector_coupling",
 ]

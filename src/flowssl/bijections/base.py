@@ -1,7 +1,7 @@
-"""What a bijection is here, and how bijections are composed.
+"""The interface of bijections, and their composition.
 
-A bijection carries data ``x`` to latents ``z`` and returns the log-determinant of its Jacobian
-with them, so that densities follow from the change of variables
+A bijection maps data ``x`` to latents ``z`` and returns the log-determinant of its Jacobian with
+them; densities follow from the change of variables
 ``log p(x) = log p(z) + log |det dz/dx|`` (Izmailov et al. 2020, eq. 1).
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from textwrap import indent
 from typing import cast, overload
 
 import torch
@@ -19,7 +20,26 @@ class Bijection(nn.Module, ABC):
     """An invertible, differentiable map of rows with a tractable log-determinant.
 
     Bijections keep no state between calls: no shapes, no batch statistics, no log-determinants.
-    A row's image and log-determinant do not depend on the other rows of its batch.
+    The latent and the log-determinant of a row do not depend on the other rows of its batch.
+
+    A context is used or refused by maps with a conditioner (see :class:`Coupling`). Maps without
+    one, such as linear maps, ignore it, so that a :class:`Chain` can pass one context to all of
+    its members.
+
+    Examples
+    --------
+    >>> import math
+    >>> import torch
+    >>> from flowssl.bijections import Bijection
+    >>> class Double(Bijection):
+    ...     def forward(self, x, context=None):
+    ...         return 2 * x, torch.full_like(x[:, 0], x.shape[1] * math.log(2))
+    ...
+    ...     def inverse(self, z, context=None):
+    ...         return z / 2
+    >>> z, log_det = Double()(torch.ones(1, 3))
+    >>> z.tolist(), round(log_det.item(), 3)
+    ([[2.0, 2.0, 2.0]], 2.079)
     """
 
     @abstractmethod
@@ -31,7 +51,7 @@ class Bijection(nn.Module, ABC):
         x : Tensor of shape (n, D)
             Rows; ``n`` may be 0.
         context : Tensor of shape (n, K), optional
-            What the map is conditioned on; ignored by maps without a conditioner.
+            What the map is conditioned on.
 
         Returns
         -------
@@ -46,8 +66,13 @@ class Bijection(nn.Module, ABC):
         """Map latents of shape (n, D) back to data of shape (n, D)."""
 
     def decayed_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the parameters that weight decay shrinks: those of child bijections."""
-        yield from _decayed_in(self)
+        """Yield the parameters that weight decay shrinks: by default, those of inner bijections.
+
+        Weight decay pulls parameters towards zero, which is a sensible prior for the matrices of
+        networks and for nothing else: linear maps, scales and shifts start from the data.
+        """
+        for bijection in _inner_bijections(self):
+            yield from bijection.decayed_parameters()
 
 
 class Chain(Bijection):
@@ -60,6 +85,21 @@ class Chain(Bijection):
     ----------
     *bijections : Bijection
         The maps, in the order in which data pass through them.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.bijections import ActNorm, Chain, Rotation
+    >>> chain = Chain(ActNorm(2), Rotation(2, generator=torch.Generator().manual_seed(0)))
+    >>> x = torch.tensor([[3.0, 4.0]])
+    >>> z, log_det = chain(x)
+    >>> torch.allclose(chain.inverse(z), x), abs(log_det.item()) < 1e-5
+    (True, True)
+    >>> chain
+    Chain(
+      (0): ActNorm(dim=2)
+      (1): Rotation(dim=2)
+    )
     """
 
     def __init__(self, *bijections: Bijection) -> None:
@@ -95,19 +135,32 @@ class Chain(Bijection):
         members = list(self)
         return Chain(*members[index]) if isinstance(index, slice) else members[index]
 
-
-def _decayed_in(module: nn.Module) -> Iterator[nn.Parameter]:
-    for child in module.children():
-        if isinstance(child, Bijection):
-            yield from child.decayed_parameters()
-        else:
-            yield from _decayed_in(child)
+    def __repr__(self) -> str:
+        lines = [indent(f"({i}): {bijection!r}", "  ") for i, bijection in enumerate(self)]
+        return "\n".join(["Chain(", *lines, ")"]) if lines else "Chain()"
 
 
-def check_width(x: Tensor, dim: int) -> None:
-    """Raise ``ValueError`` unless ``x`` has shape (n, dim)."""
-    if x.ndim != 2 or x.shape[1] != dim:
-        raise ValueError(f"expected rows of {dim} numbers, shape (n, {dim}), got {tuple(x.shape)}")
+def check_shape(x: Tensor, *shape: int) -> None:
+    """Raise ``ValueError`` unless ``x`` has the shape ``(n, *shape)``."""
+    if x.shape[1:] != torch.Size(shape):
+        expected = ", ".join(("n", *map(str, shape)))
+        raise ValueError(f"expected a batch of shape ({expected}), got {tuple(x.shape)}")
+
+
+def check_context(context: Tensor | None, n: int, context_features: int) -> None:
+    """Raise ``ValueError`` unless a context is (n, K), or absent where K is 0."""
+    if context is None and context_features == 0:
+        return
+    if context is None or context.shape != (n, context_features):
+        found = None if context is None else tuple(context.shape)
+        if context_features == 0:
+            raise ValueError(
+                f"this map takes no context, got one of shape {found}; build it with "
+                "context_features, or call it without a context"
+            )
+        raise ValueError(
+            f"this map needs a context of shape ({n}, {context_features}), got {found}"
+        )
 
 
 def rows_of(value: Tensor, x: Tensor) -> Tensor:
@@ -121,3 +174,12 @@ def orthogonal(dim: int, generator: torch.Generator | None) -> Tensor:
     q, r = torch.linalg.qr(gaussian)
     rotation: Tensor = q * r.diagonal().sign()
     return rotation
+
+
+def _inner_bijections(module: nn.Module) -> Iterator[Bijection]:
+    """Yield the outermost bijections inside a module."""
+    for child in module.children():
+        if isinstance(child, Bijection):
+            yield child
+        else:
+            yield from _inner_bijections(child)

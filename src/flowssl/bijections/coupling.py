@@ -1,134 +1,192 @@
-"""Affine coupling layers: the expressive part of a RealNVP flow.
+"""Coupling layers: the expressive part of a flow.
 
-One part of a row passes through unchanged and decides, by a conditioner network, how the other
-part is scaled and shifted (Dinh et al. 2017; Izmailov et al. 2020, section 5 and appendix D).
+One part of a row passes through unchanged and decides how the other part is changed (Dinh et al.
+2017; Izmailov et al. 2020, section 5 and appendix D). Which part, by which map and by which network
+are three independent choices.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from flowssl.bijections.base import Bijection, check_width
-from flowssl.bijections.networks import MLP
-
-LOG_SCALE_BOUND = 3.0
-"""Largest \\|log-scale\\| of one coupling: a factor of 20, either way, is never a reason for NaN."""
+from flowssl.bijections.base import Bijection, check_context
+from flowssl.bijections.convolutional import ConvResNet
+from flowssl.bijections.networks import MLP, Conditioner, matrices
+from flowssl.bijections.scalar_maps import AFFINE, ScalarMap
+from flowssl.bijections.splits import Halves, Split
 
 
 class Coupling(Bijection):
-    """``z_b = x_b * exp(s) + t`` with ``(s, t)`` computed from ``x_a``, ``z_a = x_a``.
+    """``z_b = h(x_b; w(x_a, context))``, ``z_a = x_a``: split, scalar map h and conditioner w.
 
-    The log-scale is bounded symmetrically by ``s = b * tanh(raw / b)``, which is the identity near
-    zero. Subclasses say how a row, or an image, is parted and which network looks at the first
-    part; that network is ``conditioner``.
+    Parameters
+    ----------
+    split : Split
+        Which part of a row or an image is kept, a, and which is changed, b.
+    scalar_map : ScalarMap
+        How each number of the changed part is mapped.
+    conditioner : Conditioner
+        The network that chooses the parameters of the scalar map. A coupling with a conditioner
+        that takes a context requires one, and any other coupling refuses it.
+
+    Raises
+    ------
+    ValueError
+        If the conditioner does not take the kept part or does not give the parameters needed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.bijections import MLP, AffineMap, Coupling, Halves
+    >>> coupling = Coupling(Halves((5,)), AffineMap(), MLP(2, 6))
+    >>> coupling
+    Coupling(Halves((5,), flip=False), AffineMap(bound=3.0), MLP(2 -> 128 -> 6))
+    >>> z, log_det = coupling(torch.ones(1, 5))  # the last layer of a new network is zero
+    >>> z.tolist(), log_det.tolist()
+    ([[1.0, 1.0, 1.0, 1.0, 1.0]], [0.0])
     """
 
-    conditioner: nn.Module
+    def __init__(self, split: Split, scalar_map: ScalarMap, conditioner: Conditioner) -> None:
+        super().__init__()
+        needed = (split.n_kept, scalar_map.n_parameters * split.n_changed)
+        found = (conditioner.in_features, conditioner.out_features)
+        if needed != found:
+            raise ValueError(
+                f"{split!r} with {scalar_map!r} needs a conditioner with {needed[0]} inputs and "
+                f"{needed[1]} outputs, got one with {found[0]} and {found[1]}"
+            )
+        self.split = split
+        self.scalar_map = scalar_map
+        self.conditioner = conditioner
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Scale and shift one part of each row."""
-        given, changed = self._parts(x)
-        log_scale, shift = self._scale_and_shift(given, context)
-        changed = torch.addcmul(shift, changed, log_scale.exp())
-        return self._join(given, changed), log_scale.flatten(1).sum(1)
+        """Change one part of each row."""
+        kept, changed = self.split.parts(x)
+        changed, log_derivative = self.scalar_map.forward(changed, self._condition(kept, context))
+        return self.split.merge(kept, changed), self.split.total(log_derivative)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """Undo the scale and the shift, which depend on the unchanged part only."""
-        given, changed = self._parts(z)
-        log_scale, shift = self._scale_and_shift(given, context)
-        return self._join(given, (changed - shift) * (-log_scale).exp())
+        """Change it back; the parameters depend on the kept part only."""
+        kept, changed = self.split.parts(z)
+        changed = self.scalar_map.inverse(changed, self._condition(kept, context))
+        return self.split.merge(kept, changed)
 
     def decayed_parameters(self) -> Iterator[nn.Parameter]:
         """Yield the matrices of the conditioner."""
-        return (parameter for parameter in self.conditioner.parameters() if parameter.ndim > 1)
+        return matrices(self.conditioner)
 
-    @abstractmethod
-    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the conditioner sees and what is scaled and shifted."""
+    def _condition(self, kept: Tensor, context: Tensor | None) -> Tensor:
+        """Return the parameters of the changed part, shape (n, P, ...)."""
+        check_context(context, len(kept), self.conditioner.context_features)
+        sizes = (self.scalar_map.n_parameters, self.split.n_changed)
+        return torch.unflatten(self.conditioner(kept, context).to(kept.dtype), 1, sizes)
 
-    @abstractmethod
-    def _join(self, given: Tensor, changed: Tensor) -> Tensor:
-        """Put the two parts together again."""
-
-    def _scale_and_shift(self, given: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the log-scale and the shift of what is changed."""
-        raw, shift = self.conditioner(given).to(given.dtype).chunk(2, dim=1)
-        return LOG_SCALE_BOUND * torch.tanh(raw / LOG_SCALE_BOUND), shift
+    def __repr__(self) -> str:
+        return f"Coupling({self.split!r}, {self.scalar_map!r}, {self.conditioner!r})"
 
 
-class AffineCoupling(Coupling):
-    """A coupling of vectors whose two parts are slices of the row.
-
-    The network sees only the inputs that it may use and emits only the outputs that are used.
+def vector_coupling(
+    dim: int,
+    *,
+    flip: bool = False,
+    scalar_map: ScalarMap = AFFINE,
+    hidden_features: tuple[int, ...] = (128,),
+    dropout: float = 0.0,
+    context_features: int = 0,
+    generator: torch.Generator | None = None,
+) -> Coupling:
+    """Build a coupling of rows: halves of the columns and a fully connected network.
 
     Parameters
     ----------
     dim : int
-        Width D of a row. With ``dim=1`` nothing is left to condition on and the layer is a
-        learned (or context-dependent) scale and shift.
+        Width D of a row. With ``dim=1`` nothing is left to condition on, and the layer is one
+        learned (or context-dependent) scalar map.
     flip : bool, default=False
-        False transforms the second part given the first ``D // 2`` numbers; True the reverse.
-        Alternate it between neighbors.
-    hidden_features : tuple of int, default=(128,)
-        Widths of the conditioner's hidden layers.
-    dropout : float, default=0.0
-        Dropout inside the conditioner, active in training mode only.
-    context_features : int, default=0
-        Width K of the context that is appended to the conditioner's input.
-    generator : torch.Generator, optional
-        Source of the initial weights.
+        See :class:`Halves`.
+    scalar_map : ScalarMap, default=AffineMap()
+        How each number of the changed half is mapped.
+    hidden_features, dropout, context_features, generator
+        See :class:`MLP`.
+
+    Returns
+    -------
+    Coupling
+        It starts as the identity.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.bijections import SplineMap, vector_coupling
+    >>> vector_coupling(4, scalar_map=SplineMap(n_bins=5), hidden_features=(32, 32))
+    Coupling(Halves((4,), flip=False), SplineMap(n_bins=5, bound=3.0), MLP(2 -> 32 -> 32 -> 28))
     """
+    split = Halves((dim,), flip=flip)
+    conditioner = MLP(
+        split.n_kept,
+        scalar_map.n_parameters * split.n_changed,
+        hidden_features,
+        dropout=dropout,
+        context_features=context_features,
+        generator=generator,
+    )
+    return Coupling(split, scalar_map, conditioner)
 
-    def __init__(
-        self,
-        dim: int,
-        *,
-        flip: bool = False,
-        hidden_features: tuple[int, ...] = (128,),
-        dropout: float = 0.0,
-        context_features: int = 0,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__()
-        self.dim = dim
-        self.flip = flip and dim > 1
-        first = dim // 2
-        self.widths = [first, dim - first]
-        given, changed = (self.widths[1], first) if self.flip else self.widths
-        self.context_features = context_features
-        self.conditioner = MLP(
-            max(given + context_features, 1),
-            2 * changed,
-            hidden_features,
-            dropout=dropout,
-            generator=generator,
+
+def image_coupling(
+    split: Split,
+    *,
+    width: int,
+    n_blocks: int,
+    scalar_map: ScalarMap = AFFINE,
+    recompute: bool = False,
+    context_features: int = 0,
+    generator: torch.Generator | None = None,
+) -> Coupling:
+    """Build a coupling of images: any split and a convolutional network.
+
+    Parameters
+    ----------
+    split : Split
+        :class:`Halves` of the channels or a :class:`Checkerboard`.
+    scalar_map : ScalarMap, default=AffineMap()
+        How each number of the changed part is mapped.
+    width, n_blocks, recompute, context_features, generator
+        See :class:`ConvResNet`.
+
+    Returns
+    -------
+    Coupling
+        It starts as the identity.
+
+    Raises
+    ------
+    ValueError
+        If the split keeps no channel: half of one channel is none.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.bijections import Checkerboard, image_coupling
+    >>> coupling = image_coupling(Checkerboard((1, 4, 4)), width=8, n_blocks=1)
+    >>> z, log_det = coupling(torch.rand(2, 1, 4, 4))
+    >>> z.shape, log_det.tolist()
+    (torch.Size([2, 1, 4, 4]), [0.0, 0.0])
+    """
+    if split.n_kept == 0:
+        raise ValueError(
+            "a coupling of halves of the channels needs at least 2 of them, got 1; squeeze first"
         )
-
-    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        check_width(x, self.dim)
-        first, second = torch.split(x, self.widths, dim=1)
-        return (second, first) if self.flip else (first, second)
-
-    def _join(self, given: Tensor, changed: Tensor) -> Tensor:
-        return torch.cat((changed, given) if self.flip else (given, changed), dim=1)
-
-    def _scale_and_shift(self, given: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        if self.context_features:
-            if context is None or context.shape != (given.shape[0], self.context_features):
-                found = None if context is None else tuple(context.shape)
-                raise ValueError(
-                    f"this coupling needs a context of shape ({given.shape[0]}, "
-                    f"{self.context_features}), got {found}"
-                )
-            given = torch.cat((given, context), dim=1)
-        elif given.shape[1] == 0:
-            given = given.new_ones(given.shape[0], 1)  # a network needs something to look at
-        return super()._scale_and_shift(given, context)
-
-    def extra_repr(self) -> str:
-        """Describe the layer for ``repr``."""
-        return f"dim={self.dim}, flip={self.flip}"
+    conditioner = ConvResNet(
+        split.n_kept,
+        scalar_map.n_parameters * split.n_changed,
+        width,
+        n_blocks,
+        recompute=recompute,
+        context_features=context_features,
+        generator=generator,
+    )
+    return Coupling(split, scalar_map, conditioner)

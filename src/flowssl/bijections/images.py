@@ -1,8 +1,8 @@
-"""Bijections of images: their levels and logits, their shapes, and what leaves at each scale.
+"""Bijections of images: logits of pixel values, reshaping, maps of pixels, multiple scales.
 
-Images are tensors (n, c, h, w). Together with the convolutional couplings these are the pieces of
-RealNVP and Glow (Dinh et al. 2017; Kingma and Dhariwal 2018); a whole flow takes flat rows (n, D)
-and gives latents (n, D), the deepest scale first.
+Images are tensors (n, c, h, w). With couplings, these are the layers of RealNVP and Glow (Dinh et
+al. 2017; Kingma and Dhariwal 2018). A whole flow takes flat rows (n, D) and returns latents (n, D),
+those of the deepest scale first.
 """
 
 from __future__ import annotations
@@ -12,27 +12,20 @@ import math
 import torch
 from torch import Tensor
 
-from flowssl.bijections.base import Bijection, check_width
+from flowssl.bijections.base import Bijection, check_shape
 
 Shape = tuple[int, int, int]
 """Channels, height and width of an image."""
 
 LEVELS = 256
-"""Levels of a pixel: 8 bits."""
+"""Number of values of a pixel of 8 bits."""
 
 MARGIN = 0.05
-"""How far from 0 and 1 the logit begins, on either side (Dinh et al. 2017, section 4.1)."""
-
-
-def check_shape(x: Tensor, shape: Shape) -> None:
-    """Raise ``ValueError`` unless ``x`` has shape (n, c, h, w)."""
-    c, h, w = shape
-    if x.ndim != 4 or x.shape[1:] != torch.Size(shape):
-        raise ValueError(f"expected images of shape (n, {c}, {h}, {w}), got {tuple(x.shape)}")
+"""Distance from 0 and 1 at which the logit begins (Dinh et al. 2017, section 4.1)."""
 
 
 class Reshape(Bijection):
-    """Rows of D numbers as images (n, c, h, w), or the other way round; the volume stays.
+    """Rows of D numbers as images (n, c, h, w), or images as rows.
 
     Parameters
     ----------
@@ -40,6 +33,14 @@ class Reshape(Bijection):
         Channels, height and width.
     flatten : bool, default=False
         False turns rows into images, True images into rows.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.bijections import Reshape
+    >>> images, log_det = Reshape((1, 2, 2))(torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
+    >>> images.tolist(), log_det.tolist()
+    ([[[[1.0, 2.0], [3.0, 4.0]]]], [0.0])
     """
 
     def __init__(self, shape: Shape, *, flatten: bool = False) -> None:
@@ -49,40 +50,48 @@ class Reshape(Bijection):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Change the shape; the log-determinant is 0."""
-        return self._changed(x, self.flatten), x.new_zeros(x.shape[0])
+        return self._reshaped(x, self.flatten), x.new_zeros(x.shape[0])
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Change it back."""
-        return self._changed(z, not self.flatten)
+        return self._reshaped(z, not self.flatten)
 
-    def _changed(self, x: Tensor, flatten: bool) -> Tensor:
+    def _reshaped(self, x: Tensor, flatten: bool) -> Tensor:
         if flatten:
-            check_shape(x, self.shape)
+            check_shape(x, *self.shape)
             return x.reshape(x.shape[0], math.prod(self.shape))
-        check_width(x, math.prod(self.shape))
+        check_shape(x, math.prod(self.shape))
         return x.reshape(x.shape[0], *self.shape)
 
     def extra_repr(self) -> str:
-        """Describe the step for ``repr``."""
+        """Describe the layer for ``repr``."""
         return f"shape={self.shape}, flatten={self.flatten}"
 
 
 class Logit(Bijection):
-    """Gray or color levels in [0, 256] to real numbers: the logit of a slightly squeezed share.
+    """Pixel values in [0, 256] to real numbers: ``z = logit(m + (1 - 2 m) x / 256)``.
 
-    ``z = logit(m + (1 - 2 m) x / 256)`` with the margin m. The inverse undoes the squeeze too, so
-    it is exact (the authors' code leaves it out). Densities are per level, so that those of whole
-    levels with uniform noise are probabilities of discrete images (Theis et al. 2016).
+    The inverse undoes the margin m too, so that it is exact; the one of the FlowGMM authors does
+    not. Densities are in units of one pixel value, so that those of integers with uniform noise are
+    probabilities of discrete images (Theis et al. 2016).
 
     Parameters
     ----------
     margin : float, default=0.05
-        m: how far from 0 and 1 the logit begins. The whole range takes -2.9 to 2.9.
+        The margin m, between 0 and 1/2. With the default, latents are between -2.9 and 2.9.
 
     Notes
     -----
-    Numbers below 0 or above 256 by less than ``256 m / (1 - 2 m)`` are mapped too; beyond that
-    the result is not a number.
+    Values outside [0, 256] by less than ``256 m / (1 - 2 m)`` are mapped too. Beyond that the
+    result is NaN.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.bijections import Logit
+    >>> z, log_det = Logit()(torch.tensor([[0.0, 128.0, 256.0]]))
+    >>> [round(value, 2) for value in z[0].tolist()]
+    [-2.94, 0.0, 2.94]
     """
 
     def __init__(self, margin: float = MARGIN) -> None:
@@ -91,38 +100,47 @@ class Logit(Bijection):
         self.slope = (1 - 2 * margin) / LEVELS
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map levels to logits."""
-        share = self.margin + self.slope * x
-        low, high = share.log(), (-share).log1p()
+        """Map pixel values to logits."""
+        fraction = self.margin + self.slope * x
+        low, high = fraction.log(), (-fraction).log1p()
         log_det = (math.log(self.slope) - low - high).flatten(1).sum(1)
         return low - high, log_det
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """Map logits to levels."""
+        """Map logits to pixel values."""
         return (torch.sigmoid(z) - self.margin) / self.slope
 
     def extra_repr(self) -> str:
-        """Describe the map for ``repr``."""
+        """Describe the layer for ``repr``."""
         return f"margin={self.margin}"
 
 
 class Squeeze(Bijection):
-    """Each 2 x 2 block of pixels becomes one pixel of four times the channels.
+    """Each 2 x 2 block of pixels becomes one pixel with four times the channels.
 
-    The order is RealNVP's: the blocks' diagonals first (top left, bottom right, then top right,
-    bottom left), each with all its colors. So either half of the channels is an evenly spread
-    half of the pixels in every color. In channel-major order, which the authors' code has, half
-    the channels of a color image would be all of red and half of green.
+    The order is that of RealNVP: one diagonal of the blocks first (top left, bottom right), then
+    the other (top right, bottom left), each pixel with all of its colors. Each half of the channels
+    is then an evenly spread half of the pixels in every color. In the order of the code of the
+    FlowGMM authors, color by color, half of the channels of a color image would be all of red and
+    half of green.
 
     Parameters
     ----------
     shape : tuple of int
-        Channels, height and width of what comes in.
+        Channels, height and width of the input.
 
     Raises
     ------
     ValueError
         If height or width is odd.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.bijections import Squeeze
+    >>> z, log_det = Squeeze((1, 2, 2))(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))
+    >>> z.shape, z.flatten().tolist()
+    (torch.Size([1, 4, 1, 1]), [1.0, 4.0, 2.0, 3.0])
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -135,15 +153,15 @@ class Squeeze(Bijection):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Gather the blocks; the log-determinant is 0."""
-        check_shape(x, self.shape)
+        check_shape(x, *self.shape)
         channels, height, width = self.shape
         blocks = x.reshape(x.shape[0], channels, height // 2, 2, width // 2, 2)
         corners = (blocks[:, :, :, i, :, j] for i, j in _CORNERS)
         return torch.cat(tuple(corners), dim=1), x.new_zeros(x.shape[0])
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """Spread the blocks out again."""
-        check_shape(z, self.squeezed)
+        """Spread the channels over the blocks again."""
+        check_shape(z, *self.squeezed)
         channels, height, width = self.shape
         blocks = z.new_empty(z.shape[0], channels, height // 2, 2, width // 2, 2)
         for (i, j), corner in zip(_CORNERS, z.chunk(4, dim=1), strict=True):
@@ -151,7 +169,7 @@ class Squeeze(Bijection):
         return blocks.reshape(z.shape[0], channels, height, width)
 
     def extra_repr(self) -> str:
-        """Describe the step for ``repr``."""
+        """Describe the layer for ``repr``."""
         return f"shape={self.shape}"
 
 
@@ -170,6 +188,14 @@ class PerPixel(Bijection):
         A map of rows of c numbers.
     shape : tuple of int
         Channels, height and width.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.bijections import ActNorm, PerPixel
+    >>> z, log_det = PerPixel(ActNorm(3), (3, 2, 2))(torch.ones(5, 3, 2, 2))
+    >>> z.shape, log_det.shape
+    (torch.Size([5, 3, 2, 2]), torch.Size([5]))
     """
 
     def __init__(self, bijection: Bijection, shape: Shape) -> None:
@@ -179,66 +205,88 @@ class PerPixel(Bijection):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map the pixels; their log-determinants add up."""
-        z, of_pixels = self.bijection(self.pixels(x))
+        check_shape(x, *self.shape)
+        z, of_pixels = self.bijection(pixels(x), self._repeated(context))
         log_det = of_pixels.reshape(x.shape[0], self.shape[1] * self.shape[2]).sum(1)
         return self._image(z), log_det
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Map the pixels back."""
-        return self._image(self.bijection.inverse(self.pixels(z)))
+        check_shape(z, *self.shape)
+        return self._image(self.bijection.inverse(pixels(z), self._repeated(context)))
 
-    def pixels(self, x: Tensor) -> Tensor:
-        """Return the pixels of images (n, c, h, w) as rows (n h w, c)."""
-        check_shape(x, self.shape)
-        return x.permute(0, 2, 3, 1).reshape(-1, self.shape[0])
+    def _repeated(self, context: Tensor | None) -> Tensor | None:
+        """Repeat the context of each image for each of its pixels."""
+        n_pixels = self.shape[1] * self.shape[2]
+        return None if context is None else context.repeat_interleave(n_pixels, dim=0)
 
-    def _image(self, pixels: Tensor) -> Tensor:
+    def _image(self, rows: Tensor) -> Tensor:
         channels, height, width = self.shape
-        return pixels.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
+        return rows.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
 
     def extra_repr(self) -> str:
-        """Describe the step for ``repr``."""
+        """Describe the layer for ``repr``."""
         return f"shape={self.shape}"
 
 
-class FactorOut(Bijection):
-    """Half of the channels goes deeper, the other half is latent as it is.
+def pixels(x: Tensor) -> Tensor:
+    """Return the pixels of images (n, c, h, w) as rows (n h w, c)."""
+    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
-    The multi-scale architecture of Dinh et al. (2017, section 3.6), as a step that holds all that
-    follows: ``z = (inner(x_a), x_b)`` in one row, so that the deepest scale comes first.
+
+class FactorOut(Bijection):
+    """Half of the channels becomes latents, the other half goes through further bijections.
+
+    The multi-scale architecture of Dinh et al. (2017, section 3.6): ``z = (inner(x_a), x_b)`` in
+    one row, so that the latents of the deepest scale come first.
 
     Parameters
     ----------
     inner : Bijection
-        From images of half the channels (rounded up) to rows.
+        All that follows: a map of images with half of the channels, rounded up, to rows.
     shape : tuple of int
-        Channels, height and width of what comes in.
+        Channels, height and width of the input.
+
+    Raises
+    ------
+    ValueError
+        If there is one channel only.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.bijections import FactorOut, Reshape
+    >>> layer = FactorOut(Reshape((1, 2, 1), flatten=True), (2, 2, 1))
+    >>> layer(torch.tensor([[[[1.0], [2.0]], [[3.0], [4.0]]]]))[0].tolist()
+    [[1.0, 2.0, 3.0, 4.0]]
     """
 
     def __init__(self, inner: Bijection, shape: Shape) -> None:
         super().__init__()
         channels, height, width = shape
         if channels < 2:
-            raise ValueError(f"half of {channels} channel cannot go on; squeeze first")
+            raise ValueError(
+                f"factoring out half of the channels needs at least 2, got {channels}; squeeze first"
+            )
         self.inner = inner
         self.shape = shape
         self.channels = [(channels + 1) // 2, channels // 2]
         self.dims = [part * height * width for part in self.channels]
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Send the first half of the channels through the inner map."""
-        check_shape(x, self.shape)
+        """Map the first half of the channels; the second half is latent as it is."""
+        check_shape(x, *self.shape)
         kept, out = torch.split(x, self.channels, dim=1)
         z, log_det = self.inner(kept, context)
         return torch.cat((z, out.flatten(1)), dim=1), log_det
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """Bring the first half back and put the second beside it."""
-        check_width(z, sum(self.dims))
+        """Map the first half back and append the second."""
+        check_shape(z, sum(self.dims))
         deep, out = torch.split(z, self.dims, dim=1)
         kept = self.inner.inverse(deep, context)
         return torch.cat((kept, out.reshape(-1, self.channels[1], *self.shape[1:])), dim=1)
 
     def extra_repr(self) -> str:
-        """Describe the step for ``repr``."""
+        """Describe the layer for ``repr``."""
         return f"shape={self.shape}"

@@ -1,23 +1,32 @@
-"""Affine bijections: per-column scale (ActNorm), full linear maps in LU form, fixed rotations."""
+"""Affine bijections: scales of the columns, full linear maps in LU form, fixed rotations."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from flowssl.bijections.base import Bijection, check_width, orthogonal, rows_of
+from flowssl.bijections.base import Bijection, check_shape, orthogonal, rows_of
 
 
 class ActNorm(Bijection):
     """A learned scale and shift of each column (Kingma and Dhariwal 2018, section 3.1).
 
-    It starts as the identity; :meth:`initialize` sets it from data once, explicitly, so that no
-    call of ``forward`` ever depends on the batch it happens to see first.
+    It starts as the identity. :meth:`initialize` sets it from data, explicitly, so that no call of
+    ``forward`` depends on which batch is the first.
 
     Parameters
     ----------
     dim : int
         Width D of a row.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.bijections import ActNorm
+    >>> layer = ActNorm(1)
+    >>> layer.initialize(torch.tensor([[10.0], [14.0]]))
+    >>> [round(value, 4) for value in layer(torch.tensor([[12.0], [14.0]]))[0].flatten().tolist()]
+    [0.0, 1.0]
     """
 
     def __init__(self, dim: int) -> None:
@@ -28,7 +37,7 @@ class ActNorm(Bijection):
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        """Set scale and shift so that these rows leave with mean 0 and variance 1 by column.
+        """Set scale and shift so that the latents of these rows have mean 0 and variance 1.
 
         Parameters
         ----------
@@ -40,7 +49,7 @@ class ActNorm(Bijection):
         ValueError
             If there is no row, or ``x`` has another width.
         """
-        check_width(x, self.dim)
+        check_shape(x, self.dim)
         if len(x) == 0:
             raise ValueError("ActNorm is initialized from at least 1 row, got 0")
         std, mean = torch.std_mean(x, dim=0, correction=0)
@@ -51,12 +60,12 @@ class ActNorm(Bijection):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Scale, then shift."""
-        check_width(x, self.dim)
+        check_shape(x, self.dim)
         return x * self.log_scale.exp() + self.shift, rows_of(self.log_scale.sum(), x)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Undo the shift, then the scale."""
-        check_width(z, self.dim)
+        check_shape(z, self.dim)
         return (z - self.shift) * (-self.log_scale).exp()
 
     def extra_repr(self) -> str:
@@ -68,20 +77,29 @@ class LULinear(Bijection):
     """A learned full linear map ``z = P L U x + b`` (Kingma and Dhariwal 2018, eq. 10).
 
     ``P`` is a fixed permutation, ``L`` has a unit diagonal and the diagonal of ``U`` is
-    ``sign * exp(log_diagonal)``, so the map stays invertible whatever the optimizer does and its
-    log-determinant is a sum of D numbers.
+    ``sign * exp(log_diagonal)``: the map is invertible for any parameters, and its log-determinant
+    is a sum of D numbers.
 
     Parameters
     ----------
     weight : Tensor of shape (D, D)
-        The invertible matrix to start from.
+        Initial matrix, invertible.
     bias : Tensor of shape (D,), optional
-        The shift to start from; zero by default.
+        Initial shift; zero by default.
 
     Raises
     ------
     ValueError
         If ``weight`` is not square or is singular, or ``bias`` has another length.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.bijections import LULinear
+    >>> layer = LULinear(torch.tensor([[0.0, 2.0], [1.0, 0.0]]), torch.tensor([0.0, 5.0]))
+    >>> z, log_det = layer(torch.tensor([[3.0, 4.0]]))
+    >>> z.tolist(), round(log_det.item(), 3)
+    ([[8.0, 8.0]], 0.693)
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
@@ -104,8 +122,8 @@ class LULinear(Bijection):
         self.upper = nn.Parameter(upper.triu(1).to(dtype))
         self.log_diagonal = nn.Parameter(diagonal.abs().log().to(dtype))
         # A copy: training must not write into the caller's tensor.
-        start = torch.zeros(self.dim) if bias is None else bias.to("cpu", dtype, copy=True)
-        self.bias = nn.Parameter(start)
+        initial = torch.zeros(self.dim) if bias is None else bias.to("cpu", dtype, copy=True)
+        self.bias = nn.Parameter(initial)
 
     def _factors(self) -> tuple[Tensor, Tensor]:
         eye = torch.eye(self.dim, dtype=self.lower.dtype, device=self.lower.device)
@@ -114,16 +132,16 @@ class LULinear(Bijection):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Multiply by the matrix and add the bias."""
-        check_width(x, self.dim)
+        check_shape(x, self.dim)
         lower, upper = self._factors()
-        # Multiplied out once: batches have more rows than columns, and one product serves them.
+        # One product of matrices for all rows: most batches have more rows than columns.
         weight = (lower @ upper).index_select(0, self.rows)
         z = torch.addmm(self.bias, x, weight.T)
         return z, rows_of(self.log_diagonal.sum(), x)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Solve the two triangular systems."""
-        check_width(z, self.dim)
+        check_shape(z, self.dim)
         lower, upper = self._factors()
         rhs = (z - self.bias)[:, self.rows.argsort()].T
         rhs = torch.linalg.solve_triangular(lower, rhs, upper=False, unitriangular=True)
@@ -138,8 +156,8 @@ class LULinear(Bijection):
 class Rotation(Bijection):
     """A fixed random rotation, which mixes the columns between couplings.
 
-    The matrix is rounded to float32 when it is drawn and the log-determinant of the rounded matrix
-    (about 1e-7) is kept with it, so the map is the same, and exactly inverted, in any precision.
+    The matrix is rounded to float32 when it is drawn, and the log-determinant of the rounded matrix
+    (about 1e-7) is kept with it. The map and its exact inverse are then the same in any precision.
 
     Parameters
     ----------
@@ -147,6 +165,14 @@ class Rotation(Bijection):
         Width D of a row.
     generator : torch.Generator, optional
         Source of the rotation.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.bijections import Rotation
+    >>> z, _ = Rotation(2, generator=torch.Generator().manual_seed(0))(torch.tensor([[3.0, 4.0]]))
+    >>> round(z.norm().item(), 4)
+    5.0
     """
 
     def __init__(self, dim: int, *, generator: torch.Generator | None = None) -> None:
@@ -161,12 +187,12 @@ class Rotation(Bijection):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Rotate."""
-        check_width(x, self.dim)
+        check_shape(x, self.dim)
         return x @ self.weight.T, rows_of(self.log_det, x)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Rotate back."""
-        check_width(z, self.dim)
+        check_shape(z, self.dim)
         x: Tensor = torch.linalg.solve(self.weight, z.T).T
         return x
 

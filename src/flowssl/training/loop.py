@@ -66,14 +66,14 @@ def train(
     Examples
     --------
     >>> import torch
-    >>> from flowssl.bijections import AffineCoupling
+    >>> from flowssl.bijections import vector_coupling
     >>> from flowssl.densities import ClassPrior, GaussianClasses
     >>> from flowssl.models import JointModel
     >>> from flowssl.objectives import Likelihood, Objective
     >>> from flowssl.training import TrainingConfig, TrainingRows, train
     >>> x, y = torch.tensor([[-2.0, 0.1], [2.0, -0.1], [-2.2, 0.0]]), torch.tensor([0, 1, 0])
     >>> rows = TrainingRows(x, torch.eye(2)[y], torch.arange(3) < 2, torch.ones(3))
-    >>> model = JointModel(AffineCoupling(2), GaussianClasses(x[:2], ClassPrior(torch.ones(2))))
+    >>> model = JointModel(vector_coupling(2), GaussianClasses(x[:2], ClassPrior(torch.ones(2))))
     >>> config = TrainingConfig(max_epochs=2, steps_per_epoch=1, device="cpu")
     >>> train(model, Objective([Likelihood()]), rows, rows, config).history[-1]["label_accuracy"]
     1.0
