@@ -39,7 +39,8 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
 
     def predict(self, X: TableLike) -> Labels:
         """Return the most probable class of each row, shape (n_samples,)."""
-        labels: Labels = self.classes_[self._log_joint(X).argmax(1)]
+        best = self._log_joint(X).argmax(1)
+        labels: Labels = self.classes_[best]
         return labels
 
     def predict_log_proba(self, X: TableLike) -> Floats:
@@ -108,7 +109,8 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
 
         Missing values are filled by typical ones first. Of several flows the first one is used.
         """
-        return self.density_.latents(self.encoder_.transform(X))
+        density = self.density_
+        return density.latents(self.encoder_.transform(X))
 
     def inverse_transform(self, Z: ArrayLike) -> TableLike:
         """Map latents back to rows of the kind of table that ``fit`` saw."""
@@ -216,4 +218,5 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
 
     def _log_joint(self, X: TableLike) -> Floats:
         """Return ``log p(x, y=k)``, shape (n, C), nats per unit of the user's scales."""
-        return self.density_.log_joint(self.encoder_.transform(X))
+        density = self.density_  # asked for first: it reports a classifier that is not fitted
+        return density.log_joint(self.encoder_.transform(X))

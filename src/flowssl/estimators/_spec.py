@@ -198,7 +198,10 @@ class ModelSpec:
 
     def to_json(self) -> dict[str, JSON]:
         """Return the spec as JSON."""
-        return cast("dict[str, JSON]", asdict(self))
+        record = asdict(self)
+        if self.image_shape is not None:
+            record["image_shape"] = list(self.image_shape)
+        return cast("dict[str, JSON]", record)
 
     @classmethod
     def from_json(cls, record: Mapping[str, JSON]) -> Self:
