@@ -23,7 +23,7 @@ X, X_test, truth, y_test = train_test_split(
 )
 y = hide_labels(truth, per_class=10, random_state=0)
 
-model = FlowGMMClassifier(images=(1, 8, 8), max_epochs=10, random_state=0).fit(X, y)
+model = FlowGMMClassifier(images=(1, 8, 8), max_epochs=3, random_state=0).fit(X, y)
 print(f"accuracy on {len(X_test)} test images: {model.score(X_test, y_test):.3f}")
 
 # %%
