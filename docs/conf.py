@@ -26,14 +26,14 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "generated_pages",
 ]
-exclude_patterns = ["_build", "gallery/README.rst"]
+exclude_patterns = ["_build", "_generated"]
 templates_path = ["_templates"]
 default_role = "autolink"  # `name` in a docstring links to the page of that name, where it has one
 
 # Docstrings
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc sections give the types in words
-autodoc_inherit_docstrings = True
+toc_object_entries_show_parents = "hide"
 autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
@@ -41,6 +41,7 @@ numpydoc_class_members_toctree = False
 # Pages in Markdown
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
+suppress_warnings = ["myst.header"]  # the tables of benchmarks begin at any level
 
 # Examples: each is run by the build, and an error or a warning of flowssl ends it.
 warnings.filterwarnings("error", category=FlowSSLWarning)

@@ -17,6 +17,9 @@ from flowssl.cli.parser import build_parser
 
 DOCS = Path(__file__).resolve().parents[1]
 BENCHMARKS = DOCS.parent / "benchmarks"
+_REQUEST = re.compile(r"set_\w+_request")
+# Links to what is no page: raw results.
+_DATA_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\.(?:jsonl?|py)\)")
 # The order in which a reader wants the examples.
 GALLERY = (
     "first_fit",
@@ -34,6 +37,7 @@ GALLERY = (
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register this extension with Sphinx."""
     app.connect("config-inited", write_pages)
+    app.connect("autodoc-skip-member", skip_plumbing)
     return {"parallel_read_safe": True}
 
 
@@ -42,6 +46,14 @@ def write_pages(app: Sphinx, config: Config) -> None:
     _write_api(DOCS / "api")
     _write_command_line(DOCS / "_generated")
     _copy_benchmarks(DOCS / "benchmarks")
+
+
+def skip_plumbing(
+    app: Sphinx, kind: str, name: str, value: object, skip: bool, options: object
+) -> bool | None:
+    """Leave out what scikit-learn adds to each estimator for its own use."""
+    plumbing = name in {"get_metadata_routing", "set_output"} or _REQUEST.fullmatch(name)
+    return True if plumbing else None
 
 
 class gallery_order:  # noqa: N801 (sphinx-gallery wants a class as a sort key)
@@ -63,7 +75,7 @@ def _write_api(folder: Path) -> None:
     kept = {f"{module}.rst" for module in modules}
     for stale in set(folder.glob("*.rst")) - {folder / name for name in kept}:
         stale.unlink()
-    lines = ["```{toctree}", ":maxdepth: 1", "", *(f"../api/{m}" for m in modules), "```"]
+    lines = ["```{toctree}", ":maxdepth: 1", "", *(f"api/{m}" for m in modules), "```"]
     _update(DOCS / "_generated" / "api-modules.md", "\n".join(lines) + "\n")
 
 
@@ -109,7 +121,8 @@ def _copy_benchmarks(folder: Path) -> None:
         target = folder / source.relative_to(BENCHMARKS)
         if source.suffix == ".md":
             text = re.sub(r"\]\(((?:\.\./)+)docs/", r"](\1", source.read_text(encoding="utf-8"))
-            _update(target, text)
+            title = "" if text.startswith("# ") else f"# {source.parts[-3]}: {source.stem}\n\n"
+            _update(target, title + _DATA_LINK.sub(r"\1", text))
         elif source.suffix == ".png":
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
