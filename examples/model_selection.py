@@ -31,7 +31,7 @@ search = GridSearchCV(
 # With this few labels the differences between the rows of this table are often within their
 # standard deviations: then keep the default.
 
-columns = ["param_architecture", "param_class_prior", "mean_test_score", "std_test_score"]
+columns = ["param_class_prior", "mean_test_score", "std_test_score"]
 pd.DataFrame(search.cv_results_)[columns].round(3)
 
 # %%

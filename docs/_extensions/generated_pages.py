@@ -72,8 +72,9 @@ def _write_api(folder: Path) -> None:
     modules = public_modules()
     for module in modules:
         _update(folder / f"{module}.rst", "\n".join(_module_page(module)) + "\n")
-    kept = {f"{module}.rst" for module in modules}
-    for stale in set(folder.glob("*.rst")) - {folder / name for name in kept}:
+    kept = {folder / f"{module}.rst" for module in modules}
+    kept |= {folder / "names" / f"{m}.{name}.rst" for m in modules for name in public_names(m)}
+    for stale in set(folder.rglob("*.rst")) - kept:
         stale.unlink()
     lines = ["```{toctree}", ":maxdepth: 1", "", *(f"api/{m}" for m in modules), "```"]
     _update(DOCS / "_generated" / "api-modules.md", "\n".join(lines) + "\n")
