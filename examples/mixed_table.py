@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from flowssl import FlowGMMClassifier
+from flowssl.plotting import plot_latent_space
 
 
 def make_orders(n: int, seed: int) -> pd.DataFrame:
@@ -41,8 +42,13 @@ table.head()
 # %%
 # No encoding, no imputation, no scaling.
 
-model = FlowGMMClassifier(max_epochs=60, random_state=0).fit(table, y)
+model = FlowGMMClassifier(max_epochs=40, random_state=0).fit(table, y)
 print(f"accuracy on {len(test)} test rows: {model.score(test, y_test):.3f}")
+
+# %%
+# Each class is a Gaussian, or a few, in latent space.
+
+latents = plot_latent_space(model, test, y_test)
 
 # %%
 # Any value of a row may be missing; here all but the amount.

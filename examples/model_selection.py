@@ -17,6 +17,7 @@ from sklearn.model_selection import GridSearchCV
 from flowssl import FlowGMMClassifier
 from flowssl.datasets import hide_labels
 from flowssl.model_selection import LabeledStratifiedKFold, make_labeled_scorer
+from flowssl.plotting import plot_reliability
 
 X, truth = load_wine(return_X_y=True)
 y = hide_labels(truth, per_class=8, random_state=0)
@@ -40,3 +41,4 @@ pd.DataFrame(search.cv_results_)[columns].round(3)
 hidden = y == -1
 accuracy = search.best_estimator_.score(X[hidden], truth[hidden])
 print(f"accuracy on the {hidden.sum()} unlabeled rows: {accuracy:.3f}")
+reliability = plot_reliability(search.best_estimator_, X[hidden], truth[hidden])
