@@ -5,18 +5,22 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test check-fresh clean
+.PHONY: help demo test docs test-lowest check-fresh clean
 
 PYTHON ?= python3
 VENV := .venv
+LOWEST := .venv-lowest
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SITE := docs/_build/html
 
 help:
 	@echo "make demo         fit, explain and save a model on a built-in data set; writes demo/report.html"
-	@echo "make test         format, lint, types, tests"
-	@echo "make check-fresh  both of these in a clean clone with an empty .venv"
-	@echo "make clean        remove .venv, demo and every cache"
+	@echo "make test         format, lint, types, tests, examples in docstrings"
+	@echo "make docs         build the documentation, run its examples; open $(SITE)/index.html"
+	@echo "make test-lowest  tests with the lowest versions of the dependencies that pyproject.toml allows"
+	@echo "make check-fresh  demo and test in a clean clone with an empty .venv"
+	@echo "make clean        remove environments, demo, the site and every cache"
 
 demo: $(VENV)/runtime.stamp
 	$(BIN)/flowssl demo -o demo
@@ -25,7 +29,22 @@ test: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict src
+	$(BIN)/repo-review .
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term --durations=10
+	$(BIN)/python -m pytest -n 2 --quiet --doctest-modules src
+
+# Warnings are errors, and the site loads nothing over the network.
+docs: $(VENV)/dev.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs $(SITE)
+	@if grep --recursive --include='*.html' --extended-regexp --only-matching \
+		'<(script|link|img|iframe)[^>]+(src|href)="(https?:)?//[^"]*"' $(SITE); then \
+		echo "the pages above load something over the network" >&2; exit 1; fi
+
+# Warnings of old versions are not errors here. Tests that train for long are left out.
+test-lowest: $(LOWEST)/stamp
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest --quiet \
+		--override-ini filterwarnings=default \
+		tests/bijections tests/cli tests/datasets tests/densities tests/preprocessing tests/training tests/test_*.py
 
 check-fresh:
 	scratch="$$(mktemp -d)"; trap 'rm -rf "$$scratch"' EXIT; \
@@ -35,11 +54,14 @@ check-fresh:
 	$(MAKE) -C "$$scratch/flowssl" test
 
 clean:
-	rm -rf $(VENV) demo build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(LOWEST) demo build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf docs/_build docs/_generated docs/api docs/benchmarks docs/gallery
+	find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Dependency groups need a newer pip than Python 3.11 comes with.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+	$(INSTALL) --upgrade pip
 
 # Stamps, so that only a change of the pins or of the declared dependencies installs again.
 $(VENV)/runtime.stamp: pyproject.toml constraints.txt | $(BIN)/python
@@ -47,5 +69,13 @@ $(VENV)/runtime.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) --editable '.[dev]'
+	$(INSTALL) --upgrade pip
+	$(INSTALL) --group dev --editable '.[images,ode,plot,tables]'
+	touch $@
+
+$(LOWEST)/stamp: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --upgrade pip
+	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt \
+		--group test --editable '.[images,ode,plot,tables]'
 	touch $@
