@@ -106,7 +106,7 @@ class Views:
         return Dequantized()(images).reshape(x.shape)
 
 
-def _name(view: ImageView) -> str:
+def _name(view: object) -> str:
     """Return a text of a view without memory addresses."""
     if is_dataclass(view):  # its text has the settings
         return str(view)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from numbers import Integral
 
 import numpy as np
 
@@ -113,7 +112,7 @@ def _checked(
 
 
 def _as_seed(random_state: int | np.random.Generator | None) -> int:
-    if isinstance(random_state, Integral):
+    if isinstance(random_state, int | np.integer):
         return int(random_state)
     return int(np.random.default_rng(random_state).integers(2**63))
 

@@ -7,7 +7,6 @@ row of the user's table, and writes it as JSON to the model file.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from numbers import Integral
 from typing import ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
@@ -338,7 +337,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return encoder
 
     def _fit(self, X: TableLike) -> Table:
-        if not isinstance(self.max_categories, Integral) or self.max_categories < 2:
+        limit: object = self.max_categories  # whatever a caller has set
+        if not isinstance(limit, int | np.integer) or limit < 2:
             raise ValueError(
                 f"max_categories must be an integer of at least 2, got {self.max_categories!r}."
             )
