@@ -29,7 +29,7 @@ class ObjectiveOptions(BaseEstimator):
         What is maximized. "soft-labels": expected log p(x, y) under the soft labels, from which
         training cannot drift away (for images log p(x), and cross-entropies). "likelihood":
         log p(x, y) of labeled and log p(x) of unlabeled rows (Izmailov et al. 2020, eq. 4; Atanov
-        et al. 2019, eq. 1). "em": the same by expectation maximization (appendix A there, B here).
+        et al. 2019, eq. 1). "em": the same by expectation maximization.
     labeled_fraction : "auto", float in [0, 1] or None, default="auto"
         Weight of the labeled rows together in the objective; None counts every row once. "auto"
         is one half for images and None for tables.
