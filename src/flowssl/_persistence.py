@@ -56,7 +56,7 @@ class ModelFile:
     Attributes
     ----------
     manifest : dict
-        What was given to `write_model_file`, and beside it ``schema_version`` (int), ``created``
+        What was given to `write_model_file`, and with it ``schema_version`` (int), ``created``
         (UTC, ISO 8601), ``versions`` (of flowssl, torch, numpy and scikit-learn) and
         ``tensors_sha256``.
     tensors : dict of str to ndarray
@@ -335,7 +335,7 @@ def _check_tensor_header(file: BinaryIO, start: int, size: int) -> None:
 
 def _tensor_span(name: str, tensor: JSON) -> tuple[int, int, str]:
     """Begin and end of a tensor's bytes, when its declaration agrees with itself."""
-    reserved = name == "__metadata__"  # what safetensors calls free text beside the tensors
+    reserved = name == "__metadata__"  # what safetensors calls free text next to the tensors
     if not reserved and isinstance(tensor, dict) and tensor.keys() == _DECLARATION:
         dtype = _DTYPES.get(str(tensor["dtype"]))
         shape, offsets = tensor["shape"], tensor["data_offsets"]

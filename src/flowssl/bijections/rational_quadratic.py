@@ -9,7 +9,7 @@ from torch import Tensor
 class RationalQuadratic:
     """The increasing rational quadratics from ``(x0, z0)`` to ``(x1, z1)``, one for each number.
 
-    Beyond either knot the map goes on as a straight line with the slope of that knot. Names follow
+    Beyond either knot the map continues as a straight line with the slope of that knot. Names follow
     Durkan et al. (2019). The slopes are divided by that of the secant, so that every formula deals
     with numbers near 1 in any units of ``x``.
 

@@ -41,13 +41,13 @@ INIT_ROWS = 2_000
 """Images from which the linear maps are initialized."""
 
 CENTER_ROWS = 4_000
-"""Unlabeled images whose latents the class means start from, and refit_class_density at."""
+"""Unlabeled images whose latents initialize the class means and, in the end, refit them."""
 
 PROPAGATED_ROWS = 6_000
-"""Unlabeled images that take part in the start."""
+"""Unlabeled images that take part in the propagation of labels; the others follow neighbors."""
 
 NETWORK_STEPS = 900
-"""Steps of the network that is one candidate of the start; fewer where the flow takes fewer."""
+"""Steps of the network that is one candidate for the soft labels; no more than the flow takes."""
 
 RAMP = 0.3
 """Fraction of the training in which consistency grows linearly."""
@@ -115,7 +115,7 @@ class ImageDomain(Domain):
         return Pixels.from_arrays(arrays, self.draws)
 
     def propagate(self, filled: Floats, rows: Rows, prior: Floats | None, seed: int) -> SoftLabels:
-        """Pool what principal components tell with a network trained on the labels, in views."""
+        """Pool candidates on principal components with a network trained on the labels, in views."""
         images = torch.from_numpy(pixel_centers(rows.matrix)).reshape(-1, *self.shape)
         steps = NETWORK_STEPS
         if not isinstance(self.max_epochs, str):
