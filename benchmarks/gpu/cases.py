@@ -21,7 +21,7 @@ from flowssl.image_architectures import IMAGE_ARCHITECTURES, build_image_flow
 from flowssl.models import JointModel
 from flowssl.training import TrainingRows
 
-PER_CLASS = 20
+PER_CLASS = 10
 SIDE = 16
 
 
@@ -44,7 +44,7 @@ class Case:
     make: Callable[[str, int], FlowClassifier]
 
     def labels(self) -> NDArray[np.int64]:
-        """Return labels of which all but 20 per class are hidden."""
+        """Return labels of which all but 10 per class are hidden."""
         return hide_labels(self.truth, per_class=PER_CLASS, random_state=0)
 
 

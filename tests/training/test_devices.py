@@ -11,21 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import make_moons
 
-from flowssl import FlowGMMClassifier
+from flowssl import FlowGMMClassifier, ObjectiveOptions
 from flowssl.objectives import Batch, Likelihood
 
 PROGRAM = """
 import os, sys
 import numpy as np
 from sklearn.datasets import make_moons
-from flowssl import FlowGMMClassifier
+from flowssl import FlowGMMClassifier, ObjectiveOptions
 
 X, y = make_moons(120, noise=0.1, random_state=0)
 y[10:] = -1
 rank = os.environ.get("RANK", "alone")
 folder, noise = sys.argv[1], float(sys.argv[2])
 model = FlowGMMClassifier(
-    random_state=0, device="cpu", noise=noise, max_epochs=2, checkpoint=f"{folder}/checkpoint"
+    random_state=0, device="cpu", max_epochs=2, checkpoint=f"{folder}/checkpoint",
+    objective=ObjectiveOptions(training_noise=noise),
 ).fit(X, y)
 np.savez(
     f"{folder}/{rank}.npz",

@@ -163,7 +163,7 @@ def _checked_weight(sample_weight: ArrayLike | None, n: int) -> Floats:
     """Return weights (n,) as scikit-learn's estimators take them."""
     if sample_weight is None:
         return np.ones(n)
-    if np.ndim(sample_weight) == 0 and isinstance(sample_weight, int | float):
+    if isinstance(sample_weight, int | float):
         sample_weight = np.full(n, sample_weight)
     weight: Floats = check_array(
         sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
@@ -173,6 +173,8 @@ def _checked_weight(sample_weight: ArrayLike | None, n: int) -> Floats:
             f"sample_weight must have one number for each of {n} rows, shape ({n},); got shape "
             f"{weight.shape}"
         )
+    if not weight.any():
+        raise ValueError("Sample weights must contain at least one non-zero number.")
     if (weight < 0).any():
         raise ValueError(
             f"Negative values in data passed to `sample_weight`: the smallest is {weight.min()}"
