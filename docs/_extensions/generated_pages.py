@@ -97,13 +97,13 @@ def _module_page(module: str) -> list[str]:
 
 def _write_command_line(folder: Path) -> None:
     """Write the help of every command, and of ``fit`` for every method."""
-    lines = ["## flowssl", "", *_help()]
+    lines = ["## `flowssl`", "", *_help()]
     for command in COMMANDS:
-        lines += [f"## flowssl {command}", "", *_help(command)]
+        lines += [f"## `flowssl {command}`", "", *_help(command)]
         if command == "fit":
             for method in list(METHODS)[1:]:
                 lines += [
-                    f"### flowssl fit --method {method}",
+                    f"### `flowssl fit --method {method}`",
                     "",
                     *_help("fit", "--method", method),
                 ]
