@@ -54,7 +54,7 @@ check-fresh:
 
 clean:
 	rm -rf $(VENV) $(LOWEST) demo build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	rm -rf docs/_build docs/_generated docs/api docs/benchmarks docs/gallery
+	rm -rf docs/_build docs/_generated docs/api docs/benchmarks docs/gallery docs/sg_execution_times.rst
 	find src tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Dependency groups need a newer pip than Python 3.11 comes with.
