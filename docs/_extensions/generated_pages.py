@@ -9,12 +9,12 @@ import re
 import shutil
 from pathlib import Path
 
-from flowssl.cli.methods import METHODS
 from public_names import constant_docs, public_modules, public_names
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from flowssl.cli import main
+from flowssl.cli.methods import METHODS
 from flowssl.cli.parser import COMMANDS
 
 DOCS = Path(__file__).resolve().parents[1]
