@@ -25,8 +25,9 @@ extensions = [
     "myst_parser",
     "sphinx_gallery.gen_gallery",
     "generated_pages",
+    "mathml",
 ]
-exclude_patterns = ["_build", "_generated"]
+exclude_patterns = ["_build", "_generated", "**sg_execution_times.rst"]
 templates_path = ["_templates"]
 default_role = "autolink"  # `name` in a docstring links to the page of that name, where it has one
 
@@ -64,6 +65,7 @@ sphinx_gallery_conf = {
 }
 
 # HTML
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "flowssl"
 html_static_path = ["_static"]

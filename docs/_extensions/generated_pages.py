@@ -3,7 +3,8 @@
 They are generated before Sphinx looks for its sources, so that no list is kept by hand.
 """
 
-import argparse
+import contextlib
+import io
 import re
 import shutil
 from pathlib import Path
@@ -12,8 +13,9 @@ from public_names import constant_docs, public_modules, public_names
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-from flowssl.cli.options import METHODS
-from flowssl.cli.parser import build_parser
+from flowssl.cli import main
+from flowssl.cli.methods import METHODS
+from flowssl.cli.parser import COMMANDS
 
 DOCS = Path(__file__).resolve().parents[1]
 BENCHMARKS = DOCS.parent / "benchmarks"
@@ -95,25 +97,25 @@ def _module_page(module: str) -> list[str]:
 
 def _write_command_line(folder: Path) -> None:
     """Write the help of every command, and of ``fit`` for every method."""
-    first, *others = METHODS
-    parser = build_parser(first)
-    lines = ["## flowssl", "", *_help(parser)]
-    for name, command in _commands(parser).items():
-        lines += [f"## flowssl {name}", "", *_help(command)]
-        if name == "fit":
-            for method in others:
-                variant = _commands(build_parser(method))["fit"]
-                lines += [f"### flowssl fit --method {method}", "", *_help(variant)]
+    lines = ["## `flowssl`", "", *_help()]
+    for command in COMMANDS:
+        lines += [f"## `flowssl {command}`", "", *_help(command)]
+        if command == "fit":
+            for method in list(METHODS)[1:]:
+                lines += [
+                    f"### `flowssl fit --method {method}`",
+                    "",
+                    *_help("fit", "--method", method),
+                ]
     _update(folder / "command-line.md", "\n".join(lines))
 
 
-def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    subparsers = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    return dict(next(subparsers).choices)
-
-
-def _help(parser: argparse.ArgumentParser) -> list[str]:
-    return ["```text", parser.format_help().rstrip(), "```", ""]
+def _help(*words: str) -> list[str]:
+    """Return the block of what ``flowssl ... --help`` prints."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        main([*words, "--help"])
+    return ["```text", printed.getvalue().rstrip(), "```", ""]
 
 
 def _copy_benchmarks(folder: Path) -> None:

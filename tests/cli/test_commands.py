@@ -50,7 +50,7 @@ def test_predictions_equal_those_from_python(
     flags = ("--proba", "--log-density", "--ood-score", "--id", "row")
     code, out, err = run("predict", model, "flowers.csv", *flags)
     assert (code, err) == (0, "")
-    frame = pd.read_csv(io.StringIO(out))
+    frame = pd.read_csv(io.StringIO(out), float_precision="round_trip")
     probabilities = [f"proba_{kind}" for kind in ("iris", "lily", "rose")]
     assert list(frame) == ["row", "prediction", *probabilities, "log_density", "ood_score"]
     np.testing.assert_array_equal(frame["row"], flowers["row"])

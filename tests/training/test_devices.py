@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import make_moons
 
-from flowssl import FlowGMMClassifier, ObjectiveOptions
+from flowssl import FlowGMMClassifier
 from flowssl.objectives import Batch, Likelihood
 
 PROGRAM = """

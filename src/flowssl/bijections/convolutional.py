@@ -88,8 +88,9 @@ class ConvResNet(Conditioner):
             maps = context[:, :, None, None].expand(-1, -1, *x.shape[2:])
             x = torch.cat((x, maps), dim=1)
         x = x.contiguous(memory_format=torch.channels_last)
-        coarse = self.in_bfloat16 and self.training and x.device.type == "cpu"
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=coarse):
+        if not (self.in_bfloat16 and self.training and x.device.type == "cpu"):
+            return self._recomputed(x)  # in the precision that a training in mixed precision sets
+        with torch.autocast("cpu", torch.bfloat16):
             return self._recomputed(x)
 
     def _recomputed(self, x: Tensor) -> Tensor:

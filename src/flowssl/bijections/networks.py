@@ -167,7 +167,8 @@ class _Dropout(nn.Dropout):
         if not self.training or x.device.type != "cpu" or torch.compiler.is_compiling():
             return super().forward(x)
         dropped = min(round(self.p * 2**16), 2**16 - 1)
-        words = torch.empty(x.numel() // 4 + 1, dtype=torch.int64).random_(-(2**63), None)
+        words = torch.empty(x.numel() // 4 + 1, dtype=torch.int64, device=x.device)
+        words.random_(-(2**63), None)
         bits = words.view(torch.int16)[: x.numel()].view(x.shape)
         keep = (bits >= dropped - 2**15).to(x.dtype)
         return x * keep.mul_(2**16 / (2**16 - dropped))

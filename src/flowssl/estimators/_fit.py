@@ -25,6 +25,7 @@ from flowssl.inspection.outliers import OutlierScale
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.training import train
+from flowssl.training.devices import prediction_device
 
 
 @dataclass(frozen=True)
@@ -189,9 +190,7 @@ class _Trainer:
         try:
             return self._train(model.float(), member, seed)
         finally:
-            if next(model.parameters()).device.type == "mps":  # has no double precision
-                model.cpu()
-            model.double()
+            model.to(prediction_device(self.settings.training.device)).double()
 
     def _train(
         self, model: JointModel, member: int, seed: int

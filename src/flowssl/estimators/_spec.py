@@ -287,6 +287,8 @@ def _continued(request: ModelRequest, previous: ModelSpec) -> ModelRequest:
 def _check_acting(request: ModelRequest) -> None:
     """Refuse parameters that do not act on the class density that is asked for."""
     kind = request.class_density
+    if kind not in CLASS_DENSITIES:
+        raise ValueError(f"class_density must be one of {sorted(CLASS_DENSITIES)}; got {kind!r}")
     unused = {
         "class_architecture": kind != "flow",
         "covariance_type": kind != "gaussian",

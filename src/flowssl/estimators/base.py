@@ -41,7 +41,7 @@ from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.preprocessing.containers import TableLike
 from flowssl.training.checkpoints import read_seed
-from flowssl.training.devices import n_processes, resolve_device
+from flowssl.training.devices import n_processes, prediction_device, resolve_device
 
 
 class FlowClassifier(DensityClassifier):
@@ -270,3 +270,5 @@ class FlowClassifier(DensityClassifier):
         domain = self._domain
         self._take_encoder(domain.encoder().from_json(str(manifest["encoder"])))
         self._keep(FittedState.from_file(manifest, tensors, domain, len(self.classes_)))
+        for model in self.models_:
+            model.to(prediction_device(self.device))

@@ -61,7 +61,7 @@ def load(path: str | os.PathLike[str]) -> Classifier:
     ...     path = Path(folder) / "model.flowssl"
     ...     model.save(path)
     ...     load(path).predict([[3.0, 4.1]])
-    array(['b'], dtype=object)
+    array(['b'], dtype='<U1')
     """
     file = read_model_file(path)
     if file.manifest.get("kind") != KIND:

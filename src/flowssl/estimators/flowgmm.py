@@ -111,9 +111,10 @@ class FlowGMMClassifier(FlowClassifier):
         for labeled rows. Unlabeled rows of weight 0 have the class prior. Not in model files.
     class_prior_ : ndarray of shape (n_classes,)
         Class probabilities of the first model.
-    means_ : ndarray of shape (n_classes, n_components_, class_features_)
-        Means of the first model's Gaussians in latent space.
-    covariances_ : ndarray of shape (n_classes, n_components_, class_features_, class_features_)
+    means_ : ndarray of shape (C, M, F)
+        Means of the first model's Gaussians in latent space: C classes, M Gaussians per class,
+        F latents.
+    covariances_ : ndarray of shape (C, M, F, F)
         Their covariances.
     architecture_ : str
         Name of the preset that was used.

@@ -73,3 +73,18 @@ def resolve_device(name: str) -> torch.device:
             f"device is {name!r}, which this machine does not have; "
             "'auto' takes the fastest available, 'cpu' is always available"
         ) from error
+
+
+def prediction_device(name: str) -> torch.device:
+    """Return where a model predicts in double precision: on its device, or else on the CPU.
+
+    Parameters
+    ----------
+    name : str
+        As in `resolve_device`; one that this machine does not have stands for the CPU.
+    """
+    try:
+        device = resolve_device(name)
+    except ValueError:
+        return torch.device("cpu")
+    return torch.device("cpu") if device.type == "mps" else device  # which has no float64
