@@ -89,8 +89,8 @@ def test_a_report_names_the_images(folder, fitted):
         == 0
     )
     page = Path("r.html").read_text("utf-8")
-    assert "60 images of 8 × 8 pixels, gray, 16 of them labeled" in page
-    assert "On 60 test images the model is right in" in page
+    assert "60 gray images of 8 × 8 pixels, 16 of them labeled" in page
+    assert "On 60 test images the accuracy is" in page
     listed = re.findall(r'<th scope="row">(\d\d)\.png</th>', page)
     assert len(listed) == 20
     assert all(int(number) >= 16 for number in listed[:10])  # to label next: not labeled yet
