@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import cast
@@ -69,6 +70,8 @@ class FittedState:
         """
         completion = domain.read_completion(group(tensors, "completion"))
         spec = ModelSpec.from_json(cast("Mapping[str, JSON]", manifest["model"]))
+        if spec.image_shape is not None and math.prod(spec.image_shape) != spec.dim:
+            raise ValueError(f"images of shape {spec.image_shape} do not have {spec.dim} columns")
         of_file = spec.dim, spec.n_classes, spec.image_shape
         of_rows = completion.dim, n_classes, domain.image_shape
         if of_file != of_rows:

@@ -268,7 +268,8 @@ class FlowClassifier(DensityClassifier):
 
     def _set_state(self, manifest: Mapping[str, JSON], tensors: Arrays) -> None:
         domain = self._domain
-        self._take_encoder(domain.encoder().from_json(str(manifest["encoder"])))
+        # The state first: it checks declared sizes against the tensors before anything is built.
         self._keep(FittedState.from_file(manifest, tensors, domain, len(self.classes_)))
+        self._take_encoder(domain.encoder().from_json(str(manifest["encoder"])))
         for model in self.models_:
             model.to(prediction_device(self.device))
