@@ -89,6 +89,8 @@ class ModelFileMixin(BaseEstimator, ABC):
         self.n_features_in_ = encoder.n_features_in_
         if hasattr(encoder, "feature_names_in_"):
             self.feature_names_in_ = encoder.feature_names_in_
+        elif hasattr(self, "feature_names_in_"):  # of an earlier fit to a frame
+            del self.feature_names_in_
 
     @classmethod
     def _from_file(cls, manifest: Mapping[str, JSON], tensors: Arrays) -> Self:

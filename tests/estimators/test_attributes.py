@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
+from sklearn.exceptions import NotFittedError
 
 from flowssl import FlowGMMClassifier, SemiConditionalFlowClassifier
 
@@ -63,3 +64,32 @@ def test_classes_that_are_flows_have_no_means(moons):
     model = SemiConditionalFlowClassifier(architecture="affine", max_epochs=1, random_state=0)
     assert not hasattr(model.fit(X, y), "means_")
     assert not hasattr(model, "covariances_")
+
+
+def test_a_warm_start_takes_a_prior_that_is_given(quick, moons):
+    X, _, y = moons
+    model = quick(warm_start=True).fit(X, y)
+    model.set_params(class_prior=[0.8, 0.2]).fit(X, y)
+    np.testing.assert_allclose(model.class_prior_, [0.8, 0.2], atol=1e-6)
+
+
+def test_names_of_columns_go_with_the_frame(quick_flowgmm, mixed, moons):
+    frame, _, labels = mixed
+    X, _, y = moons
+    model = quick_flowgmm().fit(frame, labels)
+    assert list(model.feature_names_in_) == list(frame)
+    assert not hasattr(model.fit(X, y), "feature_names_in_")
+
+
+def test_a_warning_names_the_line_that_called_fit(quick_flowgmm, moons):
+    X, truth, _ = moons
+    with pytest.warns(UserWarning, match="unlabeled_value=None") as caught:
+        quick_flowgmm().fit(X, np.where(truth == 1, 1, -1))
+    assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_what_is_not_fitted_says_so(moons):
+    model = SemiConditionalFlowClassifier()
+    for asked in (model.transform, model.predict, lambda X: model.translate(X, to=0)):
+        with pytest.raises(NotFittedError):
+            asked(moons[0])

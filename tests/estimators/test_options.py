@@ -1,6 +1,7 @@
 """Groups of parameters, and parameters that cannot act."""
 
 import inspect
+from copy import copy
 
 import pytest
 from sklearn.base import clone
@@ -65,6 +66,24 @@ IMAGES = {"images": (1, 8, 8)}
             "class_density='flow'",
         ),
         (FlowGMMClassifier, {"n_components": 2, "init": "random"}, "needs init='propagate'"),
+        (
+            FlowGMMClassifier,
+            {"covariance_type": "low_rank", "covariance_rank": 3},
+            "only 2 latents",
+        ),
+        (
+            FlowGMMClassifier,
+            IMAGES
+            | {"objective": ObjectiveOptions(cross_entropy_weight=0, consistency_weight=1.0)},
+            "relative to cross_entropy_weight",
+        ),
+        (
+            SemiConditionalFlowClassifier,
+            {"class_density": "linear", "class_prior": "learned"},
+            "needs a class density with a prior",
+        ),
+        (DIGLMClassifier, {"class_prior": "learned"}, "'class_prior' parameter"),
+        (SemiConditionalFlowClassifier, {"class_density": "unheard"}, "one of .*'flow'"),
     ],
 )
 def test_what_cannot_act_is_refused(estimator, parameters, message, moons):
@@ -96,3 +115,19 @@ def test_options_take_part_in_clone_search_and_files(quick_flowgmm, moons, tmp_p
     loaded = flowssl.load(tmp_path / "m.flowssl")
     assert loaded.objective.get_params() == best.objective.get_params()
     assert (loaded.predict_proba(X) == best.predict_proba(X)).all()
+
+
+def test_refusing_parameters_leaves_a_fitted_model_as_it_is(quick_flowgmm, moons):
+    X, _, y = moons
+    model = quick_flowgmm().fit(X, y)
+    before = model.predict_proba(X)
+    with pytest.raises(ValueError, match="objective 'em'"):
+        model.set_params(objective=ObjectiveOptions(e_step_interval=2)).fit(X[:, ::-1], y)
+    assert (model.predict_proba(X) == before).all()
+
+
+def test_a_file_of_images_that_became_a_table_is_not_written(image_model, tmp_path):
+    model = copy(image_model[0]).set_params(images=None)
+    with pytest.raises(ValueError, match="was changed after fit"):
+        model.save(tmp_path / "m.flowssl")
+    assert not list(tmp_path.iterdir())

@@ -223,6 +223,12 @@ class BuildableClassDensity(ClassDensity):
     whitens_classes: ClassVar[bool] = True
     """Whether the flow is initialized with unit covariance within the classes, or else overall."""
 
+    uses: ClassVar[frozenset[str]] = frozenset()
+    """The fields of `ClassDensityOptions` that it reads; a non-default value of others is refused."""
+
+    has_prior: ClassVar[bool] = True
+    """Whether it has class probabilities that training can change."""
+
     @classmethod
     @abstractmethod
     def from_init(cls, init: ClassInit, options: ClassDensityOptions) -> Self:

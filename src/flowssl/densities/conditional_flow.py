@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +65,8 @@ class ConditionalFlowClasses(BuildableClassDensity):
     >>> torch.allclose(classes.decode(code, y), torch.zeros(2, 2), atol=1e-6)
     True
     """
+
+    uses: ClassVar[frozenset[str]] = frozenset({"architecture"})
 
     def __init__(
         self, means: Tensor, prior: ClassPrior, flow: Bijection, embedding: Tensor

@@ -6,7 +6,7 @@ This is the class density of FlowGMM (Izmailov et al. 2020, eq. 2 and 3).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +57,10 @@ class GaussianClasses(BuildableClassDensity):
     >>> classes.sample(torch.tensor([0, 1]), temperature=0.0).tolist()
     [[-3.0, 0.0], [3.0, 0.0]]
     """
+
+    uses: ClassVar[frozenset[str]] = frozenset(
+        {"covariance_type", "covariance_rank", "n_components", "learn"}
+    )
 
     def __init__(
         self,

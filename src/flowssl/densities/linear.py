@@ -52,6 +52,7 @@ class LinearClasses(BuildableClassDensity):
     """
 
     whitens_classes: ClassVar[bool] = False
+    has_prior: ClassVar[bool] = False
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()

@@ -155,7 +155,7 @@ class FittedDensity:
     def sample(self, codes: torch.Tensor, temperature: float, generator: torch.Generator) -> Floats:
         """Draw an encoded row for each class index (n,), from a flow at random; shape (n, D).
 
-        Flows put some per cent of their mass where no row is: rows far outside the columns' ranges
+        Flows put a few percent of their mass where no row is: rows far outside the columns' ranges
         are resampled.
         """
         rows = self._draw(codes, temperature, generator)

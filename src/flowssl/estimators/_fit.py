@@ -1,4 +1,4 @@
-"""One fit, from canonical rows to trained models: what happens between the estimator's checks."""
+"""One fit: from canonical rows to trained and calibrated models."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy.special import logsumexp
 
 from flowssl._typing import Floats
 from flowssl.calibration import fit_temperature
+from flowssl.densities import ClassPrior
 from flowssl.estimators._density import FittedDensity
 from flowssl.estimators._domain import Domain
 from flowssl.estimators._initialization import initialize_model
@@ -99,7 +101,6 @@ def fit_models(
     soft_labels : ndarray of shape (n, C)
         The targets of the rows; one-hot for labeled ones.
     """
-    domain.check_objective(settings.objective)
     shape = len(rows.matrix), completion.dim, rows.n_classes
     before = None if previous is None else previous.spec
     spec = ModelSpec.choose(settings.model, domain, shape, before)
@@ -151,6 +152,7 @@ class _Trainer:
         self.dim = prepared.z.shape[1]
         self.automatic = domain.automatic(prepared.n_trained, self.dim)
         self.objective = ObjectiveSettings.resolve(settings.objective, self.automatic)
+        self.device = prediction_device(settings.training.device)
 
     def train_all(
         self, spec: ModelSpec, known: list[JointModel], seed: int
@@ -168,6 +170,9 @@ class _Trainer:
         """
         n_models = self.settings.n_estimators
         models = known[:n_models]
+        if self.settings.class_prior is not None:
+            for model in models:
+                _set_prior(model, self.settings.class_prior)
         while len(models) < n_models:
             models.append(self._build(spec, seed + len(models)))
         history: list[dict[str, float]] = []
@@ -175,8 +180,11 @@ class _Trainer:
             figures, interrupted = self._train_in_single(model, member, seed + member)
             history = history or figures
             if interrupted:
-                return models[: max(member + 1, len(known))], history, True
-        return models, history, False
+                models = models[: max(member + 1, len(known))]
+                break
+        for model in models:  # one that was not trained further may be elsewhere
+            model.to(self.device)
+        return models, history, interrupted
 
     def _build(self, spec: ModelSpec, seed: int) -> JointModel:
         request = self.settings.model
@@ -190,7 +198,7 @@ class _Trainer:
         try:
             return self._train(model.float(), member, seed)
         finally:
-            model.to(prediction_device(self.settings.training.device)).double()
+            model.to(self.device).double()
 
     def _train(
         self, model: JointModel, member: int, seed: int
@@ -216,6 +224,14 @@ class _Trainer:
             model, prepared, self.domain.refit_rows, objective.noise, weight, config
         )
         return result.history, result.interrupted or stopped
+
+
+def _set_prior(model: JointModel, prior: Floats) -> None:
+    """Give a trained model the class probabilities (C,) that a further fit was given."""
+    for module in model.modules():
+        if isinstance(module, ClassPrior):
+            with torch.no_grad():
+                module.logits.copy_(torch.from_numpy(prior).log())
 
 
 def _calibrated(

@@ -80,8 +80,8 @@ class ImageDomain(Domain):
     options : ImageOptions
         Shape, views and draws within the pixel values.
     training : TrainingSettings
-        Where the network that is one candidate for the soft labels is trained, and how long at
-        most: no more steps than the flow.
+        Device and largest number of steps of the network that is one candidate for the soft
+        labels.
 
     Raises
     ------
@@ -145,9 +145,16 @@ class ImageDomain(Domain):
                     f"{name}={value} acts only on tables: images get dequantization noise and "
                     f"views; leave it at {default!r}"
                 )
-        if not self.perturb.views and options.consistency_weight not in ("auto", 0):
+        weight = options.consistency_weight
+        is_wanted = weight not in ("auto", 0)
+        if is_wanted and options.kind == "soft-labels" and options.cross_entropy_weight == 0:
             raise ValueError(
-                f"consistency_weight={options.consistency_weight} compares images with their views, "
+                f"consistency_weight={weight} is relative to cross_entropy_weight, which is 0; "
+                "leave it at 'auto', or raise the other"
+            )
+        if is_wanted and not self.perturb.views:
+            raise ValueError(
+                f"consistency_weight={weight} compares images with their views, "
                 "and views is None; leave it at 'auto', or choose views"
             )
 
@@ -177,7 +184,7 @@ class ImageDomain(Domain):
     def init_flow(
         self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator
     ) -> FlowInit:
-        """Begin with linear maps from some images; others initialize the classes."""
+        """Initialize linear maps from some of the images, and the classes from others."""
         seed = generator.initial_seed()
         chosen = np.random.default_rng(seed).permutation(len(prepared.z))[:INIT_ROWS]
         with seeded(seed):
@@ -200,7 +207,9 @@ class ImageDomain(Domain):
 
     def blank_flow(self, name: str, dim: int) -> Chain:
         """Build the flow without images to start from."""
-        return build_image_flow(check_image(name, self.shape), self.shape)
+        flow = build_image_flow(check_image(name, self.shape), self.shape)
+        train_in_bfloat16(flow)  # a warm start may follow
+        return flow
 
     def n_class_features(self, architecture: str, dim: int, n_classes: int) -> int:
         """Take a quarter of the deepest scale at least: its first channels.
@@ -215,7 +224,7 @@ class ImageDomain(Domain):
     def objective(
         self, settings: ObjectiveSettings, model: JointModel, prepared: Preparation
     ) -> Objective:
-        """Fit the density of the images; views teach what does not change a class.
+        """Fit the density of the images; views make the classifier invariant.
 
         A density of shifted images would be blurred, and its samples are. With "soft-labels" the
         soft labels stand in a cross-entropy only, half of it of the images and half of their views,

@@ -127,7 +127,7 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
     ) -> tuple[TableLike, Labels]:
         """Draw rows from the model.
 
-        Flows put some per cent of their mass where no row is: a row with a number farther outside
+        Flows put a few percent of their mass where no row is: a row with a number farther outside
         its column's training range than half that range is resampled, up to 100 times.
 
         Parameters

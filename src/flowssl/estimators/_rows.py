@@ -106,7 +106,7 @@ def labeled_rows(
             f"all labeled rows are of class {labels.classes[0]!r}. If -1 is a class of yours "
             "and not the mark of an unlabeled row, set unlabeled_value=None",
             FlowSSLWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     known = rows.labeled
     present = np.bincount(rows.codes[known], rows.weight[known], minlength=rows.n_classes) > 0

@@ -71,6 +71,44 @@ class ModelRequest:
     init: str
     random_distance: float | None = None
 
+    def check(self) -> None:
+        """Refuse parameters that do not act on the class density that is asked for.
+
+        Raises
+        ------
+        ValueError
+            If there is one, or no such class density.
+        """
+        density = CLASS_DENSITIES.get(self.class_density)
+        if density is None:
+            raise ValueError(
+                f"class_density must be one of {sorted(CLASS_DENSITIES)}; got {self.class_density!r}"
+            )
+        options = {"class_architecture": "architecture", "covariance_type": "covariance_type"}
+        for name, option in options.items():
+            if option not in density.uses and getattr(self, name) != "auto":
+                users = [key for key, other in CLASS_DENSITIES.items() if option in other.uses]
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} acts only with class_density="
+                    f"{' or '.join(map(repr, users))}; leave it at 'auto'"
+                )
+        if self.covariance_rank != "auto" and _covariance_type(self) != "low_rank":
+            raise ValueError(
+                f"covariance_rank={self.covariance_rank} acts only with "
+                "covariance_type='low_rank'; leave it at 'auto'"
+            )
+        if self.learn_prior and not density.has_prior:
+            raise ValueError(
+                f"class_prior='learned' needs a class density with a prior, which "
+                f"{self.class_density!r} does not have; leave class_prior at None"
+            )
+        several = not isinstance(self.n_components, str) and self.n_components > 1
+        if several and self.init != "propagate":
+            raise ValueError(
+                f"n_components={self.n_components} needs init='propagate': {self.init!r} "
+                "places one Gaussian per class"
+            )
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -131,9 +169,9 @@ class ModelSpec:
             density, or the result differs from `previous`.
         """
         n_rows, dim, n_classes = shape
+        request.check()
         if previous is not None:
             request = _continued(request, previous)
-        _check_acting(request)
         architecture = domain.choose_architecture(request.architecture, dim, n_rows)
         features = _class_features(request, domain, architecture, dim, n_classes)
         spec = cls(
@@ -146,7 +184,7 @@ class ModelSpec:
             options=ClassDensityOptions(
                 architecture=_class_architecture(request, features, n_rows),
                 covariance_type=_covariance_type(request),
-                covariance_rank=_rank(request),
+                covariance_rank=_rank(request, features),
                 n_components=_n_components(request, domain, architecture, dim, n_rows),
                 learn=request.learn_gaussians,
             ),
@@ -280,36 +318,10 @@ def _continued(request: ModelRequest, previous: ModelSpec) -> ModelRequest:
         architecture=kept(request.architecture, previous.architecture),
         class_features=kept(request.class_features, previous.class_features),
         class_architecture=kept(request.class_architecture, options.architecture or "auto"),
+        covariance_type=kept(request.covariance_type, options.covariance_type),
+        covariance_rank=kept(request.covariance_rank, options.covariance_rank or "auto"),
         n_components=kept(request.n_components, options.n_components),
     )
-
-
-def _check_acting(request: ModelRequest) -> None:
-    """Refuse parameters that do not act on the class density that is asked for."""
-    kind = request.class_density
-    if kind not in CLASS_DENSITIES:
-        raise ValueError(f"class_density must be one of {sorted(CLASS_DENSITIES)}; got {kind!r}")
-    unused = {
-        "class_architecture": kind != "flow",
-        "covariance_type": kind != "gaussian",
-        "covariance_rank": _covariance_type(request) != "low_rank",
-    }
-    for name, is_unused in unused.items():
-        if is_unused and getattr(request, name) != "auto":
-            wanted = {
-                "class_architecture": "class_density='flow'",
-                "covariance_type": "class_density='gaussian'",
-                "covariance_rank": "covariance_type='low_rank'",
-            }[name]
-            raise ValueError(
-                f"{name}={getattr(request, name)!r} acts only with {wanted}; leave it at 'auto'"
-            )
-    several = not isinstance(request.n_components, str) and request.n_components > 1
-    if several and request.init != "propagate":
-        raise ValueError(
-            f"n_components={request.n_components} needs init='propagate': {request.init!r} "
-            "places one Gaussian per class"
-        )
 
 
 def _class_features(
@@ -328,7 +340,7 @@ def _class_features(
 
 
 def _class_architecture(request: ModelRequest, features: int, n_rows: int) -> str | None:
-    if request.class_density != "flow":
+    if "architecture" not in CLASS_DENSITIES[request.class_density].uses:
         return None
     name = request.class_architecture
     if name == "auto":
@@ -337,14 +349,21 @@ def _class_architecture(request: ModelRequest, features: int, n_rows: int) -> st
 
 
 def _covariance_type(request: ModelRequest) -> str:
-    if request.class_density != "gaussian":
+    if "covariance_type" not in CLASS_DENSITIES[request.class_density].uses:
         return ClassDensityOptions.covariance_type
     automatic = request.covariance_type == "auto"
     return request.default_covariance if automatic else request.covariance_type
 
 
-def _rank(request: ModelRequest) -> int | None:
-    return None if isinstance(request.covariance_rank, str) else int(request.covariance_rank)
+def _rank(request: ModelRequest, features: int) -> int | None:
+    if isinstance(request.covariance_rank, str):
+        return None
+    if request.covariance_rank > features:
+        raise ValueError(
+            f"covariance_rank is {request.covariance_rank}, but the class Gaussians have only "
+            f"{features} latents; lower it or leave it at 'auto'"
+        )
+    return int(request.covariance_rank)
 
 
 def _n_components(

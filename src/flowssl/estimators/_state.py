@@ -26,7 +26,7 @@ from flowssl.preprocessing import Completion, Pixels
 
 @dataclass(frozen=True)
 class FittedState:
-    """What a fit found. Each field is a fitted attribute of the estimators, with ``_`` behind it."""
+    """What a fit found. Each field is a fitted attribute of the estimators, with a trailing underscore."""
 
     spec: ModelSpec
     models: list[JointModel]

@@ -152,6 +152,8 @@ class FlowClassifier(DensityClassifier):
             )
         continued = self.warm_start and self.__sklearn_is_fitted__()
         self._check_checkpoint(continued)
+        self._domain.check_objective(ObjectiveOptions.of(self.objective))
+        self._model_request().check()
         previous = Previous(self.spec_, self.models_) if continued else None
         self.models_ = self.models_ if continued else []
         data = self._encode_training(X, y, sample_weight, continued)
@@ -263,6 +265,11 @@ class FlowClassifier(DensityClassifier):
             setattr(self, f"{field.name}_", getattr(found, field.name))
 
     def _get_state(self) -> State:
+        if self._domain.image_shape != self.spec_.image_shape:
+            raise ValueError(
+                f"images={self.images!r} was changed after fit, to rows that the model is not for; "
+                "set it back before saving"
+            )
         names = (field.name for field in fields(FittedState))
         return FittedState(**{name: getattr(self, f"{name}_") for name in names}).to_file()
 

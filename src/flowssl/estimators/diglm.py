@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from flowssl.estimators._soft_labels import is_learned
 from flowssl.estimators._spec import ModelRequest
 from flowssl.estimators.base import FlowClassifier
 from flowssl.estimators.options import ImageOptions, ObjectiveOptions
@@ -39,10 +40,9 @@ class DIGLMClassifier(FlowClassifier):
         "latent": means of the labeled rows' latents. "random": random class means.
     objective : ObjectiveOptions or {"soft-labels", "likelihood", "em"}, default="soft-labels"
         What training maximizes: a kind, or options that say how much each part weighs.
-    class_prior : {"uniform", "learned"}, array-like of shape (n_classes,) or None, default=None
-        Fractions of the classes among all rows, sorted by label, if known; None takes the mean of
-        the soft labels, "learned" trains on from it. Known fractions place the decision boundary
-        better than a few labels do.
+    class_prior : {"uniform"}, array-like of shape (n_classes,) or None, default=None
+        Fractions of the classes among all rows, sorted by label, if known. Known fractions place
+        the decision boundary better than a few labels do.
     propagation_weight : "auto" or float in [0, 1], default="auto"
         Weight of the soft labels that are propagated to the unlabeled rows; the rest are the
         labels-only baseline's probabilities. "auto" takes 1 unless held-out labels say that the
@@ -144,6 +144,7 @@ class DIGLMClassifier(FlowClassifier):
 
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **FlowClassifier._parameter_constraints,
+        "class_prior": [StrOptions({"uniform"}), "array-like", None],
         "class_features": [StrOptions({"auto", "all"}), Interval(Integral, 1, None, closed="left")],
     }
 
@@ -203,6 +204,6 @@ class DIGLMClassifier(FlowClassifier):
             n_components=1,
             default_covariance="",
             learn_gaussians=True,
-            learn_prior=False,
+            learn_prior=is_learned(self.class_prior),
             init=self.init,
         )

@@ -35,7 +35,7 @@ def load(path: str | os.PathLike[str]) -> Classifier:
     Parameters
     ----------
     path : path
-        A ``.flowssl`` file. It may come from a stranger: nothing in it is executed.
+        A ``.flowssl`` file. It may come from an untrusted source: nothing in it is executed.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Parameters of the classifiers that belong together: what is maximized, and what images are.
+"""Groups of parameters of the classifiers: the objective, and images.
 
 Each group is one constructor parameter. The group's first parameter alone may stand for the group:
 ``objective="em"`` is ``ObjectiveOptions("em")`` and ``images=(1, 28, 28)`` is
@@ -118,7 +118,8 @@ class ImageOptions(BaseEstimator):
         Random views of images in training. "translate": shifted by up to an eighth of the side.
         "translate-flip": also mirrored left to right, for photographs but not for digits. None
         ("none" on the command line): images as they are, without consistency. A callable maps
-        pixel values, a tensor of shape (n, c, h, w), to a tensor of the same shape.
+        pixel values, a tensor of shape (n, c, h, w), to a tensor of the same shape; it should draw
+        random numbers on the tensor's device, where training is seeded.
     dequantization_draws : int, default=0
         Fixed quasi-random points within the pixel values over which prediction averages the
         density; 0 takes the center alone. See :class:`flowssl.preprocessing.Pixels`.

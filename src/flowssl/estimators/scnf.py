@@ -260,28 +260,35 @@ class SemiConditionalFlowClassifier(FlowClassifier):
             ``flowssl.inspection.audit_class_removal`` measures how far that holds.
         noise : float, default=0.0
             Standard deviation of noise added to the rows first, in standardized units. The density
-            is that of rows with the noise of training, ``training_noise_``: from them the class is removed
-            best, as what is finer than the noise can still tell it. Images have none.
+            is that of rows with the noise of training, ``training_noise_``: from them the class is
+            removed best, as structure finer than the noise can still reveal the class. For tables
+            only.
         random_state : int, RandomState or None, default=None
             Source of that noise.
 
         Raises
         ------
         ValueError
-            If the class is to be removed and the class density is not "flow", or the noise is
-            negative.
+            If the class is to be removed and the class density is not "flow", the noise is
+            negative, or rows are images and it is not 0.
         """
         if not 0 <= noise < np.inf:
             raise ValueError(f"noise must be a number from 0 on, got {noise!r}")
+        density = self.density_  # asked for first: it reports a classifier that is not fitted
+        if noise and self.encoder_.row_kind == "image":
+            raise ValueError(
+                f"noise={noise} is in units of standardized columns, which images do not have; "
+                "leave it at 0"
+            )
         matrix = self.encoder_.transform(X)
         drawn: Floats | float = 0.0
         if noise:
             shape = len(matrix), self.completion_.dim
             drawn = noise * check_random_state(random_state).standard_normal(shape)
-        z = self.density_.latents(matrix, drawn)
+        z = density.latents(matrix, drawn)
         if not remove_class:
             return z
-        return self.density_.encode_class(z, self._log_joint(X).argmax(1))
+        return density.encode_class(z, self._log_joint(X).argmax(1))
 
     def translate(self, X: TableLike, to: ArrayLike | object) -> TableLike:
         """Return what the rows would be in another class: the same code, decoded with ``to``.

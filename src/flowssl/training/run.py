@@ -85,7 +85,8 @@ class TrainingRun:
         if checkpoint is not None:
             self.identity = fingerprint(
                 _tensors(rows, "rows") | _tensors(held_out, "held_out") | self.best,
-                json.dumps(asdict(config))
+                # A run may continue on another device, though not to the same bits.
+                json.dumps(asdict(replace(config, device="")))
                 + f"{objective} {model} {[p.requires_grad for p in model.parameters()]}",
             )
             if checkpoint.exists():
