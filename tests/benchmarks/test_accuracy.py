@@ -302,5 +302,5 @@ def test_every_library_method_handles_one_label_and_several(name, per_class):
     job = worker.Job(name, "wine", str(per_class), (0,))
     record = worker.run(job, table, 0)
     assert record["error"] == ""
-    # Boosting has no split to make with one label a class.
+    # Boosting has no split to make with one label per class.
     assert record["accuracy"] > (0.2 if name == "hist-gradient-boosting" else 0.7)
