@@ -1,4 +1,4 @@
-"""Where the benchmarks' data lie: in the folder named by FLOWSSL_DATA, or beside the repository."""
+"""The folder of the benchmarks' data: FLOWSSL_DATA, by default next to the repository."""
 
 import os
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The authors' two-dimensional sets: accuracy on 10,000 fresh points, five seeds, default settings.
+"""The authors' two-dimensional sets: accuracy on 10,000 test points, five seeds, default settings.
 
 ``python -m benchmarks.synthetic`` draws 1,000 rows of each set, with as many labels as the authors
-use (moons 10, circles 11, eight Gaussians 19, pinwheel 13) and, as in theirs, at least one in
+use (moons 10, circles 11, eight Gaussians 19, pinwheel 13) and, as there, at least one in
 every cluster. It writes ``benchmarks/results/synthetic.json`` and prints a Markdown table.
 """
 
@@ -32,11 +32,11 @@ def angular_cluster(X: NDArray[np.float64], truth: NDArray[np.int64]) -> NDArray
 
 
 def class_cluster(X: NDArray[np.float64], truth: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the class: where a class is one cluster."""
+    """Return the class, for sets in which each class is one cluster."""
     return truth
 
 
-# name: generator, clusters, labels, accuracy asked for, the authors' code on fresh points
+# name: generator, clusters, labels, target accuracy, accuracy of the authors' code on test points
 SETS: dict[str, tuple[Callable[..., Sample], Callable[..., NDArray[np.int64]], int, float, float]]
 SETS = {
     "two moons": (make_moons, class_cluster, 10, 0.999, 1.000),
@@ -58,7 +58,7 @@ def draw_labels(clusters: NDArray[np.int64], n_labeled: int, seed: int) -> NDArr
 
 
 def run(name: str, seed: int, n_threads: int) -> dict[str, float | str]:
-    """Fit one draw and judge it on fresh points."""
+    """Fit one draw and evaluate it on test points."""
     make, cluster, n_labeled, _, _ = SETS[name]
     torch.set_num_threads(n_threads)
     X, truth = make(N_ROWS, random_state=seed)
@@ -80,8 +80,8 @@ def run(name: str, seed: int, n_threads: int) -> dict[str, float | str]:
 def table(rows: list[dict[str, float | str]]) -> str:
     """Return the results as Markdown."""
     lines = [
-        "| set | labels | fresh, mean (worst) | asked | authors' code | unlabeled | log p, nats |"
-        " seconds, median (most) |",
+        "| set | labels | test accuracy, mean (worst) | target | authors' code | unlabeled rows | log p, nats |"
+        " seconds, median (maximum) |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, (_, _, n_labeled, asked, authors) in SETS.items():

@@ -20,16 +20,16 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--method", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--dataset", nargs="+", choices=[*LOADERS, *ON_REQUEST])
     parser.add_argument(
-        "--budget", nargs="+", type=Budget.parse, help="5 (labels a class) or total:20 (in all)"
+        "--budget", nargs="+", type=Budget.parse, help="5 (labels per class) or total:20"
     )
     parser.add_argument("--draws", type=int, default=10, help="label draws (default: 10)")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time (default: 2)")
-    parser.add_argument("--max-rows", type=int, help="cut every data set to so many rows")
+    parser.add_argument("--max-rows", type=int, help="limit every data set to so many rows")
     parser.add_argument("--root", type=Path, help="folder of the papers' own files")
     parser.add_argument("--results", type=Path, default=results.FOLDER)
     parser.add_argument("--redo", action="store_true", help="run finished cells again")
     parser.add_argument("--retry-failed", action="store_true", help="run failed cells again")
-    parser.add_argument("--list", action="store_true", help="only say what would be run")
+    parser.add_argument("--list", action="store_true", help="only list what would be run")
     return parser.parse_args(argv)
 
 
@@ -49,17 +49,17 @@ def cells(
 
 
 def jobs(arguments: argparse.Namespace, console: Console) -> list[Job]:
-    """List the jobs that the command line asks for, on the data that are here."""
+    """List the jobs that the command line asks for, on the data that are available."""
     asked = []
     for name, budgets in cells(arguments.suite, arguments.dataset, arguments.budget):
         try:
             table = load(name, arguments.root, arguments.max_rows)
         except FileNotFoundError as error:
-            console.print(f"{name} is left out: {error}", soft_wrap=True)
+            console.print(f"{name} is skipped: {error}", soft_wrap=True)
             continue
         for budget in dict.fromkeys(b.for_classes(table.n_classes) for b in budgets):
             if not fits(table, budget):
-                console.print(f"{name}, {budget.describe()}, is left out: a class is too small")
+                console.print(f"{name}, {budget.describe()}, is skipped: a class is too small")
                 continue
             root = str(arguments.root) if name in ON_REQUEST else None
             draws = tuple(range(arguments.draws))
@@ -85,13 +85,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         runner.run(left, arguments.results, arguments.jobs, console)
     except KeyboardInterrupt:
-        console.print("stopped; the same command goes on from here")
+        console.print("stopped; the same command continues from here")
     results.compact(arguments.results, arguments.method)
     results.write_summary(arguments.results)
     console.print(f"table: {arguments.results / 'table.md'}")
 
 
 if __name__ == "__main__":
-    # Ended from outside, the run stops its workers too.
+    # On SIGTERM the run stops its workers too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     main()

@@ -1,4 +1,4 @@
-"""The benchmark's data sets, as one matrix, one label vector and perhaps a test set of their own.
+"""The benchmark's data sets, as one matrix, one label vector and, for some, a test set.
 
 Small and toy sets come with `flowssl.datasets`. The others are read from the data folder (see
 benchmarks/README.md) or, for the papers' own files, from the folder given by ``--root``.
@@ -25,8 +25,8 @@ HEPMASS_ROWS = 140_000  # unlabeled rows in Izmailov et al. (2020), table 1
 class Table:
     """Rows and labels of one data set.
 
-    `X` is (n, D) and `y` holds codes 0..C-1. `X_test`, `y_test` are set where the data come with
-    their own test set. `n_components` asks for a PCA fitted on the training rows of each draw.
+    `X` is (n, D) and `y` holds codes 0..C-1. `X_test`, `y_test` are set for data
+    with their own test set. `n_components` asks for a PCA fitted on the training rows of each draw.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Table:
 
 
 def load(name: str, root: Path | None = None, max_rows: int | None = None) -> Table:
-    """Read data set `name`, cut to `max_rows` rows (in a fixed random order) if that is given.
+    """Read data set `name`, limited to `max_rows` rows (in a fixed random order) if given.
 
-    Raises FileNotFoundError where the files are not on this machine.
+    Raises FileNotFoundError if the files are missing.
     """
     if name in ON_REQUEST:
         if root is None:

@@ -1,10 +1,10 @@
 """Which rows are held out and which are labeled: a pure function of a committed seed.
 
-For each class, one permutation of its rows decides everything: the first third is held out (unless
-the data bring a test set), the next ones are labeled. So all methods see the same rows, and the
+For each class, one permutation of its rows determines the draw: the first third is held out (unless
+the data have a test set), the next ones are labeled. So all methods see the same rows, and the
 labels of a small budget are among those of a larger one. ``draws.json`` holds a checksum for every
 data set, so that a change of the rule or of NumPy's generators is noticed;
-``python -m benchmarks.accuracy.draws`` writes it anew.
+``python -m benchmarks.accuracy.draws`` rewrites it.
 """
 
 import hashlib
@@ -26,29 +26,29 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Budget:
-    """How many labels a draw shows: `count` a class, or `count` in all."""
+    """The number of labels of a draw: `count` per class, or `count` in total."""
 
     count: int
-    in_all: bool = False
+    in_total: bool = False
 
     @classmethod
     def parse(cls, text: str) -> "Budget":
-        """Read "5" (five a class) or "total:20" (twenty in all)."""
+        """Parse "5" (five per class) or "total:20" (twenty in total)."""
         number = text.removeprefix("total:")
         if not number.isdecimal() or int(number) < 1:
-            raise ValueError(f"a budget is written 5 (a class) or total:20 (in all), got {text!r}")
-        return cls(int(number), in_all=number != text)
+            raise ValueError(f"a budget must be 5 (per class) or total:20 (in total), got {text!r}")
+        return cls(int(number), in_total=number != text)
 
     def __str__(self) -> str:
-        return f"total:{self.count}" if self.in_all else str(self.count)
+        return f"total:{self.count}" if self.in_total else str(self.count)
 
     def describe(self) -> str:
-        """Words for tables."""
-        return f"{self.count} in all" if self.in_all else f"{self.count} a class"
+        """Return the text for tables."""
+        return f"{self.count} in total" if self.in_total else f"{self.count} per class"
 
     def for_classes(self, n_classes: int) -> "Budget":
-        """Spell a budget in all that divides evenly as one a class, so that no cell runs twice."""
-        if self.in_all and self.count % n_classes == 0:
+        """Convert a total that divides evenly to one per class, so that no cell runs twice."""
+        if self.in_total and self.count % n_classes == 0:
             return Budget(self.count // n_classes)
         return self
 
@@ -57,7 +57,7 @@ class Budget:
 class Draw:
     """Row numbers of one draw: `train` (sorted), `labeled` (a subset of it) and `test`.
 
-    `test` is empty where the data bring a test set of their own.
+    `test` is empty where the data have their own test set.
     """
 
     train: Rows
@@ -68,7 +68,7 @@ class Draw:
 def draw(table: Table, budget: Budget, number: int) -> Draw:
     """Split `table` and choose its labels for draw `number`.
 
-    Raises ValueError where a class has too few training rows for the budget.
+    Raises ValueError if a class has too few training rows for the budget.
     """
     rng = np.random.default_rng([SEED, crc32(table.name.encode()), number])
     order = [rng.permutation(np.flatnonzero(table.y == k)) for k in range(table.n_classes)]
@@ -99,7 +99,7 @@ def fits(table: Table, budget: Budget) -> bool:
 
 def _quotas(budget: Budget, class_order: Rows) -> Rows:
     n_classes = len(class_order)
-    if not budget.in_all:
+    if not budget.in_total:
         return np.full(n_classes, budget.count, dtype=np.int64)
     quotas = np.full(n_classes, budget.count // n_classes, dtype=np.int64)
     quotas[class_order[: budget.count % n_classes]] += 1
@@ -107,10 +107,10 @@ def _quotas(budget: Budget, class_order: Rows) -> Rows:
 
 
 def checksum(table: Table) -> str:
-    """SHA-256 of the rows that the first draws hold out and label (2 a class and 20 in all)."""
+    """SHA-256 of the rows that the first draws hold out and label (2 per class and 20 in total)."""
     digest = hashlib.sha256()
     for number in range(CHECKSUM_DRAWS):
-        for budget in (Budget(2), Budget(20, in_all=True)):
+        for budget in (Budget(2), Budget(20, in_total=True)):
             chosen = draw(table, budget, number)
             for rows in (chosen.test, chosen.labeled):
                 digest.update(np.ascontiguousarray(rows, dtype="<i8").tobytes())

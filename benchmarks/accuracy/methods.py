@@ -1,6 +1,6 @@
-"""The methods: flowssl's own configurations and what users would pick instead.
+"""The methods: flowssl's configurations and the usual alternatives.
 
-Every method gets all training rows and labels with -1 for "unlabeled" and answers with class
+Every method gets all training rows and labels with -1 for "unlabeled" and returns class
 probabilities. Columns are standardized (or made quantile-normal) with the statistics of all training
 rows, which no method has to pay labels for. Whatever is tuned is tuned by cross-validation on the
 labels of the draw.
@@ -29,7 +29,7 @@ Codes = npt.NDArray[np.int64]
 
 
 class Classifier(Protocol):
-    """What the benchmark asks of a method."""
+    """The interface of a method."""
 
     def fit(self, X: Matrix, y: Codes) -> Any:
         """Learn from rows `X` (n, D) and codes `y` (n,), -1 where unlabeled."""
@@ -40,7 +40,7 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True)
 class Situation:
-    """What a method may know before it sees the rows.
+    """What a method may use besides the rows.
 
     `common_units` says that the columns are parts of one vector (an embedding, principal components),
     whose lengths mean something and should not be made equal.
@@ -60,7 +60,7 @@ class OnColumns:
     labels_only: bool
 
     def fit(self, X: Matrix, y: Codes) -> "OnColumns":
-        """Fit the columns on all rows, and the classifier on those that it understands."""
+        """Fit the columns on all rows, and the classifier on those that it can use."""
         Z = self.columns.fit_transform(X)
         keep = y >= 0 if self.labels_only else np.full(len(y), True)
         self.classifier.fit(Z[keep], y[keep])
@@ -74,7 +74,7 @@ class OnColumns:
 class Tuned(BaseEstimator):
     """The candidate with the best cross-validated log-likelihood of the labels.
 
-    With a single label in some class nothing can be compared and the first candidate is taken.
+    With a single label in some class there is no cross-validation and the first candidate is used.
     """
 
     def __init__(self, candidates: list[BaseEstimator], seed: int, max_folds: int = 5) -> None:
@@ -145,7 +145,7 @@ class Nearest(BaseEstimator):
 class Boosted(BaseEstimator):
     """Histogram gradient boosting whose leaves are small enough for few labels.
 
-    The default of 20 rows a leaf allows no split at all below 40 labels.
+    The default of 20 rows per leaf allows no split below 40 labels.
     """
 
     def __init__(self, seed: int) -> None:
@@ -164,7 +164,7 @@ class Boosted(BaseEstimator):
 
 
 class CappedSpreading(BaseEstimator):
-    """RBF label spreading on all labeled rows and a sample of the others: it needs n x n numbers.
+    """RBF label spreading on all labeled rows and a sample of the others: it needs an n x n matrix.
 
     The kernel's width is `width` over the number of columns.
     """
@@ -198,7 +198,7 @@ def _logistic_candidates() -> list[BaseEstimator]:
 
 
 class SelfTraining(BaseEstimator):
-    """Self-training around the logistic regression that the labels choose."""
+    """Self-training of the logistic regression that cross-validation on the labels chooses."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -323,7 +323,7 @@ def _flow_ensemble(s: Situation) -> Classifier:
 
 
 def _flow_paper(s: Situation) -> Classifier:
-    """Return the recipe of Izmailov et al. (2020): appendix D, and their code where it is silent.
+    """Return the recipe of Izmailov et al. (2020): appendix D, and their code where it gives no value.
 
     Random fixed means, plain likelihood with labeled and unlabeled rows counted alike as groups,
     uniform prior, no calibration, one fixed learning rate for each kind of data (table 5).

@@ -1,8 +1,8 @@
-"""What is measured on a matrix of class probabilities.
+"""Scores of a matrix of class probabilities.
 
 Accuracy and balanced accuracy come from the largest probability; the negative log-likelihood is in
-nats a row with probabilities floored, so that one confident mistake of a method that says 0 does not
-make its mean infinite.
+nats per row with probabilities floored, so that one wrong class with probability 0 does not make the
+mean infinite.
 """
 
 import numpy as np
@@ -28,16 +28,16 @@ def scores(proba: Probabilities, y: Codes) -> dict[str, float]:
 
 
 def accuracy(proba: Probabilities, y: Codes) -> float:
-    """Share of rows whose most probable class is the true one."""
+    """Fraction of rows whose most probable class is the true one."""
     return float(np.mean(proba.argmax(axis=1) == y))
 
 
 def balanced_accuracy(proba: Probabilities, y: Codes) -> float:
-    """Mean over the classes that occur of the share of their rows that is found."""
+    """Mean recall of the classes that occur."""
     right = proba.argmax(axis=1) == y
     return float(np.mean([right[y == k].mean() for k in np.unique(y)]))
 
 
 def negative_log_likelihood(proba: Probabilities, y: Codes) -> float:
-    """Mean of -log p(true class), nats a row."""
+    """Mean of -log p(true class), nats per row."""
     return float(-np.log(np.maximum(proba[np.arange(len(y)), y], FLOOR)).mean())

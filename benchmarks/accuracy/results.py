@@ -1,6 +1,6 @@
 """Finished cells on disk: one JSON line each, one file for each method; summaries and the table.
 
-A line is written as soon as its cell is finished, so a run that was stopped goes on where it was.
+A line is written as soon as its cell is finished, so a run that was stopped continues where it was.
 Of several lines for the same cell the last one counts.
 """
 
@@ -16,7 +16,7 @@ from benchmarks.accuracy.draws import Budget
 from benchmarks.accuracy.suites import TARGETS
 
 FOLDER = Path(__file__).with_name("results")
-REFERENCE = "logreg"  # labels only: what no method may fall behind
+REFERENCE = "logreg"  # labels only: the reference of the comparison
 AVERAGED = (
     "accuracy",
     "balanced_accuracy",
@@ -33,12 +33,12 @@ Key = tuple[str, str, str, int, int | None]
 
 
 def key(record: Record) -> Key:
-    """Return what makes two lines speak of the same cell."""
+    """Return what identifies a cell."""
     return tuple(record[name] for name in ("method", "dataset", "budget", "draw", "max_rows"))  # type: ignore[return-value]
 
 
 def read(folder: Path) -> dict[Key, Record]:
-    """All finished cells below `folder`. A line that was cut off by a crash is left out."""
+    """All finished cells below `folder`. A line truncated by a crash is skipped."""
     found: dict[Key, Record] = {}
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_text().splitlines():
@@ -62,7 +62,7 @@ def append(folder: Path, record: Record) -> None:
 def compact(folder: Path, methods: Iterable[str]) -> None:
     """Rewrite the files of `methods` in order, without lines that later ones replace.
 
-    Those of other methods are left alone: another run may be writing them.
+    Those of other methods are not touched: another run may be writing them.
     """
     by_method: dict[str, list[Record]] = defaultdict(list)
     for record in read(folder).values():
@@ -117,7 +117,7 @@ def _summary(
             values = [record[name] for record in scored]
             summary.mean[name] = float(np.mean(values))
             summary.sd[name] = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-        # A run without an answer is as bad as none.
+        # A run without an answer counts as accuracy 0.
         summary.worst = (
             min(record["accuracy"] for record in scored) if len(scored) == len(group) else 0.0
         )
@@ -154,11 +154,11 @@ def table(summaries: list[Summary]) -> str:
     methods = sorted({summary.method for summary in summaries}, key=_method_order)
     parts = [
         "# Accuracy with few labels",
-        "Written by `python -m benchmarks.accuracy`; what the columns mean is in README.md.",
+        "Written by `python -m benchmarks.accuracy`; README.md explains the columns.",
         "## Overview: mean accuracy on held-out rows (worst draw)",
         _overview(cells, methods),
-        "## Beside labels-only logistic regression",
-        _beside_reference(cells, methods),
+        "## Compared with labels-only logistic regression",
+        _compared_with_reference(cells, methods),
         "## Every cell",
         *(_cell(name, found) for name, found in sorted(cells.items(), key=str)),
     ]
@@ -211,7 +211,7 @@ def _overview(
     return _markdown(["data, labels", "target", *methods], rows)
 
 
-def _beside_reference(
+def _compared_with_reference(
     cells: dict[tuple[str, str, int | None], dict[str, Summary]], methods: list[str]
 ) -> str:
     rows = []
@@ -245,9 +245,9 @@ def _beside_reference(
         "method",
         "cells",
         "mean gain (points)",
-        "least gain",
+        "smallest gain",
         "cells below -1",
-        "least gain of worst draw",
+        "smallest gain of worst draw",
         "cells below -3",
         "NLL no higher",
         "median ECE",

@@ -1,4 +1,4 @@
-"""Run the jobs that are not finished yet, some at a time, each in a process with one thread.
+"""Run the jobs that are not finished yet, several at a time, each in a process with one thread.
 
 Only the parent writes results: workers print lines. A worker that dies leaves its remaining draws
 recorded as failed, with how it ended.

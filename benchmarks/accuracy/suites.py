@@ -1,4 +1,4 @@
-"""Which data sets and label budgets belong together, and the accuracies aimed at."""
+"""Suites of data sets and label budgets, and target accuracies."""
 
 from benchmarks.accuracy.data import LOADERS
 from benchmarks.accuracy.draws import Budget
@@ -34,7 +34,7 @@ FULL: tuple[Cell, ...] = tuple(
 SUITES: dict[str, tuple[Cell, ...]] = {"small": SMALL, "full": FULL}
 
 # Budget on the papers' own files (Izmailov et al. 2020, table 1).
-PAPER_BUDGET = Budget(20, in_all=True)
+PAPER_BUDGET = Budget(20, in_total=True)
 
 # Mean accuracy to reach with the default FlowGMMClassifier.
 TARGETS: dict[tuple[str, str], float] = {

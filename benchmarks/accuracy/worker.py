@@ -1,6 +1,6 @@
-"""One process for one method, data set and budget: fits draw after draw, one JSON line each.
+"""One process for one method, data set and budget: fits the draws in turn, one JSON line each.
 
-A process of its own makes the peak memory the method's and keeps a crash from ending the run.
+A separate process makes the peak memory that of the method, and a crash does not end the run.
 ``python -m benchmarks.accuracy.worker JOB`` with the job as JSON; it is started by `runner`.
 """
 
@@ -25,7 +25,7 @@ COMMON_UNITS = (*TEXTS, "mnist64")
 
 @dataclass(frozen=True)
 class Job:
-    """What one worker does; `budget` as in `Budget.parse`."""
+    """The task of one worker; `budget` as in `Budget.parse`."""
 
     method: str
     dataset: str
@@ -35,7 +35,7 @@ class Job:
     root: str | None = None
 
     def record(self, number: int) -> dict[str, object]:
-        """Return the part of a result line that says which cell it is."""
+        """Return the fields of a result line that identify the cell."""
         return {
             "method": self.method,
             "dataset": self.dataset,
@@ -45,12 +45,12 @@ class Job:
         }
 
     def to_json(self) -> str:
-        """Spell the job as the worker's argument."""
+        """Return the job as the argument of the worker."""
         return json.dumps(asdict(self))
 
 
 def run(job: Job, table: Table, number: int) -> dict[str, object]:
-    """Fit and score one draw; an error becomes a line that says so."""
+    """Fit and score one draw; an error is recorded in the line."""
     try:
         result = _measure(job, table, number)
     except Exception as error:  # noqa: BLE001 - whatever a method raises, the run goes on
@@ -121,7 +121,7 @@ def main(argument: str) -> None:
     """Run the job and print one JSON line for each draw."""
     fields = json.loads(argument)
     job = Job(**{**fields, "draws": tuple(fields["draws"])})
-    warnings.simplefilter("ignore")  # warnings of hundreds of fits; the scores say what matters
+    warnings.simplefilter("ignore")  # of hundreds of fits; the scores show what matters
     table = load(job.dataset, Path(job.root) if job.root else None, job.max_rows)
     for number in job.draws:
         print(json.dumps(run(job, table, number)), flush=True)

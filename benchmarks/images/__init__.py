@@ -1,1 +1,1 @@
-"""Images: FlowGMM with and without consistency beside the labels alone, on the same draws."""
+"""Images: FlowGMM with and without consistency compared with the labels alone, on the same draws."""

@@ -1,4 +1,4 @@
-"""Train one method on one draw of labels, append what it reached to results/runs.jsonl, tabulate.
+"""Train one method on one draw of labels, append its result to results/runs.jsonl, tabulate.
 
 python -m benchmarks.images --set mnist --labels 1000 --method cons --seed 0
 """
@@ -29,10 +29,10 @@ def main() -> None:
     parser.add_argument("--set", choices=FILES, default="mnist")
     parser.add_argument("--labels", type=int, default=1000)
     parser.add_argument("--method", choices=(*FLOWS, "cnn", *CHEAP), default="cons")
-    parser.add_argument("--epochs", type=int, help="of a flow, of an automatic number by default")
+    parser.add_argument("--epochs", type=int, help="of a flow (default: automatic)")
     parser.add_argument("--seed", type=int, default=0, help="of the label draw and the training")
     parser.add_argument("--architecture", choices=IMAGE_ARCHITECTURES, help="of a flow")
-    parser.add_argument("--batch", type=int, help="images of a step, of an automatic number")
+    parser.add_argument("--batch", type=int, help="images per step (default: automatic)")
     parser.add_argument("--images", type=int, help="train on so many images only")
     parser.add_argument("--save", help="where to write the model of a flow")
     parser.add_argument(
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, object]:
-    """Train and test; times are minutes of training, of the wall clock and of the processor."""
+    """Train and test; times are wall-clock and CPU minutes of training."""
     images = load(arguments.set)
     if arguments.images:
         images = images.some(arguments.images, arguments.seed)
@@ -101,7 +101,7 @@ def _flow(
 
 
 def _accuracy(predict: methods.Predict, images: Images, n_images: int | None = None) -> float:
-    # A random choice: the first test images of MNIST are harder than the others.
+    # A random subset: the first test images of MNIST are harder than the others.
     chosen = np.random.default_rng(0).permutation(len(images.X_test))[:n_images]
     X, y = images.X_test[chosen], images.y_test[chosen]
     return round(float((predict(X) == y).mean()), 4)

@@ -1,4 +1,4 @@
-"""Draw accuracy against minutes of the processor, from the runs made with --curve.
+"""Draw accuracy against CPU minutes, from the runs made with --curve.
 
     python -m benchmarks.images.curves
 
@@ -74,7 +74,7 @@ def _draw_group(ax: Axes, group: list[Run], index: int, style: Theme) -> None:
 
 
 def main() -> None:
-    """Write the picture."""
+    """Write the figure."""
     draw(read()).savefig(PATH)
 
 

@@ -14,17 +14,17 @@ FILES = {
     "cifar": ("cifar10_train_10k", "cifar10_test_2k"),
 }
 
-Levels = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Images:
-    """Training and test images of one set, as levels (n, h, w) or (n, h, w, 3)."""
+    """Training and test images of one set, as pixel values (n, h, w) or (n, h, w, 3)."""
 
-    X: Levels
+    X: Pixels
     y: Codes
-    X_test: Levels
+    X_test: Pixels
     y_test: Codes
 
     @property
@@ -34,13 +34,13 @@ class Images:
         return channels, self.X.shape[1], self.X.shape[2]
 
     def some(self, n_images: int, seed: int) -> Images:
-        """Keep a random choice of the training images."""
+        """Keep a random subset of the training images."""
         chosen = np.random.default_rng(seed).permutation(len(self.X))[:n_images]
         return replace(self, X=self.X[chosen], y=self.y[chosen])
 
 
 def load(name: str) -> Images:
-    """Read a set; FileNotFoundError where its files are not on this machine."""
+    """Read a set; FileNotFoundError if its files are missing."""
     parts = [np.load(DATA / "images" / f"{file}.npz") for file in FILES[name]]
     train, test = ((part["x"], part["y"].astype(np.int64)) for part in parts)
     return Images(*train, *test)

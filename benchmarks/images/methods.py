@@ -1,4 +1,4 @@
-"""What is compared: flows that see more or less of the data, and what users would pick otherwise."""
+"""The methods compared: flows that see more or less of the data, and usual alternatives."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def flat(X: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 
 def network(images: Images, y: Codes, seed: int) -> Predict:
-    """Train the convolutional network of the initialization on the labels alone, in the flow's views."""
+    """Train the initialization's network on the labels alone, with the flow's views."""
     trained = train_network(
         _tensor(images.X[y >= 0]),
         torch.from_numpy(y[y >= 0]),

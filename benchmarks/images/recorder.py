@@ -1,6 +1,6 @@
-"""Weights and times in the course of a training, so that it can be tested afterwards.
+"""Weights and times during training, for evaluation afterwards.
 
-Nothing is predicted while the clock runs: weights are kept, and accuracy is measured in the end.
+Nothing is predicted during training: weights are kept, and accuracy is measured at the end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Moment:
-    """The weights at one time of a training."""
+    """The weights at one time during training."""
 
     wall: float
     cpu: float
@@ -35,27 +35,27 @@ class Moment:
 
 @dataclass
 class Recorder:
-    """Notes weights with the seconds since it was made, of the wall clock and of the processor."""
+    """Records weights with wall-clock and CPU seconds since its creation."""
 
     moments: list[Moment] = field(default_factory=list)
     wall: float = field(default_factory=time.perf_counter)
     cpu: float = field(default_factory=time.process_time)
 
     def mark(self, weights: Weights) -> None:
-        """Note weights, which must not change afterwards."""
+        """Record weights, which must not change afterwards."""
         wall, cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
         self.moments.append(Moment(wall, cpu, weights))
 
     def minutes(self) -> dict[str, float]:
-        """Return how long it is since the recorder was made."""
+        """Return the minutes since the creation of the recorder."""
         wall, cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
         return {"minutes": round(wall / 60, 2), "cpu_minutes": round(cpu / 60, 2)}
 
     @contextmanager
     def checkpoints(self) -> Iterator[Path]:
-        """Give a path for a training's checkpoints and note the averaged weights in each of them.
+        """Yield a path for checkpoints and record the averaged weights in each of them.
 
-        Each epoch replaces the file at once, so that a reader finds the former one or the new one.
+        Each epoch replaces the file atomically, so a reader finds the previous or the new one.
         """
         done = Event()
         with TemporaryDirectory() as folder:

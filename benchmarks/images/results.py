@@ -1,7 +1,7 @@
 """Finished runs: one JSON line each in results/runs.jsonl, and their table in results/table.md.
 
-A line is appended at once, so that runs beside one another lose nothing. Of several lines for the
-same run the last one counts. ``python -m benchmarks.images.results`` writes the table anew.
+Lines are appended, so concurrent runs lose nothing. Of several lines for the same run the last one
+counts. ``python -m benchmarks.images.results`` rewrites the table.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RUNS = "runs.jsonl"
 
 Run = dict[str, Any]
 
-HEADER = ("set", "labels", "method", "mean", "worst", "draws", "bits a dimension", "CPU minutes")
+HEADER = ("set", "labels", "method", "mean", "worst", "draws", "bits per dimension", "CPU minutes")
 
 
 def append(run: Run, folder: Path = FOLDER) -> None:
@@ -42,7 +42,7 @@ def cells(runs: list[Run]) -> list[list[Run]]:
 
 
 def name(run: Run) -> str:
-    """Return the method, with what was not automatic."""
+    """Return the method, with the settings that are not automatic."""
     parts = [str(run["method"])]
     if run.get("architecture", "auto") != "auto":
         parts.append(str(run["architecture"]))

@@ -1,9 +1,9 @@
-"""Time a training step of each preset, and the class part's share of it; one thread by default.
+"""Time a training step of each preset and the fraction that the class density takes of it.
 
     OMP_NUM_THREADS=1 python -m benchmarks.images.steps --preset small glow --batch 64
 
-A step looks at 64 images (32 labeled and 32 unlabeled in the paper) and a view of each, both with
-gradient, and takes AdamW's step.
+A step takes 64 images (32 labeled and 32 unlabeled in the paper) and a view of each, both with
+gradient, and updates with AdamW.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RESULTS = Path(__file__).parent / "results" / "steps.json"
 SHAPES = {"mnist": (1, 28, 28), "cifar": (3, 32, 32)}
 CLASSES = 10
 KEY = ("preset", "images", "batch", "bfloat16", "threads")
-"""Of a line in the results, which a new one replaces."""
+"""Identifies an entry of the results; a new one replaces the old."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Case:
 
 
 def measure(case: Case, repeats: int) -> dict[str, object]:
-    """Return seconds of the processor for a step, the median after one to warm up."""
+    """Return CPU seconds per step, the median after one to warm up."""
     shape = SHAPES[case.shape]
     dim = shape[0] * shape[1] * shape[2]
     generator = torch.Generator().manual_seed(0)
@@ -86,7 +86,7 @@ def measure(case: Case, repeats: int) -> dict[str, object]:
         "threads": torch.get_num_threads(),
         "cpu_seconds_per_step": round(seconds, 3),
         "cpu_seconds_per_1000_images": round(1000 * seconds / case.batch, 2),
-        "class_part_share": round(2 * of_classes / seconds, 5),
+        "class_density_fraction": round(2 * of_classes / seconds, 5),
     }
 
 

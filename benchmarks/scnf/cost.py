@@ -1,8 +1,8 @@
-"""What classes cost: ``log_joint`` of a semi-conditional flow with 10 classes beside one class.
+"""The cost of classes: ``log_joint`` of a semi-conditional flow with 10 classes compared with one.
 
 ``python -m benchmarks.scnf.cost`` times the evaluation and a training step of a wide unconditional
-flow under a small conditional part, for 1, 10 and 100 classes, interleaved, and measures the peak
-memory of each in a process of its own. It writes ``results/cost.json`` and prints a table.
+flow under a small conditional flow, for 1, 10 and 100 classes, interleaved, and measures the peak
+memory of each in a separate process. It writes ``results/cost.json`` and prints a table.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def times() -> dict[str, dict[int, float]]:
 
 
 def peak(n_classes: int, n_rows: int) -> float:
-    """Return the peak memory of a step of the class part, MiB, beyond that before it (Linux)."""
+    """Return what a step of the class density adds to the peak memory, MiB (Linux)."""
     code = (
         "import torch; torch.set_num_threads(1)\n"
         "from benchmarks.memory import peak_mib\n"
@@ -93,7 +93,7 @@ def peak(n_classes: int, n_rows: int) -> float:
         "model.log_joint(z).sum().backward()\n"
         "print(peak_mib() - before)\n"
     )
-    # Large blocks go back to the system when freed: the peak is what is held, not fragments.
+    # Large blocks are returned to the system when freed: the peak has no fragmentation.
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000"}
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
@@ -113,9 +113,9 @@ def main() -> None:
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(figures, indent=1) + "\n")
     for name, values in figures["seconds"].items():
-        shares = ", ".join(f"C = {c}: {s / values[1]:.2f}" for c, s in values.items())
-        print(f"{name}: {1000 * values[1]:.0f} ms with one class; times that: {shares}")
-    print("peak MiB of the class part:", figures["peak_mib"])
+        ratios = ", ".join(f"C = {c}: {s / values[1]:.2f}" for c, s in values.items())
+        print(f"{name}: {1000 * values[1]:.0f} ms with one class; times that: {ratios}")
+    print("peak MiB of the class density:", figures["peak_mib"])
 
 
 if __name__ == "__main__":

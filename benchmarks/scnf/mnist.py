@@ -1,12 +1,12 @@
-"""The semi-conditional flow on MNIST: the width of z_f, ten labels a class, and class removal.
+"""The semi-conditional flow on MNIST: the width of z_f, ten labels per class, and class removal.
 
     python -m benchmarks.scnf.mnist --widths 48 98 196 392 784
     python -m benchmarks.scnf.mnist --method m1m2 --labels 100 --seeds 0 1 2
     python -m benchmarks.scnf.mnist --audit models/mnist-scnf-glow-1000-auto-1-0.flowssl
 
 The first has the shape of table 3 of Atanov et al. 2019, the second of their table 2. Each run is
-appended to ``results/mnist.jsonl``, and ``results/mnist.md`` holds the tables of all of them; what
-is there already is not run again. A model that ``--save`` kept is what ``--audit`` attacks.
+appended to ``results/mnist.jsonl``, and ``results/mnist.md`` holds the tables of all of them; finished
+runs are not repeated. ``--audit`` attacks a model that ``--save`` wrote.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ PAPER = {"scnf-glow": "1.9 ± 0.3", "scnf-gmm": "14.2 ± 2.4", "m1m2": "3.3 ± 0
 PAPER_WIDTHS = {48: 2.6, 98: 2.0, 196: 1.9, 392: 61.4, 784: 91.1}
 KEY = ("set", "method", "labels", "width", "epochs", "seed")
 EPOCHS = {"m1m2": 25}
-"""Passes over the images where --epochs does not say: of each stage of M1+M2, of a flow 1."""
+"""Default of --epochs: for each stage of M1+M2; 1 for a flow."""
 # Kingma et al. (2014) give both auto-encoders 50 latents and M2 one hidden layer of 500 units.
 M1M2 = {"n_latents": 50, "hidden_layer_sizes": (500,), "batch_size": 256}
 LEAST_DEVIATION = 0.1
-"""Of a pixel that M1+M2 sees; the variance of a Gaussian of a border pixel would go to 0."""
+"""Of a pixel that M1+M2 sees; the variance of a border pixel's Gaussian would collapse to 0."""
 
 Model = FlowGMMClassifier | SemiConditionalFlowClassifier | M2VAEClassifier
 Row = dict[str, Any]
@@ -66,7 +66,7 @@ def fit(images: Images, y: Codes, method: str, width: int | str, epochs: int, se
 
 
 def run(wanted: Row) -> tuple[Row, Model]:
-    """Train and test; minutes are the processor's and, beside them, the clock's."""
+    """Train and test; CPU and wall-clock minutes are recorded."""
     name, method, labels, width, epochs, seed = (wanted[key] for key in KEY)
     images = load(name)
     y = draw(images.y, labels, seed)
@@ -102,7 +102,7 @@ def varying_pixels(images: Images) -> Images:
 
 
 def _error(model: Model, X: np.ndarray, y: Codes) -> float:
-    """Return the share of wrong classes in percent."""
+    """Return the percentage of wrong classes."""
     return round(100 * float((model.predict(X) != y).mean()), 3)
 
 
@@ -130,7 +130,7 @@ def audit(path: Path, name: str, n_rows: int) -> Row:
 
 
 def tables(rows: Sequence[Row]) -> str:
-    """Return the tables of everything that was run, as Markdown."""
+    """Return the tables of all runs as Markdown."""
     fits = [row for row in rows if "accuracy" not in row]
     audits = [row for row in rows if "accuracy" in row]
     parts = [table(fits)] if fits else []
@@ -140,11 +140,11 @@ def tables(rows: Sequence[Row]) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return errors and costs, a line for all seeds of a setting."""
+    """Return errors and costs, one row per setting, over all seeds."""
     settings = KEY[:-1]
     lines = [
         "| set | method | labels | width of z_f | epochs | seeds | test error, % | worst | paper |"
-        " error on the labels, % | bits per dimension | CPU minutes, most |",
+        " error on the labels, % | bits per dimension | CPU minutes, maximum |",
         "| --- |" + " --- |" * 11,
     ]
     for setting in sorted({tuple(row[key] for key in settings) for row in rows}, key=_order):
@@ -181,13 +181,15 @@ def _published(setting: tuple[Any, ...]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run what is asked for and not in the results yet, and write the tables."""
+    """Run the settings that are not in the results yet, and write the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scnf.mnist", description=__doc__)
     parser.add_argument("--set", choices=[n for n in FILES if n != "cifar"], default="mnist")
     parser.add_argument("--method", choices=METHODS, nargs="+", default=["scnf-glow"])
-    parser.add_argument("--labels", type=int, default=1_000, help="in all, evenly over the classes")
     parser.add_argument(
-        "--widths", type=int, nargs="+", default=["auto"], help="of z_f; the deepest scale if left"
+        "--labels", type=int, default=1_000, help="in total, evenly over the classes"
+    )
+    parser.add_argument(
+        "--widths", type=int, nargs="+", default=["auto"], help="of z_f (default: automatic)"
     )
     parser.add_argument("--epochs", type=int, help="passes over the images")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -225,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def settings(arguments: argparse.Namespace) -> list[tuple[Any, ...]]:
-    """Return what is asked for, as values of ``KEY``; only semi-conditional flows have widths."""
+    """Return the settings to run, as values of ``KEY``; only semi-conditional flows have widths."""
     given = arguments.epochs
     return [
         (arguments.set, method, arguments.labels, width, given or EPOCHS.get(method, 1), seed)

@@ -1,10 +1,10 @@
 """How well the class is removed: attackers on the codes of held-out digits.
 
 ``python -m benchmarks.scnf.obfuscation`` fits scikit-learn's digits (two thirds of the rows, with
-all labels or ten a class), removes the predicted class from the held-out third and lets attackers
-recover it, by 3-fold cross-validation on that third. Beside them stand the rows of the training,
-and both with the noise that training adds: of these the model has learned the density. It writes
-``results/obfuscation.json``, ``results/obfuscation.md`` and the pictures in ``docs/figures``.
+all labels or ten per class), removes the predicted class from the held-out third and lets attackers
+recover it, by 3-fold cross-validation on that third. The same is done for the training rows, and
+for both with the noise that training adds, whose density the model has learned. It writes
+``results/obfuscation.json``, ``results/obfuscation.md`` and the figures in ``docs/figures``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from flowssl.inspection.obfuscation import CODES
 RESULTS = Path(__file__).parent / "results"
 FIGURES = Path(__file__).parents[2] / "docs" / "figures"
 N_FOLDS = 3
-LABELS = {"all": None, "10 a class": 10}
+LABELS = {"all": None, "10 per class": 10}
 WIDTH = 10
 
 
@@ -77,7 +77,7 @@ def run(labels: str, seed: int) -> list[dict[str, object]]:
 def described(
     model: SemiConditionalFlowClassifier, audit: ClassRemovalAudit, labels: str, rows: str
 ) -> dict[str, object]:
-    """Return what `table` needs of an audit."""
+    """Return the fields of an audit that `table` needs."""
     return {
         "labels": labels,
         "attacked": rows,
@@ -114,7 +114,7 @@ def table(rows: list[dict]) -> str:
 
 
 def draw(model: SemiConditionalFlowClassifier, held_out: np.ndarray, truth: np.ndarray) -> None:
-    """Draw digits translated into every class, and z_f and z_h in two directions."""
+    """Draw digits translated into every class, and the first two latents of z_f and z_h."""
     import matplotlib.pyplot as plt
 
     chosen = [np.flatnonzero(truth == k)[0] for k in range(10)]
@@ -132,7 +132,7 @@ def draw(model: SemiConditionalFlowClassifier, held_out: np.ndarray, truth: np.n
     for ax, remove, name in zip(axes, (False, True), ("z_f", "z_h"), strict=True):
         z = model.transform(held_out, remove_class=remove)[:, :2]
         ax.scatter(*z.T, c=truth, cmap="tab10", s=8)
-        ax.set_title(f"first two numbers of {name}")
+        ax.set_title(f"first two latents of {name}")
     figure.savefig(FIGURES / "scnf_codes.png", dpi=110, bbox_inches="tight")
 
 

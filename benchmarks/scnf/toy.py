@@ -1,8 +1,8 @@
 """Table 1 of the semi-conditional flow paper: two moons and circles from ten labels.
 
 ``python -m benchmarks.scnf.toy`` draws 1,000 rows of each set (noise .1, circles with factor .2),
-labels five rows of each class, fits, and judges error and negative log-likelihood on 10,000 fresh
-rows, for 10 seeds. It writes ``benchmarks/scnf/results/toy.jsonl``, one line a fit, and ``toy.md``.
+labels five rows of each class, fits, and evaluates error and negative log-likelihood on 10,000 test
+rows, for 10 seeds. It writes ``benchmarks/scnf/results/toy.jsonl``, one line per fit, and ``toy.md``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from flowssl import SemiConditionalFlowClassifier
+from flowssl import ObjectiveOptions, SemiConditionalFlowClassifier
 from flowssl.bijections import ContinuousFlow
 from flowssl.datasets import hide_labels, make_circles, make_moons
 
@@ -35,24 +35,23 @@ METHODS: dict[str, dict[str, object]] = {
     "FFJORD / GMM": {"architecture": "ffjord", "class_density": "gaussian"},
     "RealNVP / RealNVP": {},
     "RealNVP / GMM": {"class_density": "gaussian"},
-    # The paper's way: random start, the likelihood alone; a third of it is the labeled rows', as
-    # the published code draws them.
+    # The paper's recipe: random initialization and the likelihood alone, a third of it from labeled
+    # rows, as in the published code.
     "Glow / Glow, paper's recipe": {
         "architecture": "glow",
         "class_architecture": "glow",
         "init": "random",
-        "objective": "likelihood",
-        "cross_entropy_weight": 0.0,
-        "labeled_fraction": 1 / 3,
+        "objective": ObjectiveOptions(
+            "likelihood", cross_entropy_weight=0.0, labeled_fraction=1 / 3
+        ),
     },
     "Glow / Glow, paper's recipe, EM": {
         "architecture": "glow",
         "class_architecture": "glow",
         "init": "random",
-        "objective": "em",
-        "e_step_interval": 20,
-        "cross_entropy_weight": 0.0,
-        "labeled_fraction": 1 / 3,
+        "objective": ObjectiveOptions(
+            "em", e_step_interval=20, cross_entropy_weight=0.0, labeled_fraction=1 / 3
+        ),
     },
 }
 
@@ -104,7 +103,7 @@ def true_log_density(name: str, X: NDArray[np.float64], n: int = 1_000) -> NDArr
 def mean_evaluations(
     model: SemiConditionalFlowClassifier, X: NDArray[np.float64], batch_size: int = 256
 ) -> float | None:
-    """Return how often the velocity is evaluated for a batch; None where nothing is continuous."""
+    """Return how often the velocity is evaluated for a batch; None without a continuous flow."""
     counts: list[float] = []
     rows = torch.from_numpy(model.completion_.typical(model.encoder_.transform(X)))
     for layer in model.models_[0].flow:
@@ -117,7 +116,7 @@ def mean_evaluations(
 
 
 def run(name: str, method: str, seed: int) -> dict[str, object]:
-    """Fit one draw and judge it on fresh rows."""
+    """Fit one draw and evaluate it on test rows."""
     X, truth = SETS[name](N_ROWS, seed)
     fresh, fresh_truth = SETS[name](N_FRESH, 10_000 + seed)
     y = hide_labels(truth, per_class=PER_CLASS, random_state=seed)
@@ -143,7 +142,7 @@ def table(rows: list[dict[str, object]]) -> str:
     head = "| f_w / h_phi |"
     for name in SETS:
         head += f" {name}: error, % | worst | paper | NLL | worst | paper |"
-    head += " processor seconds, most | evaluations of the velocity |"
+    head += " CPU seconds, maximum | evaluations of the velocity |"
     lines = [head, "| --- |" + " --- |" * (6 * len(SETS) + 2)]
     for method in dict.fromkeys(str(row["method"]) for row in rows):
         seeds = {str(row["seed"]) for row in rows if row["method"] == method}

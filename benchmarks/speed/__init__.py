@@ -1,1 +1,1 @@
-"""How long a training step and a prediction take, beside other flow libraries and a floor."""
+"""Time of a training step and a prediction, compared with other flow libraries and a floor."""

@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Time all sizes and write the table."""
     arguments = _arguments(argv)
     torch.set_num_threads(arguments.threads)
-    # The peers call torch in ways that newer versions warn of; that is not what is measured.
+    # The peers use deprecated functions of torch; their warnings are not of interest here.
     warnings.filterwarnings("ignore")
     torch._dynamo.config.cache_size_limit = 64
     compile = not arguments.no_compile

@@ -38,7 +38,7 @@ class Size:
         return f"{self.dim}x{self.hidden}x{self.batch}"
 
     def widths(self, coupling: int) -> tuple[int, int]:
-        """Return how many columns a coupling looks at and how many it changes."""
+        """Return how many columns a coupling conditions on and how many it changes."""
         first = self.dim // 2
         halves = (first, self.dim - first)
         return halves if coupling % 2 == 0 else halves[::-1]
@@ -292,7 +292,7 @@ class NormFlows(Flow):
         for i in range(N_COUPLINGS):
             given, changed = self.size.widths(i)
             network = MLP([given, self.size.hidden, 2 * changed], init_zeros=True)
-            # It cuts an odd row so that the first part is the longer one: the parts trade places.
+            # It splits an odd row with the longer part first, so the parts are exchanged.
             mode = "channel_inv" if i % 2 == 0 else "channel"
             blocks.append(AffineCouplingBlock(network, split_mode=mode))
         return NormalizingFlow(DiagGaussian(self.size.dim, trainable=False), blocks[::-1])
@@ -306,7 +306,7 @@ class NormFlows(Flow):
         return self.module.inverse(x)
 
     def ordered(self, x: Tensor) -> Tensor:
-        """Return rows whose second half stands first."""
+        """Return rows with the second half first."""
         return x.roll(-(self.size.dim // 2), 1)
 
     def networks(self) -> Sequence[tuple[nn.Linear, nn.Linear]]:

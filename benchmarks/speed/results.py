@@ -12,7 +12,7 @@ FOLDER = Path(__file__).with_name("results")
 
 
 def floor_name(route: str) -> str:
-    """Return how the floor of a route is called in the tables."""
+    """Return the name of a route's floor in the tables."""
     return f"floor, {route}"
 
 
@@ -51,7 +51,7 @@ def table(result: SizeResult) -> str:
         f"{result.largest_difference:.0e} nats, log-determinants within "
         f"{max(result.log_det_errors.values()):.0e} of autograd's (float64).",
         "",
-        "| ms: median (least - most) | training step | of the fastest floor | prediction |",
+        "| ms: median (minimum - maximum) | training step | of the fastest floor | prediction |",
         "| --- | --- | --- | --- |",
     ]
     floors = [timing for name, timing in result.training.items() if name.startswith("floor")]

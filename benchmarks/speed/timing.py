@@ -1,4 +1,4 @@
-"""Interleaved timing: every candidate gets a window in every round, so all see the same machine."""
+"""Interleaved timing: every candidate gets a window in every round, under the same load."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
-"""``cpu`` counts what the process itself used: for one thread on a machine that is shared."""
+"""``cpu`` counts what the process itself used: for one thread on a shared machine."""
 
 WINDOW_SECONDS = 0.1
 MIN_CALLS, MAX_CALLS = 2, 200
@@ -15,7 +15,7 @@ WARM_UP = 5
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds a call: median, least and most of the windows."""
+    """Milliseconds per call: median, minimum and maximum of the windows."""
 
     median: float
     least: float

@@ -1,4 +1,4 @@
-"""Pictures of the gallery: every Matplotlib figure that a block of an example has assigned."""
+"""Figures of the gallery: every Matplotlib figure that a block of an example has assigned."""
 
 from collections.abc import Mapping
 from weakref import WeakSet

@@ -119,7 +119,7 @@ def _help(*words: str) -> list[str]:
 
 
 def _copy_benchmarks(folder: Path) -> None:
-    """Copy the pages that stand beside the benchmarks, with the links that lead here mended."""
+    """Copy the pages next to the benchmarks, with the links to the documentation adjusted."""
     for source in sorted(BENCHMARKS.rglob("*")):
         target = folder / source.relative_to(BENCHMARKS)
         if source.suffix == ".md":

@@ -13,7 +13,6 @@ import flowssl
 ELSEWHERE = {
     "flowssl.cli": "the command line has a page of its own",
     "flowssl.estimators": "its classifiers are exported, and documented, as flowssl.*",
-    "flowssl.pictures": "reading of image files for the command line",
 }
 
 

@@ -2,8 +2,9 @@
 
 A ``.flowssl`` file is a ZIP archive of exactly two uncompressed entries, ``manifest.json`` and
 ``tensors.safetensors``, so that any ZIP tool shows what is inside. What the manifest says and what
-the tensors mean is the business of the models; this module keeps them whole. A file from a
-stranger is checked in full, sizes first, before anything larger than the file itself is allocated.
+the tensors mean is the business of the models; this module keeps them whole. A file from
+an untrusted source is checked in full, sizes first, before anything larger than the file itself is
+allocated.
 """
 
 import hashlib

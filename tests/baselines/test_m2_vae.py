@@ -132,7 +132,8 @@ def mixed():
 def test_tables_come_and_go_as_they_are(kind, mixed, tmp_path):
     frame, truth = mixed
     y = np.where(np.arange(300) < 20, truth, None)
-    model = M2VAEClassifier(**{**SMALL, "kind": kind, "classification_weight": 1.0}).fit(frame, y)
+    weight = 0.1 if kind == "m1" else 1.0
+    model = M2VAEClassifier(**SMALL, kind=kind, classification_weight=weight).fit(frame, y)
     assert (model.n_labeled_, model.n_unlabeled_) == (20, 280)
     assert model.score(frame, y) == model.score(frame[:20], truth[:20]) > 0.9
     model.save(tmp_path / "m.flowssl")
@@ -187,7 +188,12 @@ def test_forged_sizes_are_refused_before_they_take_memory(saved, change, tmp_pat
 
 @pytest.mark.parametrize(
     ("parameters", "message"),
-    [({"kind": "m3"}, "'m3'"), ({"n_latents": 0}, "n_latents"), ({"n_steps": 0}, "n_steps")],
+    [
+        ({"kind": "m3"}, "'m3'"),
+        ({"n_latents": 0}, "n_latents"),
+        ({"n_steps": 0}, "n_steps"),
+        ({"kind": "m1", "classification_weight": 1.0}, "classification_weight=1.0 acts only with"),
+    ],
 )
 def test_bad_parameters_are_named(blobs, parameters, message):
     X, _, y = blobs

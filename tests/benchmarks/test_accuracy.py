@@ -63,7 +63,7 @@ def test_a_larger_budget_keeps_the_labels_of_a_smaller_one_and_the_test_rows():
 def test_labels_in_all_are_dealt_evenly():
     table = _table([300, 60, 91])
     counts = [
-        np.bincount(table.y[draws.draw(table, Budget(20, in_all=True), n).labeled])
+        np.bincount(table.y[draws.draw(table, Budget(20, in_total=True), n).labeled])
         for n in range(8)
     ]
     assert all(sorted(c) == [6, 7, 7] for c in counts)
@@ -85,13 +85,13 @@ def test_budgets_are_read_as_they_are_written(text):
 
 @pytest.mark.parametrize("text", ["0", "-1", "five", "total:", "total:x"])
 def test_other_budgets_are_refused(text):
-    with pytest.raises(ValueError, match="a budget is written"):
+    with pytest.raises(ValueError, match="a budget must be"):
         Budget.parse(text)
 
 
 def test_a_total_that_divides_evenly_is_a_budget_a_class():
     assert Budget.parse("total:20").for_classes(2) == Budget(10)
-    assert Budget.parse("total:20").for_classes(3) == Budget(20, in_all=True)
+    assert Budget.parse("total:20").for_classes(3) == Budget(20, in_total=True)
 
 
 # --- metrics
@@ -189,7 +189,7 @@ def test_a_run_writes_cells_and_table_and_resumes_where_it_was_cut(command, tmp_
     assert all(0.5 < r["accuracy"] <= 1 and r["n_labeled"] == 6 for r in first)
     assert all(r["n_train"] + r["n_test"] == 120 and r["peak_mib"] > 10 for r in first)
     page = (tmp_path / "table.md").read_text()
-    assert "### moons, 3 a class, 120 rows" in page
+    assert "### moons, 3 per class, 120 rows" in page
     assert "| logreg | 2 |" in page
 
     # As after a crash in the middle of a line: the second draw is missing.
@@ -257,7 +257,7 @@ def test_a_run_that_is_stopped_records_no_failure_and_leaves_no_worker(tmp_path)
         process.send_signal(signal.SIGTERM)
         rest = process.stdout.read()
     assert process.returncode == 0
-    assert "stopped; the same command goes on from here" in rest
+    assert "stopped; the same command continues from here" in rest
     lines = _lines(tmp_path / "random-forest.jsonl")
     assert 1 <= len(lines) < 1000
     assert {line["status"] for line in lines} == {"ok"}
@@ -302,5 +302,5 @@ def test_every_library_method_handles_one_label_and_several(name, per_class):
     job = worker.Job(name, "wine", str(per_class), (0,))
     record = worker.run(job, table, 0)
     assert record["error"] == ""
-    # Boosting has no split to make with one label a class.
+    # Boosting has no split to make with one label per class.
     assert record["accuracy"] > (0.2 if name == "hist-gradient-boosting" else 0.7)

@@ -35,8 +35,8 @@ def test_weights_of_every_epoch_are_recorded_as_the_training_tested_them(images,
         return model.score(images.X[labeled], y[labeled])
 
     curve = recorder.curve(accuracy)
-    told = [epoch["label_accuracy"] for epoch in model.history_]
-    assert [point["accuracy"] for point in curve] == pytest.approx(told, abs=1e-4)
+    recorded = [epoch["label_accuracy"] for epoch in model.history_]
+    assert [point["accuracy"] for point in curve] == pytest.approx(recorded, abs=1e-4)
     times = np.array([[moment.wall, moment.cpu] for moment in recorder.moments])
     assert (np.diff(times, axis=0) > 0).all()
 

@@ -23,7 +23,7 @@ Kind = Literal["good", "slow", "broken", "wrong", "stopped"]
 
 
 class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
-    """One Gaussian a class: fast, and with the real estimator's methods.
+    """One Gaussian per class: fast, and with the real estimator's methods.
 
     Parameters
     ----------

@@ -25,6 +25,8 @@ from flowssl.densities.base import check_temperature
 from flowssl.preprocessing import TableEncoder
 from flowssl.preprocessing.containers import TableLike
 
+_CLASSIFICATION_WEIGHT = 0.1  # a literal in the signature too: the command line parses it
+
 
 class M2VAEClassifier(NetworkClassifier, ModelFileMixin):
     r"""Semi-supervised variational auto-encoder (Kingma et al. 2014, sections 2 and 3).
@@ -51,7 +53,8 @@ class M2VAEClassifier(NetworkClassifier, ModelFileMixin):
     hidden_layer_sizes : sequence of int, default=(256,)
         Widths of the hidden layers of all networks, which have ReLU units.
     classification_weight : float, default=0.1
-        Weight of the labeled rows' cross-entropy, the paper's :math:`\alpha`.
+        Weight of the labeled rows' cross-entropy, the paper's :math:`\alpha`. "m1" has no such
+        weight and refuses another value than the default.
     n_steps : int, default=3000
         Gradient steps. "m1" and "m1+m2" train the auto-encoder of M1 for as many steps before.
     batch_size : int, default=256
@@ -273,4 +276,9 @@ class M2VAEClassifier(NetworkClassifier, ModelFileMixin):
         if not self.classification_weight >= 0:
             raise ValueError(
                 f"classification_weight must be >= 0, got {self.classification_weight}."
+            )
+        if self.kind == "m1" and self.classification_weight != _CLASSIFICATION_WEIGHT:
+            raise ValueError(
+                f"classification_weight={self.classification_weight} acts only with kind='m2' or "
+                f"'m1+m2'; leave it at {_CLASSIFICATION_WEIGHT} with kind='m1'."
             )

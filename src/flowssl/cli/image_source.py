@@ -71,17 +71,7 @@ class ImageSource(Source):
 
     def _read_training(self) -> LabeledRows:
         """Read images, converted and scaled to ``--image-shape`` if it is given."""
-        shape: Shape | None = None
-        chosen = chosen_options(self.arguments).get("images")
-        if isinstance(chosen, Mapping) and "shape" in chosen:
-            sides = [int(side) for side in cast("list[float]", chosen["shape"])]
-            if len(sides) != 3:
-                raise DataError(
-                    f"{option_of('images', 'shape')} must be channels, height and width, "
-                    f"such as 3,32,32; got {','.join(map(str, sides))}."
-                )
-            shape = (sides[0], sides[1], sides[2])
-        files = self._files(self.arguments.data, shape)
+        files = self._files(self.arguments.data, self._chosen_shape())
         y = self._labels(files, self.arguments.labels, "--labels")
         found: dict[str, object] = {"images": {"shape": files.images.shape[1:]}}
         return LabeledRows(files.images, _as_column(files), files.names, y=y, parameters=found)
@@ -114,6 +104,26 @@ class ImageSource(Source):
         names = [f"{place:05d}_{label}" for place, label in enumerate(classes)]
         write_images(str(path), pixels, names)
         self.console.remark(f"{len(y):,} images written to {path}")
+
+    def _chosen_shape(self) -> Shape | None:
+        """Return the value of ``--image-shape``, None if it is not given.
+
+        Raises
+        ------
+        DataError
+            If it is not three integers.
+        """
+        chosen = chosen_options(self.arguments).get("images")
+        if not isinstance(chosen, Mapping) or "shape" not in chosen:
+            return None
+        sides = cast("list[float]", chosen["shape"])
+        if len(sides) != 3 or not all(float(side).is_integer() for side in sides):
+            raise DataError(
+                f"{option_of('images', 'shape')} must be three integers, channels, height and "
+                f"width, such as 3,32,32; got {','.join(f'{side:g}' for side in sides)}."
+            )
+        channels, height, width = map(int, sides)
+        return channels, height, width
 
     def _files(self, path: str, shape: Shape | None) -> ImageFiles:
         files = read_images(path, shape, bad=self.arguments.bad_images)

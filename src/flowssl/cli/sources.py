@@ -1,4 +1,4 @@
-"""The kinds of rows that the commands know, and which one a command has before it.
+"""The kinds of rows that the commands know, and which one applies to a command.
 
 ``fit`` finds the kind of its rows from the path of the data; for a fitted model it is
 ``estimator.encoder_.row_kind``. Commands ask the `Source` for all that differs between kinds. A new

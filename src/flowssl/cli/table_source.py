@@ -73,6 +73,26 @@ class TableSource(Source):
         """A file like that of ``fit``."""
         return f"NEW{'.parquet' if self.arguments.data.endswith('.parquet') else '.csv'}"
 
+    def read_table(self, path: str) -> pa.Table:
+        """Read the table at a path; subclasses override it for further formats.
+
+        Parameters
+        ----------
+        path : str
+            The data, or test data, that a command names.
+
+        Returns
+        -------
+        pyarrow.Table
+            All columns of the file, the target included if there is one.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read as a table.
+        """
+        return read_table(path)
+
     def _read_training(self) -> LabeledRows:
         """Read a table; remark on columns of text that may not be categories."""
         table = self._read_with_target(self.arguments.data, self.arguments.labels, "--labels")
@@ -84,7 +104,7 @@ class TableSource(Source):
 
     def _read(self, estimator: Classifier, path: str) -> Rows:
         """Read the model's columns of a table."""
-        table = read_table(path)
+        table = self.read_table(path)
         return Rows(self._inputs(estimator, table), table)
 
     def _read_labeled(
@@ -129,7 +149,7 @@ class TableSource(Source):
                 f"{option} is for images; the labels of a table are in --target COLUMN."
             )
         target = self.target
-        table = read_table(path)
+        table = self.read_table(path)
         require_column(table, target, "--target")
         return table
 

@@ -1,4 +1,4 @@
-"""From a fitted classifier to the finished page."""
+"""Write the report of a fitted classifier as one HTML page."""
 
 from __future__ import annotations
 
