@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("There is no CUDA device here, so there is nothing to measure; --device cpu --quick")
         print("runs the same parts on the CPU.")
         return 0
-    found: dict[str, object] = {"machine": machine(device), "quick": quick, "seconds": {}}
+    found: dict[str, object] = {"machine": machine(device), "quick": quick}
+    found["seconds"] = dict.fromkeys((*PARTS, "all"), 0.0)
     found |= {"failures": []} | {part: [] for part in PARTS}
     began = time.perf_counter()
     for part, label, measure in tasks(device, quick=quick):
@@ -49,8 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except Exception as error:  # noqa: BLE001  # the other parts are still measured
             traceback.print_exc()
             found["failures"].append(f"{part}, {label}: {type(error).__name__}: {error}")
-        spent = found["seconds"].get(part, 0.0) + time.perf_counter() - started
-        found["seconds"] |= {part: round(spent, 1), "all": round(time.perf_counter() - began, 1)}
+        now = time.perf_counter()
+        found["seconds"][part] = round(found["seconds"][part] + now - started, 1)
+        found["seconds"]["all"] = round(now - began, 1)
         write(found, arguments.results / device)
     print(tables(found))
     return int(bool(found["failures"]) or not all(row["same"] for row in found["sameness"]))
@@ -109,9 +111,11 @@ def tables(found: dict[str, object]) -> str:
     parts = [f"# {title}\n", ", ".join(f"{key} {value}" for key, value in facts.items()) + ".\n"]
     if not facts["cards"]:
         parts += [
-            "Every part ran, on the CPU. These figures say nothing about a GPU: the model is compared "
-            "with a copy of itself on the same device, and rows and steps are few.\n"
+            "Run on the CPU to show that every part works. The figures say nothing about a GPU: the "
+            "model is compared with a copy of itself on the same device.\n"
         ]
+    if found["quick"]:
+        parts += ["Quick form: few rows and steps.\n"]
     parts += ["Seconds: " + ", ".join(f"{k} {v}" for k, v in found["seconds"].items()) + ".\n"]
     parts += [f"Failed: {failure}\n" for failure in found["failures"]]
     for part in PARTS:
