@@ -15,14 +15,80 @@ from flowssl import FlowGMMClassifier, SemiConditionalFlowClassifier
 from flowssl.architectures import ARCHITECTURES, build_flow
 from flowssl.bijections import Chain
 from flowssl.datasets import hide_labels
-from flowssl.densities import ClassPrior, GaussianClasses
+from flowssl.densities import (
+    ClassDensity,
+    ClassDensityOptions,
+    ClassInit,
+    ClassPrior,
+    ConditionalFlowClasses,
+    GaussianClasses,
+    SemiConditionalClasses,
+)
 from flowssl.estimators import FlowClassifier
 from flowssl.image_architectures import IMAGE_ARCHITECTURES, build_image_flow
 from flowssl.models import JointModel
 from flowssl.training import TrainingRows
 
+NAMES = ("digits", "embeddings", "images", "scnf")
+N_CLASSES = 10
 PER_CLASS = 10
-SIDE = 16
+DIGIT_COLUMNS = 64
+CLASS_FEATURES = 10
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured.
+
+    Attributes
+    ----------
+    digits, embeddings, images : int
+        Rows of the fits.
+    columns : int
+        Columns of the embedding-sized table.
+    side : int
+        Height and width of the images, a multiple of 4.
+    epochs : int
+        Epochs of the fits.
+    timed_rows : int
+        Rows on which training steps are timed.
+    steps, profiled_steps : int
+        Training steps in a timed and in a profiled epoch.
+    """
+
+    digits: int
+    embeddings: int
+    images: int
+    columns: int
+    side: int
+    epochs: int
+    timed_rows: int
+    steps: int
+    profiled_steps: int
+
+
+FULL = Size(
+    digits=1_797,
+    embeddings=8_000,
+    images=5_000,
+    columns=384,
+    side=16,
+    epochs=3,
+    timed_rows=5_000,
+    steps=100,
+    profiled_steps=30,
+)
+QUICK = Size(
+    digits=300,
+    embeddings=200,
+    images=150,
+    columns=32,
+    side=8,
+    epochs=1,
+    timed_rows=200,
+    steps=4,
+    profiled_steps=4,
+)
 
 
 @dataclass(frozen=True)
@@ -37,95 +103,109 @@ class Case:
         Classes of all rows.
     make : callable
         Builds the estimator for a device and a number of epochs.
+    fit_on_cpu : bool
+        Whether the fit is short enough to be repeated on the CPU, to compare the accuracy.
     """
 
     X: NDArray[np.generic]
     truth: NDArray[np.int64]
     make: Callable[[str, int], FlowClassifier]
+    fit_on_cpu: bool = False
 
     def labels(self) -> NDArray[np.int64]:
         """Return labels of which all but 10 per class are hidden."""
         return hide_labels(self.truth, per_class=PER_CLASS, random_state=0)
 
 
-def digits(n: int | None = None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return scikit-learn's digits, 1,797 rows of 64 columns."""
+def digits(n: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the first rows of scikit-learn's digits, which have 64 columns."""
     X, truth = load_digits(return_X_y=True)
     return X[:n], truth[:n]
 
 
-def embeddings(n: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return rows of 384 columns, as wide as sentence embeddings, in four classes of two clusters."""
+def embeddings(n: int, columns: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return generated rows in four classes of two clusters each."""
     rng = np.random.default_rng(0)
-    centers = 0.6 * rng.normal(size=(8, 384))
+    centers = 0.6 * rng.normal(size=(8, columns))
     cluster = rng.integers(8, size=n)
-    mixing = rng.normal(size=(384, 384)) / 384**0.5
-    X = centers[cluster] + rng.normal(size=(n, 384)) @ mixing
+    mixing = rng.normal(size=(columns, columns)) / columns**0.5
+    X = centers[cluster] + rng.normal(size=(n, columns)) @ mixing
     return X, cluster // 2
 
 
-def images(n: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return digits of 16 x 16 pixels, each shifted by up to two, as gray images (n, 1, 16, 16)."""
+def images(n: int, side: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return digits, scaled to three quarters of the side and shifted, as (n, 1, side, side)."""
     rng = np.random.default_rng(0)
     X, truth = load_digits(return_X_y=True)
     chosen = rng.integers(len(X), size=n)
-    large = zoom(X[chosen].reshape(-1, 8, 8), (1, 1.5, 1.5), order=1)
-    canvas = np.zeros((n, SIDE, SIDE))
-    offsets = rng.integers(5, size=(n, 2))
-    for image, (top, left), place in zip(large, offsets, canvas, strict=True):
-        place[top : top + 12, left : left + 12] = image
+    inner = 3 * side // 4
+    scaled = zoom(X[chosen].reshape(-1, 8, 8), (1, inner / 8, inner / 8), order=1)
+    canvas = np.zeros((n, side, side))
+    offsets = rng.integers(side - inner + 1, size=(n, 2))
+    for image, (top, left), place in zip(scaled, offsets, canvas, strict=True):
+        place[top : top + inner, left : left + inner] = image
     return np.clip(canvas * 255 / 16, 0, 255).astype(np.uint8)[:, None], truth[chosen]
 
 
-def cases(*, quick: bool) -> dict[str, Case]:
-    """Return the cases by name; quick ones have few rows, for a test without a GPU."""
+def cases(size: Size) -> dict[str, Case]:
+    """Return the cases by name."""
 
     def flowgmm(**options: object) -> Callable[[str, int], FlowClassifier]:
         return lambda device, epochs: FlowGMMClassifier(
             device=device, max_epochs=epochs, random_state=0, **options
         )
 
+    def scnf(device: str, epochs: int) -> FlowClassifier:
+        return SemiConditionalFlowClassifier(device=device, max_epochs=epochs, random_state=0)
+
+    shape = (1, size.side, size.side)
+    table = digits(size.digits)
     return {
-        "digits": Case(*digits(400 if quick else None), flowgmm(architecture="table")),
-        "embeddings": Case(*embeddings(300 if quick else 8_000), flowgmm(architecture="embedding")),
-        "images": Case(*images(250 if quick else 5_000), flowgmm(images=(1, SIDE, SIDE))),
-        "scnf": Case(
-            *digits(400 if quick else None),
-            lambda device, epochs: SemiConditionalFlowClassifier(
-                device=device, max_epochs=epochs, random_state=0
-            ),
+        "digits": Case(*table, flowgmm(architecture="table"), fit_on_cpu=True),
+        "embeddings": Case(
+            *embeddings(size.embeddings, size.columns), flowgmm(architecture="embedding")
         ),
+        "images": Case(*images(size.images, size.side), flowgmm(images=shape)),
+        "scnf": Case(*table, scnf, fit_on_cpu=True),
     }
 
 
-def untrained(name: str, n: int) -> tuple[JointModel, TrainingRows]:
-    """Return a model of a case's size and standardized rows with soft labels, for timing steps.
+def untrained(name: str, size: Size) -> tuple[JointModel, TrainingRows]:
+    """Return an untrained model of a case and rows with random soft labels, for timing steps.
 
     Parameters
     ----------
-    name : {"digits", "embeddings", "images"}
-        The case.
-    n : int
-        Rows.
+    name : str
+        One of ``NAMES``.
+    size : Size
+        Numbers of rows and columns.
     """
     generator = torch.Generator().manual_seed(0)
-    n_classes = 10
+    n = size.timed_rows
+    flow: Chain
     if name == "images":
-        X, _ = images(n)
-        x = torch.from_numpy(X.reshape(n, -1)).float() + 0.5
-        shape = (1, SIDE, SIDE)
-        flow: Chain = build_image_flow(
-            IMAGE_ARCHITECTURES["small"], shape, x=x[:500], generator=generator
-        )
+        pixels, _ = images(n, size.side)
+        x = torch.from_numpy(pixels.reshape(n, -1)).float() + 0.5
+        shape = (1, size.side, size.side)
+        flow = build_image_flow(IMAGE_ARCHITECTURES["small"], shape, x=x[:500], generator=generator)
     else:
-        dim = 384 if name == "embeddings" else 64
+        dim = size.columns if name == "embeddings" else DIGIT_COLUMNS
         x = torch.randn(n, dim, generator=generator)
         preset = ARCHITECTURES["embedding" if name == "embeddings" else "table"]
         flow = build_flow(preset, torch.eye(dim), torch.zeros(dim), generator=generator)
-    dim = x.shape[1]
-    means = torch.randn(n_classes, dim, generator=generator)
-    model = JointModel(flow, GaussianClasses(means, ClassPrior(torch.ones(n_classes))))
-    targets = torch.rand(n, n_classes, generator=generator).softmax(1)
-    labeled = torch.arange(n) < PER_CLASS * n_classes
-    targets[labeled] = torch.eye(n_classes)[torch.arange(n)[labeled] % n_classes]
+    targets = torch.rand(n, N_CLASSES, generator=generator).softmax(1)
+    labeled = torch.arange(n) < PER_CLASS * N_CLASSES
+    targets[labeled] = torch.eye(N_CLASSES)[torch.arange(n)[labeled] % N_CLASSES]
+    model = JointModel(flow, _class_density(name, x.shape[1], generator))
     return model, TrainingRows(x, targets, labeled, torch.ones(n))
+
+
+def _class_density(name: str, dim: int, generator: torch.Generator) -> ClassDensity:
+    """Return the class density of a case: a conditional flow of the first latents for SCNF."""
+    prior = ClassPrior(torch.ones(N_CLASSES))
+    if name != "scnf":
+        return GaussianClasses(torch.randn(N_CLASSES, dim, generator=generator), prior)
+    means = torch.randn(N_CLASSES, 1, CLASS_FEATURES, generator=generator, dtype=torch.float64)
+    init = ClassInit(means, prior, generator=generator)
+    inner = ConditionalFlowClasses.from_init(init, ClassDensityOptions(architecture="small"))
+    return SemiConditionalClasses(inner, dim)
