@@ -48,6 +48,8 @@ class Size:
         Columns of the embedding-sized table.
     side : int
         Height and width of the images, a multiple of 4.
+    image_batch : int
+        Images in a batch.
     epochs : int
         Epochs of the fits.
     timed_rows : int
@@ -61,6 +63,7 @@ class Size:
     images: int
     columns: int
     side: int
+    image_batch: int
     epochs: int
     timed_rows: int
     steps: int
@@ -73,6 +76,7 @@ FULL = Size(
     images=5_000,
     columns=384,
     side=16,
+    image_batch=64,
     epochs=3,
     timed_rows=5_000,
     steps=100,
@@ -84,6 +88,7 @@ QUICK = Size(
     images=150,
     columns=32,
     side=8,
+    image_batch=16,
     epochs=1,
     timed_rows=200,
     steps=4,
@@ -165,7 +170,9 @@ def cases(size: Size) -> dict[str, Case]:
         "embeddings": Case(
             *embeddings(size.embeddings, size.columns), flowgmm(architecture="embedding")
         ),
-        "images": Case(*images(size.images, size.side), flowgmm(images=shape)),
+        "images": Case(
+            *images(size.images, size.side), flowgmm(images=shape, batch_size=size.image_batch)
+        ),
         "scnf": Case(*table, scnf, fit_on_cpu=True),
     }
 

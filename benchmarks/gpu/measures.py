@@ -135,7 +135,7 @@ def speed(name: str, device: str, precision: str, *, compiled: bool, size: Size)
     config = TrainingConfig(
         max_epochs=2,
         steps_per_epoch=size.steps,
-        batch_size=64 if name == "images" else 256,
+        batch_size=size.image_batch if name == "images" else 256,
         device=device,
         precision=precision,
         compile=compiled,
