@@ -156,7 +156,7 @@ def test_info_is_short(use_standin: None) -> None:
     manifest = {
         "versions": {"flowssl": "1.0", "torch": "2.0"},
         "classes": {"dtype": "<i8", "values": list(range(20))},
-        "encoder": json.dumps({"columns": [{"name": "a"}, {"name": "b"}]}),
+        "encoder": json.dumps({"row_kind": "table", "columns": [{"name": "a"}, {"name": "b"}]}),
         "history": [{"epoch": 1}, {"epoch": 2, "nats_per_dim": -1.25, "label_accuracy": 1.0}],
         "initialization": {
             "weights": [0.123456, 1e-9],
@@ -191,7 +191,10 @@ def test_info_is_short(use_standin: None) -> None:
     )
     assert len(facts["forged"]) < 300
     assert "tensors sha256" not in facts
-    for damaged in ("damaged", "5", "[]", '{"columns": 5}', '{"columns": [{}]}', '{"shape": 1}'):
+    records = ('"columns": 5', '"columns": [{}]', '"shape": 1')
+    of_tables = [f'{{"row_kind": "table", {record}}}' for record in records]
+    of_images = [f'{{"row_kind": "image", {record}}}' for record in records]
+    for damaged in ("damaged", "5", "[]", '{"columns": 5}', *of_tables, *of_images):
         assert dict(describe({"encoder": damaged, "n_labeled": 1}))["labeled rows"] == "1"
     assert describe({"encoder": None, "classes": None, "history": []})
 
@@ -199,7 +202,9 @@ def test_info_is_short(use_standin: None) -> None:
 def test_info_on_images(use_standin: None) -> None:
     from flowssl.cli.info import describe
 
-    encoder = json.dumps({"shape": [3, 32, 16], "layout": "rows", "dtype": "<f8"})
+    encoder = json.dumps(
+        {"row_kind": "image", "shape": [3, 32, 16], "layout": "rows", "dtype": "<f8"}
+    )
     facts = dict(describe({"encoder": encoder, "n_labeled": 5, "parameters": {"objective": "em"}}))
     assert facts["channels, height, width"] == "3 x 32 x 16"
     assert facts["labeled images"] == "5"

@@ -124,7 +124,7 @@ def summary(estimator: Classifier, n_rows: int) -> list[tuple[str, str]]:
             source.noun,
             f"{n_rows:,}: {estimator.n_labeled_:,} labeled, {estimator.n_unlabeled_:,} unlabeled",
         ),
-        *([form] if form is not None else []),
+        form,
         ("classes", f"{len(classes):,}: {shortened(classes)}"),
     ]
     found: Mapping[str, object] = getattr(estimator, "initialization_", {})  # of flows alone

@@ -52,10 +52,8 @@ class ImageSource(Source):
         return holds_images(path)
 
     @classmethod
-    def form(cls, record: Mapping[str, object]) -> tuple[str, str] | None:
+    def form(cls, record: Mapping[str, object]) -> tuple[str, str]:
         """Give the shape of the images."""
-        if "shape" not in record:
-            return None
         shape = cast("list[int]", record["shape"])
         return "channels, height, width", " x ".join(map(str, shape))
 

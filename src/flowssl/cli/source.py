@@ -109,13 +109,13 @@ class Source(ABC):
 
     @classmethod
     @abstractmethod
-    def form(cls, record: Mapping[str, object]) -> tuple[str, str] | None:
+    def form(cls, record: Mapping[str, object]) -> tuple[str, str]:
         """Return a name and a value that say what a row consists of.
 
         Parameters
         ----------
         record : mapping
-            A fitted encoder, as its ``to_json`` describes it; None if it encodes another kind.
+            A fitted encoder, as its ``to_json`` describes it.
         """
 
     @property

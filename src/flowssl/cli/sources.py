@@ -39,4 +39,4 @@ def source_for_model(
 
 def source_described_by(record: Mapping[str, object]) -> type[Source] | None:
     """Return the kind of rows that an encoder's JSON record describes, None if it is unknown."""
-    return next((kind for kind in SOURCES.values() if kind.form(record) is not None), None)
+    return SOURCES.get(str(record["row_kind"]))

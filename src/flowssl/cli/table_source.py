@@ -52,10 +52,8 @@ class TableSource(Source):
         return not holds_images(path)
 
     @classmethod
-    def form(cls, record: Mapping[str, object]) -> tuple[str, str] | None:
+    def form(cls, record: Mapping[str, object]) -> tuple[str, str]:
         """Count and name the columns."""
-        if "columns" not in record:
-            return None
         names = [
             str(column["name"]) for column in cast("list[dict[str, object]]", record["columns"])
         ]

@@ -141,7 +141,8 @@ class ImageEncoder:
 
     def to_json(self) -> str:
         """Write the fitted encoder as JSON text."""
-        return json.dumps({"shape": self.shape, "layout": self.layout_, "dtype": self.dtype_})
+        record = {"shape": self.shape, "layout": self.layout_, "dtype": self.dtype_}
+        return json.dumps({"row_kind": self.row_kind, **record})
 
     @classmethod
     def from_json(cls, text: str) -> ImageEncoder:

@@ -291,6 +291,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         record = {
             "format": _FORMAT,
+            "row_kind": self.row_kind,
             "max_categories": int(self.max_categories),
             "container": self.container_,
             "columns": [asdict(codec) for codec in self.codecs_],
