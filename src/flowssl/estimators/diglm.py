@@ -48,9 +48,9 @@ class DIGLMClassifier(FlowClassifier):
         labels-only baseline's probabilities. "auto" takes 1 unless held-out labels say that the
         unlabeled rows mislead.
     max_epochs : int or "auto", default="auto"
-        Passes over the rows at most; an epoch passes over small tables several times. "auto" makes
-        about 1,000 steps: 40 epochs of a small table, 10 of a large one. For images about 3,600,
-        but 3 epochs at least.
+        Largest number of passes over the rows; an epoch passes over small tables several times.
+        "auto" makes about 1,000 steps, 40 epochs of a small table and 10 of a large one; for images
+        about 3,600 steps, in at least 3 epochs.
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" is 256, 512 from 20,000 rows, and 96 for images.
     learning_rate : float or "auto", default="auto"
@@ -58,12 +58,12 @@ class DIGLMClassifier(FlowClassifier):
     weight_decay : float, default=1e-4
         Weight decay of the networks' matrices.
     early_stopping : bool, default=True
-        Whether some unlabeled rows are held out to find the best epoch: a tenth, of small tables
-        up to a quarter, none of fewer than 40, 2,000 images at most.
+        Whether some unlabeled rows are held out to find the best epoch: a tenth, up to a quarter
+        of small tables, none of fewer than 40 rows, and at most 2,000 images.
     calibrate : bool, default=True
         Whether class probabilities get a temperature, fitted to the soft labels of held-out
-        unlabeled rows or, where none are held out, of all unlabeled ones; it is 1 without any.
-        ``score_samples`` is never changed by it.
+        unlabeled rows or, if none are held out, of all unlabeled rows; it is 1 if there are none.
+        It never changes ``score_samples``.
     n_estimators : int, default=1
         Number of models whose densities are averaged.
     warm_start : bool, default=False

@@ -25,8 +25,8 @@ class FlowGMMClassifier(FlowClassifier):
     and unlabeled rows are trained on together and Bayes' rule classifies (Izmailov et al. 2020,
     eq. 1 to 5). Unlike the paper's recipe, training is initialized from the data: soft labels for
     all rows are averaged over cheap candidates, weighted by how well each predicts held-out labels,
-    and the flow begins as the affine map that fits them. One run needs no luck and no validation
-    labels.
+    and the flow is initialized with the affine map that fits them. One run suffices, without
+    validation labels.
 
     With ``images`` the flow is convolutional, and training sees random views (section 5.3).
 
@@ -49,23 +49,23 @@ class FlowGMMClassifier(FlowClassifier):
     covariance_rank : int or "auto", default="auto"
         Rank of "low_rank" covariances, which are a diagonal matrix and a product of such factors.
     n_components : int or "auto", default="auto"
-        Gaussians per class. "auto" takes the architecture's, 8 up to 3 columns and 4 up to
-        128, where there are 15 rows for each column of each of them; else 1, as also where
-        ``init`` is not "propagate".
+        Gaussians per class. "auto" takes the number of the architecture (8 up to 3 columns, 4 up
+        to 128) if there are 15 rows per column and Gaussian, and 1 otherwise or if ``init`` is not
+        "propagate".
     learn_gaussians : bool, default=True
         Whether training changes the Gaussians: means, covariances and weights; the paper fixes them.
     class_prior : {"uniform", "learned"}, array-like of shape (n_classes,) or None, default=None
         Fractions of the classes among all rows, sorted by label, if known; None takes the mean of
-        the soft labels, "learned" trains on from it. Known fractions place the decision boundary
+        the soft labels, "learned" trains it further. Known fractions place the decision boundary
         better than a few labels do.
     propagation_weight : "auto" or float in [0, 1], default="auto"
         Weight of the soft labels that are propagated to the unlabeled rows; the rest are the
         labels-only baseline's probabilities. "auto" takes 1 unless held-out labels say that the
         unlabeled rows mislead.
     max_epochs : int or "auto", default="auto"
-        Passes over the rows at most; an epoch passes over small tables several times. "auto" makes
-        about 1,000 steps: 40 epochs of a small table, 10 of a large one. For images about 3,600,
-        but 3 epochs at least.
+        Largest number of passes over the rows; an epoch passes over small tables several times.
+        "auto" makes about 1,000 steps, 40 epochs of a small table and 10 of a large one; for images
+        about 3,600 steps, in at least 3 epochs.
     batch_size : int or "auto", default="auto"
         Rows per step; "auto" is 256, 512 from 20,000 rows, and 96 for images.
     learning_rate : float or "auto", default="auto"
@@ -73,12 +73,12 @@ class FlowGMMClassifier(FlowClassifier):
     weight_decay : float, default=1e-4
         Weight decay of the networks' matrices.
     early_stopping : bool, default=True
-        Whether some unlabeled rows are held out to find the best epoch: a tenth, of small tables
-        up to a quarter, none of fewer than 40, 2,000 images at most.
+        Whether some unlabeled rows are held out to find the best epoch: a tenth, up to a quarter
+        of small tables, none of fewer than 40 rows, and at most 2,000 images.
     calibrate : bool, default=True
         Whether class probabilities get a temperature, fitted to the soft labels of held-out
-        unlabeled rows or, where none are held out, of all unlabeled ones; it is 1 without any.
-        ``score_samples`` is never changed by it.
+        unlabeled rows or, if none are held out, of all unlabeled rows; it is 1 if there are none.
+        It never changes ``score_samples``.
     n_estimators : int, default=1
         Number of models whose densities are averaged.
     warm_start : bool, default=False
