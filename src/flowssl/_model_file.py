@@ -129,8 +129,10 @@ def _parameter_to_json(name: str, value: object) -> JSON:
         return str(os.fspath(value))
     if isinstance(value, np.ndarray | np.generic):
         return cast(JSON, value.tolist())
-    if isinstance(value, tuple):
-        return list(value)
+    if isinstance(value, list | tuple):
+        return [_parameter_to_json(name, item) for item in value]
+    if hasattr(value, "to_numpy"):  # a Series
+        return cast(JSON, value.to_numpy().tolist())
     if callable(value):  # code does not go into a file; only a further fit would need it
         return None
     return cast(JSON, value)
@@ -175,6 +177,17 @@ def classes_to_json(classes: Labels) -> dict[str, JSON]:
 
 
 def classes_from_json(record: Mapping[str, JSON]) -> Labels:
-    """Rebuild classes from their JSON."""
+    """Rebuild classes from their JSON.
+
+    Raises
+    ------
+    ValueError, TypeError, OverflowError
+        If the record is not that of sorted, distinct labels.
+    """
     dtype = np.dtype(str(record["dtype"]))
-    return np.asarray(record["values"], dtype=dtype)
+    classes: Labels = np.asarray(record["values"], dtype=dtype)
+    if classes.ndim != 1 or dtype.fields is not None or not len(classes):
+        raise ValueError(f"classes must be a list of labels, got shape {classes.shape}")
+    if not np.array_equal(np.unique(classes), classes):
+        raise ValueError("classes must be sorted and different from each other")
+    return classes

@@ -16,7 +16,7 @@ from flowssl import FlowGMMClassifier, ObjectiveOptions
 from flowssl.datasets import hide_labels
 from flowssl.estimators._rows import Rows
 from flowssl.estimators._soft_labels import with_class_fractions
-from flowssl.exceptions import UnlabeledDataWarning
+from flowssl.exceptions import TrainingDivergedError, UnlabeledDataWarning
 
 # Tiny tables: whether their unlabeled rows help is a matter of chance.
 
@@ -196,11 +196,17 @@ def test_a_fit_that_failed_is_not_continued(quick_flowgmm, moons):
     with pytest.raises(ValueError, match="architecture"):
         model.fit(np.column_stack((X, X[:, 0])), y)
     assert model.set_params(architecture="affine").fit(X, y).score(X, truth) > 0.7
-    # Nor does a fit that fails leave an older one's flows under an encoder of its own.
-    with pytest.raises(ValueError, match="architecture"):
-        model.set_params(architecture="nonsense", warm_start=False).fit(X[:, ::-1] * 2, y)
-    with pytest.raises(NotFittedError):
-        model.predict(X)
+    # A fit that fails leaves an earlier one as it was.
+    before = model.predict_proba(X)
+    for changed in ({"architecture": "nonsense"}, {"class_prior": [0.2, 0.3, 0.5]}):
+        with pytest.raises(ValueError, match=next(iter(changed))):
+            model.set_params(**changed, warm_start=False).fit(np.tile(X, (2, 1)) * 2, np.tile(y, 2))
+        model.set_params(architecture="affine", class_prior=None)
+        np.testing.assert_array_equal(model.predict_proba(X), before)
+        assert (model.n_labeled_, model.n_unlabeled_) == (10, 390)
+    with pytest.raises(TrainingDivergedError):
+        model.set_params(warm_start=True).fit(X, y, sample_weight=np.full(len(X), 1e300))
+    np.testing.assert_array_equal(model.predict_proba(X), before)
 
 
 @pytest.mark.parametrize("stopped_in", [1, 2, 3])

@@ -94,7 +94,7 @@ def test_an_interrupted_save_keeps_the_old_file(saved, fitted, monkeypatch):
     assert saved.read_bytes() == before
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(27))
 def test_manifests_that_were_edited_by_hand_are_refused(saved, seed, tmp_path):
     """With right checksums, so that only the meaning is wrong."""
     file = read_model_file(saved)
@@ -115,6 +115,17 @@ def test_manifests_that_were_edited_by_hand_are_refused(saved, seed, tmp_path):
         lambda: manifest["model"].pop("learn_prior"),
         lambda: manifest["parameters"].update(images=[1, 20_000, 20_000]),
         lambda: manifest["parameters"].update(objective={"kind": "em", "unheard": 1}),
+        lambda: manifest["parameters"].update(objective=3),
+        lambda: manifest["parameters"].update(device=3),
+        lambda: manifest["parameters"].update(max_epochs=[1]),
+        lambda: manifest.update(history="x"),
+        lambda: manifest.update(initialization=3),
+        lambda: manifest.update(calibration_temperature=-1),
+        lambda: manifest.update(training_noise="much"),
+        lambda: manifest.update(classes={"dtype": "<i8", "values": [1, 0]}),
+        lambda: manifest.update(classes={"dtype": "<i8", "values": [1, 1]}),
+        lambda: manifest.update(classes={"dtype": "<i8", "values": [0, 10**30]}),
+        lambda: manifest.update(encoder=manifest["encoder"].replace('"table"', '"image"')),
         lambda: tensors.pop("completion.widths"),
         lambda: tensors.update({"model0.class_density.means": np.zeros((3, 1, 7), np.float64)}),
         lambda: manifest.update(classes={"dtype": "O", "values": "nonsense"}),

@@ -3,6 +3,7 @@
 import inspect
 from copy import copy
 
+import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -131,3 +132,42 @@ def test_a_file_of_images_that_became_a_table_is_not_written(image_model, tmp_pa
     with pytest.raises(ValueError, match="was changed after fit"):
         model.save(tmp_path / "m.flowssl")
     assert not list(tmp_path.iterdir())
+
+
+def test_nested_names_reach_into_short_forms(quick_flowgmm, moons):
+    model = quick_flowgmm().set_params(objective__cross_entropy_weight=1.0)
+    assert model.objective.get_params()["cross_entropy_weight"] == 1.0
+    model.set_params(objective="em", objective__e_step_interval=3)
+    assert (model.objective.kind, model.objective.e_step_interval) == ("em", 3)
+    images = quick_flowgmm(images=(1, 8, 8)).set_params(images__views=None).images
+    assert (images.shape, images.views) == ((1, 8, 8), None)
+    with pytest.raises(ValueError, match="images is None"):
+        quick_flowgmm().set_params(images__views=None)
+    search = GridSearchCV(quick_flowgmm(), {"objective__kind": ["em", "likelihood"]}, cv=2)
+    assert search.fit(moons[0], moons[1]).best_params_["objective__kind"] in ("em", "likelihood")
+
+
+def test_numbers_of_numpy_go_into_files(quick_flowgmm, moons, tmp_path):
+    X, _, y = moons
+    objective = ObjectiveOptions(
+        training_noise=np.float32(0.2),
+        labeled_fraction=np.float32(0.5),
+        consistency_weight=np.float64(1),
+    )
+    model = quick_flowgmm(
+        objective=objective,
+        propagation_weight=np.float64(0.5),
+        class_prior=(np.float32(0.25), np.int64(1)),
+        learn_gaussians=np.True_,
+    ).fit(X, y)
+    model.save(tmp_path / "m.flowssl")
+    loaded = flowssl.load(tmp_path / "m.flowssl")
+    assert (loaded.predict_proba(X) == model.predict_proba(X)).all()
+
+
+def test_draws_that_changed_after_fit_are_not_written(image_model, tmp_path):
+    model = clone(image_model[0].set_params())
+    vars(model).update({k: v for k, v in vars(image_model[0]).items() if k.endswith("_")})
+    model.set_params(images__dequantization_draws=4)
+    with pytest.raises(ValueError, match="was changed after fit"):
+        model.save(tmp_path / "m.flowssl")

@@ -95,8 +95,8 @@ class FittedDensity:
         inner = self._class_density
         if not isinstance(inner, GaussianClasses):
             raise AttributeError(
-                f"the classes are described by {type(inner).__name__}, not by Gaussians, and have "
-                "no means and covariances"
+                "only class_density='gaussian' has means and covariances; the classes are "
+                f"described by {type(inner).__name__}"
             )
         matrices = inner.covariance.matrices().reshape(*inner.means.shape, -1)
         return inner.means.detach().cpu().numpy(), matrices.detach().cpu().numpy()

@@ -92,6 +92,14 @@ class Domain(ABC):
     ) -> Completion | Pixels:
         """Fit the step from encoded training rows (n, D) to a flow's units."""
 
+    def continued(self, completion: Completion | Pixels) -> Completion | Pixels:
+        """Return that step for a warm start."""
+        return completion
+
+    def is_changed(self, completion: Completion | Pixels) -> bool:
+        """Return whether parameters were changed after that step was fitted."""
+        return False
+
     @abstractmethod
     def read_completion(self, arrays: Arrays) -> Completion | Pixels:
         """Rebuild that step from its ``to_arrays``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,14 +171,15 @@ class _Trainer:
         """
         n_models = self.settings.n_estimators
         models = known[:n_models]
-        if self.settings.class_prior is not None:
-            for model in models:
-                _set_prior(model, self.settings.class_prior)
         while len(models) < n_models:
             models.append(self._build(spec, seed + len(models)))
         history: list[dict[str, float]] = []
-        for member, model in enumerate(models):
-            figures, interrupted = self._train_in_single(model, member, seed + member)
+        for member in range(n_models):
+            if member < len(known):  # a failing training must not change the fitted model
+                models[member] = copy.deepcopy(models[member])
+                if self.settings.class_prior is not None:
+                    _set_prior(models[member], self.settings.class_prior)
+            figures, interrupted = self._train_in_single(models[member], member, seed + member)
             history = history or figures
             if interrupted:
                 models = models[: max(member + 1, len(known))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ from flowssl.initialization import RowLimits, SoftLabels, propagate
 from flowssl.initialization.network import NetworkCandidate
 from flowssl.models import JointModel
 from flowssl.objectives import Consistency, CrossEntropy, Likelihood, Objective, PseudoLabels
-from flowssl.preprocessing import ImageEncoder, Pixels, TableEncoder
+from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
 from flowssl.preprocessing.image_encoder import pixel_centers
 from flowssl.training.devices import resolve_device
 from flowssl.training.seeding import seeded
@@ -109,6 +110,15 @@ class ImageDomain(Domain):
     def completion(self, encoder: TableEncoder | ImageEncoder, matrix: Floats) -> Pixels:
         """Find the principal axes of the images."""
         return Pixels.fit(matrix, self.draws)
+
+    def continued(self, completion: Completion | Pixels) -> Pixels:
+        """Keep the principal axes, and take the number of draws asked for now."""
+        pixels = cast(Pixels, completion)
+        return Pixels(pixels.mean, pixels.components, self.draws)
+
+    def is_changed(self, completion: Completion | Pixels) -> bool:
+        """Compare the number of draws."""
+        return cast(Pixels, completion).draws != self.draws
 
     def read_completion(self, arrays: Arrays) -> Pixels:
         """Rebuild the principal axes of the images."""

@@ -163,7 +163,9 @@ def _checked_weight(sample_weight: ArrayLike | None, n: int) -> Floats:
     """Return weights (n,) as scikit-learn's estimators take them."""
     if sample_weight is None:
         return np.ones(n)
-    if isinstance(sample_weight, int | float):
+    if isinstance(sample_weight, int | float | np.number) or (
+        isinstance(sample_weight, np.ndarray) and sample_weight.ndim == 0
+    ):
         sample_weight = np.full(n, sample_weight)
     weight: Floats = check_array(
         sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"

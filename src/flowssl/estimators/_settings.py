@@ -87,16 +87,19 @@ class ObjectiveSettings:
     @classmethod
     def resolve(cls, options: ObjectiveOptions, automatic: Automatic) -> Self:
         """Put the automatic values in the place of "auto"."""
+        fraction = chosen(options.labeled_fraction, automatic.labeled_fraction)
         return cls(
             kind=options.kind,
-            labeled_fraction=chosen(options.labeled_fraction, automatic.labeled_fraction),
-            cross_entropy_weight=chosen(
-                options.cross_entropy_weight, automatic.cross_entropy_weight
+            labeled_fraction=None if fraction is None else float(fraction),
+            cross_entropy_weight=float(
+                chosen(options.cross_entropy_weight, automatic.cross_entropy_weight)
             ),
-            consistency_weight=chosen(options.consistency_weight, automatic.consistency_weight),
-            consistency_noise=options.consistency_noise,
-            e_step_interval=options.e_step_interval,
-            training_noise=chosen(options.training_noise, automatic.training_noise),
+            consistency_weight=float(
+                chosen(options.consistency_weight, automatic.consistency_weight)
+            ),
+            consistency_noise=float(options.consistency_noise),
+            e_step_interval=int(options.e_step_interval),
+            training_noise=float(chosen(options.training_noise, automatic.training_noise)),
         )
 
 

@@ -80,7 +80,7 @@ def initialize_labels(
         posteriors = weight * posteriors + (1 - weight) * baseline
     if prior is not None:
         posteriors = with_class_fractions(posteriors, prior, rows)
-    return InitialLabels(posteriors, weight > 0, found.baseline, found.summary())
+    return InitialLabels(posteriors, bool(weight > 0), found.baseline, found.summary())
 
 
 def _propagation_weight(parameter: float | str, found: SoftLabels, rows: Rows) -> float:

@@ -302,6 +302,9 @@ def _flat(spec: ModelSpec) -> dict[str, object]:
     flat = {**asdict(spec), **asdict(spec.options)}
     flat["class_architecture"] = spec.options.architecture
     flat["architecture"] = spec.architecture
+    flat["learn_gaussians"], flat["class_prior"] = flat.pop("learn"), flat.pop("learn_prior")
+    flat["class_prior"] = "learned" if spec.learn_prior else "not learned"
+    flat["covariance_rank"] = spec.options.covariance_rank or "auto"
     del flat["options"]
     return flat
 

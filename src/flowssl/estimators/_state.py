@@ -78,19 +78,31 @@ class FittedState:
             raise ValueError(
                 f"columns, classes and image shape are {of_file} of the model, {of_rows} of the rows"
             )
+        initialization, history = manifest["initialization"], manifest["history"]
+        if not isinstance(initialization, Mapping) or not isinstance(history, list):
+            raise TypeError("initialization must be a record and history a list")
         return cls(
             spec=spec,
             models=models_from_arrays(spec, domain, tensors),
             completion=completion,
             baseline=baseline_from_arrays(group(tensors, "baseline")),
-            initialization=cast("dict[str, JSON]", manifest["initialization"]),
+            initialization=initialization,
             used_unlabeled=bool(manifest["used_unlabeled"]),
-            history=cast("list[dict[str, float]]", manifest["history"]),
+            history=cast("list[dict[str, float]]", history),
             interrupted=bool(manifest["interrupted"]),
-            training_noise=float(cast(float, manifest["training_noise"])),
-            calibration_temperature=float(cast(float, manifest["calibration_temperature"])),
+            training_noise=_number(manifest["training_noise"], least=0.0),
+            calibration_temperature=_number(manifest["calibration_temperature"], least=1e-9),
             outlier_scale=OutlierScale(**cast("dict[str, float]", manifest["outlier_scale"])),
         )
+
+
+def _number(value: JSON, *, least: float) -> float:
+    """Return a finite number of a manifest."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"a number is needed, got {value!r}")
+    if not least <= value < math.inf:
+        raise ValueError(f"a number from {least:g} on is needed, got {value}")
+    return float(value)
 
 
 def models_to_arrays(models: Sequence[JointModel]) -> dict[str, NDArray[np.generic]]:

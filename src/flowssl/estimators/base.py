@@ -152,20 +152,22 @@ class FlowClassifier(DensityClassifier):
             )
         continued = self.warm_start and self.__sklearn_is_fitted__()
         self._check_checkpoint(continued)
-        self._domain.check_objective(ObjectiveOptions.of(self.objective))
+        domain = self._domain
+        domain.check_objective(ObjectiveOptions.of(self.objective))
         self._model_request().check()
-        previous = Previous(self.spec_, self.models_) if continued else None
-        self.models_ = self.models_ if continued else []
         data = self._encode_training(X, y, sample_weight, continued)
-        if ObjectiveOptions.of(self.objective).labeled_fraction == 0 and data.rows.labeled.all():
-            raise ValueError(
-                "labeled_fraction is 0 and every row is labeled, so that no row would count; raise "
-                "it or add unlabeled rows"
-            )
-        settings, seed = self._fit_settings(), self._drawn_seed()
-        found, soft_labels = fit_models(
-            settings, self._domain, self.completion_, data.rows, seed, previous
-        )
+        settings, seed = self._fit_settings(data), self._drawn_seed()
+        previous, completion = None, None
+        if continued:
+            previous = Previous(self.spec_, self.models_)
+            completion = domain.continued(self.completion_)
+        else:
+            completion = domain.completion(data.encoder, data.rows.matrix)
+        found, soft_labels = fit_models(settings, domain, completion, data.rows, seed, previous)
+        # Nothing of an earlier fit has changed up to here: a fit that fails leaves it as it was.
+        self._take_encoder(data.encoder)
+        self.classes_ = data.classes
+        self.n_labeled_, self.n_unlabeled_ = data.n_labeled, data.n_unlabeled
         self._keep(found)
         self.label_distributions_ = data.as_given(soft_labels, self.class_prior_)
         self.transduction_ = self.classes_[self.label_distributions_.argmax(1)]
@@ -174,6 +176,29 @@ class FlowClassifier(DensityClassifier):
                 path = settings.checkpoint_of(member)
                 if path is not None:
                     path.unlink(missing_ok=True)
+        return self
+
+    def set_params(self, **params: object) -> Self:
+        """Set parameters; names such as ``objective__kind`` reach into groups of options.
+
+        A group that is given in its short form becomes an object of options first.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters by name.
+
+        Returns
+        -------
+        self
+        """
+        for name, options in self._parameter_groups.items():
+            if any(key.startswith(f"{name}__") for key in params):
+                group = options.of(params.pop(name, getattr(self, name)))
+                if group is None:
+                    raise ValueError(f"{name} is None and has no options; give {name} first")
+                params = {name: group, **params}
+        super().set_params(**params)
         return self
 
     def __sklearn_tags__(self) -> Tags:
@@ -206,12 +231,18 @@ class FlowClassifier(DensityClassifier):
             device=self.device,
         )
 
-    def _fit_settings(self) -> FitSettings:
+    def _fit_settings(self, data: TrainingData) -> FitSettings:
+        objective = ObjectiveOptions.of(self.objective)
+        if objective.labeled_fraction == 0 and data.rows.labeled.all():
+            raise ValueError(
+                "labeled_fraction is 0 and every row is labeled, so that no row would count; raise "
+                "it or add unlabeled rows"
+            )
         return FitSettings(
             model=self._model_request(),
-            objective=ObjectiveOptions.of(self.objective),
+            objective=objective,
             training=self._training_settings(),
-            class_prior=given_prior(self.class_prior, self.classes_),
+            class_prior=given_prior(self.class_prior, data.classes),
             propagation_weight=self.propagation_weight,
             n_estimators=self.n_estimators,
             calibrate=self.calibrate,
@@ -251,11 +282,6 @@ class FlowClassifier(DensityClassifier):
                 f"warm_start needs the classes of the first fit, {self.classes_.tolist()}; "
                 f"got {data.classes.tolist()}"
             )
-        if not continued:
-            self.completion_ = self._domain.completion(data.encoder, data.rows.matrix)
-        self._take_encoder(data.encoder)
-        self.classes_ = data.classes
-        self.n_labeled_, self.n_unlabeled_ = data.n_labeled, data.n_unlabeled
         return data
 
     # Fitted state.
@@ -265,15 +291,18 @@ class FlowClassifier(DensityClassifier):
             setattr(self, f"{field.name}_", getattr(found, field.name))
 
     def _get_state(self) -> State:
-        if self._domain.image_shape != self.spec_.image_shape:
+        domain = self._domain
+        if domain.image_shape != self.spec_.image_shape or domain.is_changed(self.completion_):
             raise ValueError(
-                f"images={self.images!r} was changed after fit, to rows that the model is not for; "
-                "set it back before saving"
+                f"images={self.images!r} was changed after fit, so that the file would predict "
+                "otherwise than the model; set it back before saving, or fit again"
             )
         names = (field.name for field in fields(FittedState))
         return FittedState(**{name: getattr(self, f"{name}_") for name in names}).to_file()
 
     def _set_state(self, manifest: Mapping[str, JSON], tensors: Arrays) -> None:
+        self._validate_params()
+        ObjectiveOptions.of(self.objective)
         domain = self._domain
         # The state first: it checks declared sizes against the tensors before anything is built.
         self._keep(FittedState.from_file(manifest, tensors, domain, len(self.classes_)))

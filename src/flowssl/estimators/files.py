@@ -71,5 +71,5 @@ def load(path: str | os.PathLike[str]) -> Classifier:
         if name not in ESTIMATORS:
             raise ValueError(f"unknown estimator {name!r}")
         return ESTIMATORS[name]._from_file(file.manifest, file.tensors)
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise ModelFileError(f"{path} does not describe a fitted model: {error}") from error

@@ -239,7 +239,7 @@ class FlowGMMClassifier(FlowClassifier):
             covariance_rank=self.covariance_rank,
             n_components=self.n_components,
             default_covariance="spherical",
-            learn_gaussians=self.learn_gaussians,
+            learn_gaussians=bool(self.learn_gaussians),
             learn_prior=is_learned(self.class_prior),
             init=self.init,
             random_distance=TABULAR_DISTANCE,

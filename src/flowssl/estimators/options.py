@@ -19,6 +19,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from flowssl.bijections.images import Shape
 
+MAX_DRAWS = 1024
+"""Draws within the pixel values at most: memory and time grow with them."""
+
 
 class ObjectiveOptions(BaseEstimator):
     """What training maximizes, and how much each part of it weighs.
@@ -122,7 +125,7 @@ class ImageOptions(BaseEstimator):
         random numbers on the tensor's device, where training is seeded.
     dequantization_draws : int, default=0
         Fixed quasi-random points within the pixel values over which prediction averages the
-        density; 0 takes the center alone. See :class:`flowssl.preprocessing.Pixels`.
+        density, at most 1,024; 0 takes the center alone. See :class:`flowssl.preprocessing.Pixels`.
 
     Examples
     --------
@@ -133,7 +136,7 @@ class ImageOptions(BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         "shape": ["array-like"],
         "views": [StrOptions({"translate", "translate-flip"}), callable, None],
-        "dequantization_draws": [Interval(Integral, 0, None, closed="left")],
+        "dequantization_draws": [Interval(Integral, 0, MAX_DRAWS, closed="both")],
     }
 
     def __init__(

@@ -154,6 +154,8 @@ class ImageEncoder:
             If the text does not describe an encoder.
         """
         record = json.loads(text)
+        if record["row_kind"] != cls.row_kind:
+            raise ValueError(f"the record encodes {record['row_kind']!r}, not images")
         channels, height, width = (int(side) for side in record["shape"])
         encoder = cls((channels, height, width))
         dtype = np.dtype(str(record["dtype"]))

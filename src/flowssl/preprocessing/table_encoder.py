@@ -323,6 +323,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                     f"the table encoder was written in format {record['format']!r}, and this "
                     f"version of flowssl reads format {_FORMAT}; install a newer version."
                 )
+            if record["row_kind"] != cls.row_kind:
+                raise ValueError(f"it encodes {record['row_kind']!r}, not tables")
             codecs = codecs_from_records(record["columns"])
             if record["container"] not in get_args(Container):
                 raise ValueError(f"not a container: {record['container']!r}")
