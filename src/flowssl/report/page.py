@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
+from operator import itemgetter
 from string import Template
 from typing import TYPE_CHECKING
 
@@ -18,37 +19,20 @@ from flowssl.report.facts import Facts, gather
 from flowssl.report.kinds import KINDS
 from flowssl.report.kinds.base import RowKind
 from flowssl.report.markup import escape
-from flowssl.report.sections.calibration import calibration
-from flowssl.report.sections.comparison import comparison
-from flowssl.report.sections.confusion import confusion
-from flowssl.report.sections.initialization import initialization
-from flowssl.report.sections.latent_space import latent_space
-from flowssl.report.sections.parameters import parameters
-from flowssl.report.sections.summary import summary
-from flowssl.report.sections.training import training
-from flowssl.report.sections.versions import versions
+from flowssl.report.sections import section_files
 
 if TYPE_CHECKING:
     from flowssl.estimators.base import FlowClassifier
     from flowssl.preprocessing.containers import TableLike
 
 
-def sections(kind: RowKind) -> tuple[Callable[[Facts], Section], ...]:
+def sections(kind: RowKind) -> list[Callable[[Facts], Section]]:
     """Return the functions that write the sections of the page, in order."""
-    return (
-        summary,
-        kind.data,
-        comparison,
-        confusion,
-        calibration,
-        latent_space,
-        kind.samples,
-        kind.individual_rows,
-        training,
-        initialization,
-        parameters,
-        versions,
-    )
+    placed: list[tuple[int, Callable[[Facts], Section]]] = [
+        (file.PLACE, file.write) for file in section_files()
+    ]
+    placed += [(10, kind.data), (60, kind.samples), (70, kind.individual_rows)]
+    return [write for _, write in sorted(placed, key=itemgetter(0))]
 
 
 def write_report(

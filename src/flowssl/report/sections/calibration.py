@@ -9,8 +9,10 @@ from flowssl.report.blocks import Section, note
 from flowssl.report.facts import Facts
 from flowssl.report.markup import Html, figure, number
 
+PLACE = 40
 
-def calibration(facts: Facts) -> Section:
+
+def write(facts: Facts) -> Section:
     """Draw the reliability diagram of the test rows."""
     return Section("calibration", "Calibration", _diagram(facts))
 

@@ -10,11 +10,13 @@ from flowssl.report.blocks import Section, note
 from flowssl.report.facts import Facts, TestRows
 from flowssl.report.markup import Html, join, number, percent, table
 
+PLACE = 20
+
 SURPRISE = 20.0
 """Nats of -log p(y | x) from which a row is reported: a probability below 10^-8."""
 
 
-def comparison(facts: Facts) -> Section:
+def write(facts: Facts) -> Section:
     """Compare the model with logistic regression on the labeled rows alone."""
     body = _on_test_rows(facts, facts.test) if facts.test is not None else _cross_fitted(facts)
     return Section("comparison", "Comparison with the baseline", body)

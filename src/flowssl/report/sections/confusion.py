@@ -8,6 +8,8 @@ from flowssl.report.blocks import Section, note
 from flowssl.report.facts import Facts, TestRows
 from flowssl.report.markup import Cell, Html, percent, table
 
+PLACE = 30
+
 MAX_CLASSES = 20
 """Number of classes up to which the whole matrix is shown."""
 
@@ -15,7 +17,7 @@ MAX_PAIRS = 20
 """Pairs of classes that are listed where there are more."""
 
 
-def confusion(facts: Facts) -> Section:
+def write(facts: Facts) -> Section:
     """Count test rows by true and predicted class."""
     if facts.test is None:
         body = note(f"No test {facts.noun} were given.")

@@ -14,8 +14,10 @@ from flowssl.report.markup import join, number, paragraph, plain_value, table
 if TYPE_CHECKING:
     from flowssl._persistence import JSON
 
+PLACE = 90
 
-def initialization(facts: Facts) -> Section:
+
+def write(facts: Facts) -> Section:
     """List the candidates for the soft labels with their weights and likelihoods."""
     candidates = facts.estimator.initialization_["candidates"]
     listed = [c for c in candidates if isinstance(c, dict)] if isinstance(candidates, list) else []

@@ -7,8 +7,10 @@ from flowssl.report.blocks import Section
 from flowssl.report.facts import Facts
 from flowssl.report.markup import figure
 
+PLACE = 50
 
-def latent_space(facts: Facts) -> Section:
+
+def write(facts: Facts) -> Section:
     """Draw the latents and the class densities in two dimensions."""
     estimator, noun = facts.estimator, facts.noun
     n_latents = len(estimator.encoder_.output_columns_)

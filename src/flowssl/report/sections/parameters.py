@@ -10,8 +10,10 @@ from flowssl.report.blocks import Section
 from flowssl.report.facts import Facts
 from flowssl.report.markup import join, paragraph, shortened, table
 
+PLACE = 100
 
-def parameters(facts: Facts) -> Section:
+
+def write(facts: Facts) -> Section:
     """List the constructor's parameters, and the size of the model."""
     estimator = facts.estimator
     n_weights = sum(p.numel() for model in estimator.models_ for p in model.parameters())

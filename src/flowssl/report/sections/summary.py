@@ -8,8 +8,10 @@ from flowssl.report.blocks import Section
 from flowssl.report.facts import Facts, TestRows
 from flowssl.report.markup import join, number, paragraph, percent
 
+PLACE = 0
 
-def summary(facts: Facts) -> Section:
+
+def write(facts: Facts) -> Section:
     """State in two sentences how good the model is and what the unlabeled rows contributed."""
     body = join(paragraph(_quality(facts), "summary"), paragraph(_contribution(facts), "summary"))
     return Section("summary", "Summary", body)

@@ -7,8 +7,10 @@ from flowssl.report.blocks import Section, note
 from flowssl.report.facts import Facts
 from flowssl.report.markup import Html, figure, join, paragraph
 
+PLACE = 80
 
-def training(facts: Facts) -> Section:
+
+def write(facts: Facts) -> Section:
     """Draw the history of the training."""
     return Section("training", "Training", _history(facts))
 

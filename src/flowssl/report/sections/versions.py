@@ -9,10 +9,12 @@ from flowssl.report.blocks import Section
 from flowssl.report.facts import Facts
 from flowssl.report.markup import table
 
+PLACE = 110
+
 PACKAGES = ("flowssl", "torch", "numpy", "scipy", "scikit-learn", "matplotlib")
 
 
-def versions(facts: Facts) -> Section:
+def write(facts: Facts) -> Section:
     """List the versions of Python and of the packages that the figures depend on."""
     rows = [("Python", platform.python_version())]
     for package in PACKAGES:
