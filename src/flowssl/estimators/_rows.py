@@ -47,10 +47,6 @@ class Rows:
         """Which rows carry a label, shape (n,)."""
         return self.codes >= 0
 
-    def take(self, index: Integers) -> Rows:
-        """Return some of the rows."""
-        return Rows(self.matrix[index], self.codes[index], self.weight[index], self.n_classes)
-
     def one_hot(self) -> Floats:
         """Return the labels as probabilities, shape (n, C); zeros for unlabeled rows."""
         return np.eye(self.n_classes + 1)[self.codes][:, : self.n_classes]
