@@ -3,7 +3,8 @@
 Dropout, noise and random views are called deep inside a model, where no generator can be handed
 to them. They draw from the generator that `seeded` sets for the thread. PyTorch's global generators
 are neither seeded nor drawn from, so trainings in several threads, and callers who draw meanwhile, do
-not disturb each other.
+not disturb each other. Compiled models call what draws as it is: compiled code would draw from the
+global generators.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def rand_like(x: Tensor) -> Tensor:
     return torch.empty_like(x).uniform_(generator=generator_on(x.device))
 
 
+@torch.compiler.disable
 def randint(low: int, high: int, shape: tuple[int, ...], device: torch.device) -> Tensor:
     """Draw whole numbers from ``low`` to ``high - 1``, int64."""
     return torch.randint(

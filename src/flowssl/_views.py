@@ -1,12 +1,13 @@
 """Random views of images: translations, flips, and dequantization noise.
 
 A view is a perturbation in the sense of `flowssl.objectives`: it maps rows (n, D) of pixel values to
-rows of pixel values, all images of a batch at once. Random numbers come from PyTorch's global
-generator of the rows' device, which the training loop seeds.
+rows of pixel values, all images of a batch at once. In a training, random numbers come from a
+generator of its own; see `flowssl._random`.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from flowssl._random import generator_on, global_generator_seeded, rand_like, randint
 from flowssl.bijections.images import Shape
 
 PADDING = 8
@@ -56,7 +58,7 @@ class Translated:
 
     def _sources(self, n: int, side: int, device: torch.device) -> Tensor:
         """Return where each pixel along one side of each image comes from, shape (n, side)."""
-        by = torch.randint(-self.padding, self.padding + 1, (n, 1), device=device)
+        by = randint(-self.padding, self.padding + 1, (n, 1), device)
         return torch.arange(side, device=device) + by
 
 
@@ -66,7 +68,7 @@ class Flipped:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the images, half of them mirrored."""
-        mirrored = torch.rand(x.shape[0], 1, 1, 1, device=x.device) < 0.5
+        mirrored = rand_like(x[:, :1, :1, :1]) < 0.5
         return torch.where(mirrored, x.flip(3), x)
 
 
@@ -76,7 +78,34 @@ class Dequantized:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the pixel values with noise."""
-        return x + torch.rand_like(x)
+        return x + rand_like(x)
+
+
+@dataclass(frozen=True)
+class UserView:
+    """A view that a user has written.
+
+    A function with a parameter ``generator`` is handed the training's own. Any other can only draw
+    from PyTorch's global generator, which is seeded for the call and restored afterwards.
+
+    Attributes
+    ----------
+    function : callable
+        Maps images (n, c, h, w) to images.
+    """
+
+    function: Callable[..., Tensor]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return what the function makes of the images."""
+        if _takes_generator(self.function):
+            return self.function(x, generator=generator_on(x.device))
+        with global_generator_seeded(x.device):
+            return self.function(x)
+
+    def __repr__(self) -> str:
+        """Name the function without memory addresses."""
+        return _name(self.function)
 
 
 @dataclass(frozen=True)
@@ -106,6 +135,14 @@ class Views:
         return Dequantized()(images).reshape(x.shape)
 
 
+def _takes_generator(function: Callable[..., object]) -> bool:
+    """Return whether a function has a parameter ``generator``; some of C have no signature."""
+    try:
+        return "generator" in inspect.signature(function).parameters
+    except ValueError:
+        return False
+
+
 def _name(view: object) -> str:
     """Return a text of a view without memory addresses."""
     if is_dataclass(view):  # its text has the settings
@@ -129,6 +166,6 @@ def named_views(name: str | Callable[..., object] | None, shape: Shape) -> Views
     if name is None:
         return Views(shape, ())
     if callable(name):
-        return Views(shape, (name,))  # type: ignore[arg-type]  # the user's, by documentation
+        return Views(shape, (UserView(name),))  # type: ignore[arg-type]  # by documentation
     moved = Translated(max(1, round(min(shape[1:]) / PADDING)))
     return Views(shape, (moved,) if name == "translate" else (moved, Flipped()))

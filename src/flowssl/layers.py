@@ -100,7 +100,7 @@ def linear_map(dim: int, **_: object) -> Bijection:
     >>> linear_map(3)
     LULinear(dim=3)
     """
-    return LULinear(torch.eye(dim))
+    return LULinear(torch.eye(dim, dtype=torch.float32))
 
 
 def soft_tails(dim: int, **_: object) -> Bijection:
@@ -261,7 +261,7 @@ def channel_map(shape: Shape, **_: object) -> Bijection:
     >>> torch.equal(channel_map((3, 4, 4))(x)[0], x)
     True
     """
-    return PerPixel(LULinear(torch.eye(shape[0])), shape)
+    return PerPixel(LULinear(torch.eye(shape[0], dtype=torch.float32)), shape)
 
 
 def channel_whitening(shape: Shape, *, x: Tensor | None = None, **_: object) -> Bijection:

@@ -103,7 +103,7 @@ class AutoEncoder(nn.Module):
         self.encoder = DropoutNetwork((dim + n_classes, *hidden, 2 * n_latents), 0.0, generator)
         self.decoder = DropoutNetwork((n_latents + n_classes, *hidden, dim), 0.0, generator)
         device = "meta" if generator is None else "cpu"
-        self.log_scale = nn.Parameter(torch.zeros(dim, device=device))
+        self.log_scale = nn.Parameter(torch.zeros(dim, device=device, dtype=torch.float32))
 
     def encode(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return mean and log-scale of the latents, both (n, L)."""

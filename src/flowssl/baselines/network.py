@@ -34,7 +34,11 @@ class DropoutNetwork(nn.Module):
         self.layers = nn.ModuleList(
             # Not filled by PyTorch, which would draw from the global stream.
             nn.utils.skip_init(  # type: ignore[no-untyped-call]
-                nn.Linear, n_in, n_out, device="meta" if generator is None else "cpu"
+                nn.Linear,
+                n_in,
+                n_out,
+                device="meta" if generator is None else "cpu",
+                dtype=torch.float32,
             )
             for n_in, n_out in pairwise(sizes)
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from flowssl._random import randint
 from flowssl.bijections.base import Bijection, check_context, check_shape
 from flowssl.bijections.networks import MLP, matrices
 
@@ -78,9 +79,9 @@ class ContinuousFlow(Bijection):
         self.tolerances = tolerances
         self.exact_trace = dim <= MAX_EXACT if exact_trace is None else exact_trace
         self.velocity = _Velocity(dim, 1 + context_features, hidden_features, generator)
-        signs = 2.0 * torch.randint(0, 2, (dim,), generator=generator) - 1
+        signs = 2 * torch.randint(0, 2, (dim,), generator=generator) - 1
         self.signs: Tensor
-        self.register_buffer("signs", signs.to(torch.get_default_dtype()))
+        self.register_buffer("signs", signs.to(torch.float32))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Follow the rows and their density from t = 0 to t = 1."""
@@ -112,7 +113,8 @@ class ContinuousFlow(Bijection):
         if self.exact_trace:
             return torch.eye(self.dim, dtype=x.dtype, device=x.device)[:, None]
         if self.training:
-            return torch.randint_like(x[:1], 0, 2)[None] * 2 - 1
+            signs = 2 * randint(0, 2, (1, 1, self.dim), x.device) - 1
+            return signs.to(x.dtype)
         return self.signs[None, None]
 
     def _solve(

@@ -95,7 +95,10 @@ class ConvResNet(Conditioner):
 
     def _recomputed(self, x: Tensor) -> Tensor:
         if self.recompute and self.training and torch.is_grad_enabled():
-            out: Tensor = checkpoint(self._forward, x, use_reentrant=False)
+            # Nothing in the network is random, and the generators' states are not ours to restore.
+            out: Tensor = checkpoint(
+                self._forward, x, use_reentrant=False, preserve_rng_state=False
+            )
             return out
         return self._forward(x)
 
@@ -116,11 +119,13 @@ def _convolution(
     in_channels: int, out_channels: int, generator: torch.Generator | None, *, gain: float = 1.0
 ) -> nn.Conv2d:
     """Make a 3 x 3 convolution without drawing from the global random stream."""
-    layer = nn.Conv2d(in_channels, out_channels, 3, padding=1, device="meta").to_empty(device="cpu")
+    layer = nn.Conv2d(
+        in_channels, out_channels, 3, padding=1, device="meta", dtype=torch.float32
+    ).to_empty(device="cpu")
     weight = layer.weight.detach()
     nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
     # Convolutions on a CPU are fastest with channels last in memory.
     weight = (gain * weight).contiguous(memory_format=torch.channels_last)
     layer.weight = nn.Parameter(weight)
-    layer.bias = nn.Parameter(torch.zeros(out_channels))
+    layer.bias = nn.Parameter(torch.zeros(out_channels, dtype=torch.float32))
     return layer

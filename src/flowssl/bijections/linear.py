@@ -32,8 +32,8 @@ class ActNorm(Bijection):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.dim = dim
-        self.log_scale = nn.Parameter(torch.zeros(dim))
-        self.shift = nn.Parameter(torch.zeros(dim))
+        self.log_scale = nn.Parameter(torch.zeros(dim, dtype=torch.float32))
+        self.shift = nn.Parameter(torch.zeros(dim, dtype=torch.float32))
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
@@ -112,7 +112,7 @@ class LULinear(Bijection):
         diagonal = upper.diagonal()
         if not (diagonal.abs() > 0).all():
             raise ValueError("weight is singular; a bijection needs an invertible matrix")
-        dtype = torch.get_default_dtype()
+        dtype = torch.float32
         self.dim = weight.shape[0]
         self.rows: Tensor
         self.sign: Tensor
@@ -122,7 +122,7 @@ class LULinear(Bijection):
         self.upper = nn.Parameter(upper.triu(1).to(dtype))
         self.log_diagonal = nn.Parameter(diagonal.abs().log().to(dtype))
         # A copy: training must not write into the caller's tensor.
-        initial = torch.zeros(self.dim) if bias is None else bias.to("cpu", dtype, copy=True)
+        initial = torch.zeros(self.dim, dtype=dtype) if bias is None else bias.to("cpu", dtype, copy=True)
         self.bias = nn.Parameter(initial)
 
     def _factors(self) -> tuple[Tensor, Tensor]:
@@ -182,8 +182,8 @@ class Rotation(Bijection):
         log_det = torch.linalg.slogdet(rounded.to(torch.float64)).logabsdet
         self.weight: Tensor
         self.log_det: Tensor
-        self.register_buffer("weight", rounded.to(torch.get_default_dtype()))
-        self.register_buffer("log_det", log_det.to(torch.get_default_dtype()))
+        self.register_buffer("weight", rounded.to(torch.float32))
+        self.register_buffer("log_det", log_det.to(torch.float32))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Rotate."""

@@ -78,10 +78,10 @@ class ConditionalFlowClasses(BuildableClassDensity):
                 f"shapes {tuple(means.shape)} and {tuple(embedding.shape)}"
             )
         self.n_classes, self.dim = means.shape
-        dtype = torch.get_default_dtype()
+        dtype = torch.float32
         self.prior = prior
         self.means = nn.Parameter(means.to(dtype).clone())
-        self.log_scale = nn.Parameter(torch.zeros(self.n_classes, self.dim))
+        self.log_scale = nn.Parameter(torch.zeros(self.n_classes, self.dim, dtype=dtype))
         self.embedding = nn.Parameter(embedding.to(dtype).clone())
         self.flow = flow
 
@@ -104,9 +104,11 @@ class ConditionalFlowClasses(BuildableClassDensity):
         means = init.single_means()
         n_classes, dim = means.shape
         width = min(n_classes, MAX_EMBEDDING)
-        embedding = torch.eye(n_classes)
+        embedding = torch.eye(n_classes, dtype=torch.float32)
         if n_classes > width:
-            embedding = torch.randn(n_classes, width, generator=init.generator)
+            embedding = torch.randn(
+                n_classes, width, generator=init.generator, dtype=torch.float32
+            )
         flow = build_couplings(
             ARCHITECTURES[options.architecture],
             dim,

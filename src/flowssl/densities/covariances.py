@@ -74,7 +74,7 @@ class Spherical(Covariance):
 
     def __init__(self, n_components: int, dim: int) -> None:
         super().__init__(n_components, dim)
-        self.log_scale = nn.Parameter(torch.zeros(n_components))
+        self.log_scale = nn.Parameter(torch.zeros(n_components, dtype=torch.float32))
 
     def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
         """Return the log-densities, shape (n, J)."""
@@ -95,7 +95,7 @@ class Diagonal(Covariance):
 
     def __init__(self, n_components: int, dim: int) -> None:
         super().__init__(n_components, dim)
-        self.log_scale = nn.Parameter(torch.zeros(n_components, dim))
+        self.log_scale = nn.Parameter(torch.zeros(n_components, dim, dtype=torch.float32))
 
     def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
         """Return the log-densities, shape (n, J)."""
@@ -126,8 +126,8 @@ class Tied(Covariance):
 
     def __init__(self, n_components: int, dim: int) -> None:
         super().__init__(n_components, dim)
-        self.lower = nn.Parameter(torch.zeros(dim, dim))
-        self.log_diagonal = nn.Parameter(torch.zeros(dim))
+        self.lower = nn.Parameter(torch.zeros(dim, dim, dtype=torch.float32))
+        self.log_diagonal = nn.Parameter(torch.zeros(dim, dtype=torch.float32))
 
     def _factor(self) -> Tensor:
         return _triangular(self.lower, self.log_diagonal)
@@ -179,8 +179,8 @@ class LowRank(Covariance):
                 f"{rank}; covariance_type='full' has no limit on the rank"
             )
         self.rank = min(DEFAULT_RANK, dim) if rank is None else rank
-        self.log_scale = nn.Parameter(torch.zeros(n_components, dim))
-        directions = torch.eye(dim)[:, : self.rank]
+        self.log_scale = nn.Parameter(torch.zeros(n_components, dim, dtype=torch.float32))
+        directions = torch.eye(dim, dtype=torch.float32)[:, : self.rank]
         self.factor = nn.Parameter(0.1 * directions.repeat(n_components, 1, 1))
 
     def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
@@ -226,8 +226,8 @@ class Full(Covariance):
 
     def __init__(self, n_components: int, dim: int) -> None:
         super().__init__(n_components, dim)
-        self.lower = nn.Parameter(torch.zeros(n_components, dim, dim))
-        self.log_diagonal = nn.Parameter(torch.zeros(n_components, dim))
+        self.lower = nn.Parameter(torch.zeros(n_components, dim, dim, dtype=torch.float32))
+        self.log_diagonal = nn.Parameter(torch.zeros(n_components, dim, dtype=torch.float32))
 
     def _factor(self) -> Tensor:
         return _triangular(self.lower, self.log_diagonal)

@@ -82,14 +82,14 @@ class GaussianClasses(BuildableClassDensity):
             )
         self.n_classes, self.n_components, self.dim = means.shape
         if weights is None:
-            weights = torch.ones(self.n_classes, self.n_components)
+            weights = torch.ones(self.n_classes, self.n_components, dtype=torch.float32)
         if weights.shape != means.shape[:2] or not (weights.sum(1) > 0).all():
             raise ValueError(
                 f"weights must have shape {tuple(means.shape[:2])} and a positive sum for each "
                 f"class, got shape {tuple(weights.shape)} and sums {weights.sum(-1).tolist()}"
             )
         weights = weights / weights.sum(1, keepdim=True)
-        dtype = torch.get_default_dtype()
+        dtype = torch.float32
         self.prior = prior
         self.means = nn.Parameter(means.to(dtype).clone(), requires_grad=learn_means)
         self.logits = nn.Parameter(

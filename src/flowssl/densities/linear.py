@@ -62,7 +62,7 @@ class LinearClasses(BuildableClassDensity):
                 f"{tuple(bias.shape)}"
             )
         self.n_classes, self.dim = weight.shape
-        dtype = torch.get_default_dtype()
+        dtype = torch.float32
         self.weight = nn.Parameter(weight.to(dtype).clone())
         self.bias = nn.Parameter(bias.to(dtype).clone())
 

@@ -34,7 +34,7 @@ class ClassPrior(nn.Module):
         positive = torch.isfinite(probabilities) & (probabilities > 0)
         if probabilities.ndim != 1 or not positive.all():
             raise ValueError(f"class priors must be positive, got {probabilities.tolist()}")
-        logits = probabilities.log().to(torch.get_default_dtype())
+        logits = probabilities.log().to(torch.float32)
         self.logits = nn.Parameter(logits, requires_grad=learn)
 
     def forward(self) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from flowssl._model_file import Arrays
+from flowssl._random import seeded
 from flowssl._typing import Floats
 from flowssl._views import Views, named_views
 from flowssl.bijections import Chain
@@ -36,7 +37,6 @@ from flowssl.objectives import Consistency, CrossEntropy, Likelihood, Objective,
 from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
 from flowssl.preprocessing.image_encoder import pixel_centers
 from flowssl.training.devices import resolve_device
-from flowssl.training.seeding import seeded
 
 INIT_ROWS = 2_000
 """Images from which the linear maps are initialized."""

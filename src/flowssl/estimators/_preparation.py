@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from flowssl._random import seeded
 from flowssl._typing import Booleans, Floats, Integers
 from flowssl.bijections import Bijection
 from flowssl.estimators._rows import Rows
 from flowssl.objectives import Perturbation
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.training import TrainingRows
-from flowssl.training.seeding import seeded
 
 MIN_HELD_OUT = 10
 """Rows below which none is held out: a mean over fewer says nothing."""

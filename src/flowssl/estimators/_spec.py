@@ -220,9 +220,9 @@ class ModelSpec:
         means = torch.zeros(
             self.n_classes, self.options.n_components, self.class_features, dtype=torch.float64
         )
-        prior = ClassPrior(torch.ones(self.n_classes), learn=self.learn_prior)
+        prior = ClassPrior(torch.ones(self.n_classes, dtype=torch.float32), learn=self.learn_prior)
         init = ClassInit(means, prior, None, torch.Generator().manual_seed(0))
-        rotation = torch.eye(self.dim) if self.rotates(domain) else None
+        rotation = torch.eye(self.dim, dtype=torch.float32) if self.rotates(domain) else None
         return self.assemble(domain.blank_flow(self.architecture, self.dim), init, rotation)
 
     def differs(self, other: ModelSpec) -> str:

@@ -114,7 +114,8 @@ class TableDomain(Domain):
     def blank_flow(self, name: str, dim: int) -> Chain:
         """Build the flow around the identity."""
         generator = torch.Generator().manual_seed(0)
-        weight, bias = torch.eye(dim), torch.zeros(dim)
+        weight = torch.eye(dim, dtype=torch.float32)
+        bias = torch.zeros(dim, dtype=torch.float32)
         return build_flow(ARCHITECTURES[name], weight, bias, generator=generator)
 
     def n_components(self, architecture: str, dim: int, n_rows: int) -> int:

@@ -121,8 +121,10 @@ class ImageOptions(BaseEstimator):
         Random views of images in training. "translate": shifted by up to an eighth of the side.
         "translate-flip": also mirrored left to right, for photographs but not for digits. None
         ("none" on the command line): images as they are, without consistency. A callable maps
-        pixel values, a tensor of shape (n, c, h, w), to a tensor of the same shape; it should draw
-        random numbers on the tensor's device, where training is seeded.
+        pixel values, a tensor of shape (n, c, h, w), to a tensor of the same shape. If it has a
+        parameter ``generator``, it is handed a ``torch.Generator`` of the tensor's device.
+        Otherwise PyTorch's global generator of that device is seeded for each call and restored
+        afterwards; other threads should not draw from it meanwhile.
     dequantization_draws : int, default=0
         Fixed quasi-random points within the pixel values over which prediction averages the
         density, at most 1,024; 0 takes the center alone. See :class:`flowssl.preprocessing.Pixels`.

@@ -7,17 +7,19 @@ decides its weight.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pixel_unshuffle, relu
 
+from flowssl._random import CPU, generator_on, randint, seeded
 from flowssl._typing import Floats, Integers
 from flowssl.image_architectures import has_fast_bfloat16
-from flowssl.training.seeding import seeded
 
 WIDTHS = (32, 64)
 DROPOUT = 0.3
@@ -26,11 +28,13 @@ LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.01
 PREDICTED_AT_ONCE = 500
 
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
+
 
 class ConvNet(nn.Module):
     """Two residual blocks, at half and a quarter of the resolution, and global average pooling.
 
-    It is as wide as the conditioners of the flow's "small" preset. Batch normalization is fine
+    Initial weights are drawn from the generator of `flowssl._random`. It is as wide as the conditioners of the flow's "small" preset. Batch normalization is fine
     here, because the network does not become part of the density.
 
     Parameters
@@ -44,17 +48,17 @@ class ConvNet(nn.Module):
     def __init__(self, channels: int, n_classes: int) -> None:
         super().__init__()
         fine, coarse = WIDTHS
-        self.first = nn.Conv2d(4 * channels, fine, 3, padding=1)
+        self.first = _drawn(nn.Conv2d, 4 * channels, fine, 3, padding=1)
         self.fine = _Block(fine)
-        self.down = nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
+        self.down = _drawn(nn.Conv2d, fine, coarse, 3, stride=2, padding=1)
         self.coarse = _Block(coarse)
         self.head = nn.Sequential(
-            nn.BatchNorm2d(coarse),
+            nn.BatchNorm2d(coarse, dtype=torch.float32),
             nn.ReLU(),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
-            nn.Dropout(DROPOUT),
-            nn.Linear(coarse, n_classes),
+            _Dropout(DROPOUT),
+            _drawn(nn.Linear, coarse, n_classes),
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -89,7 +93,7 @@ def train_network(
         Steps of AdamW on batches of 96 images, with one cycle of the learning rate (Smith and
         Topin, 2019).
     seed : int
-        Seed of weights, batches, views and dropout; the state of the global generators is restored.
+        Seed of weights, batches, views and dropout.
     """
     # Weights are drawn on the CPU, batches and views on the device of the images.
     with seeded(seed), seeded(seed, images.device):
@@ -104,7 +108,7 @@ def train_network(
         in_bfloat16 = images.device.type == "cpu" and has_fast_bfloat16()
         network.train()
         for _ in range(n_steps):
-            batch = torch.randint(len(images), (BATCH,), device=images.device)
+            batch = randint(0, len(images), (BATCH,), images.device)
             with torch.autocast(images.device.type, torch.bfloat16, enabled=in_bfloat16):
                 loss = cross_entropy(network(views(images[batch])), codes[batch])
             optimizer.zero_grad()
@@ -112,6 +116,17 @@ def train_network(
             optimizer.step()
             rate.step()
     return network.eval()
+
+
+def _drawn(kind: type[Layer], *sizes: int, **settings: int | bool) -> Layer:
+    """Make a layer with the initial weights of PyTorch, from this thread's generator."""
+    layer = kind(*sizes, **settings, device="meta", dtype=torch.float32).to_empty(device="cpu")
+    generator = generator_on(CPU)
+    nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+    if layer.bias is not None:
+        bound = layer.weight[0].numel() ** -0.5
+        nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    return layer
 
 
 @torch.no_grad()
@@ -169,18 +184,29 @@ class NetworkCandidate:
         return np.concatenate([class_probabilities(network, self.images[part]) for part in parts])
 
 
+class _Dropout(nn.Dropout):
+    """Dropout that draws from this thread's generator."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop units and scale up the others, in training mode only."""
+        if not self.training:
+            return x
+        kept = torch.empty_like(x).bernoulli_(1 - self.p, generator=generator_on(x.device))
+        return x * kept.div_(1 - self.p)
+
+
 class _Block(nn.Module):
     """``x + conv(relu(norm(conv(relu(norm(x))))))`` of 3 x 3 convolutions."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.BatchNorm2d(width),
+            nn.BatchNorm2d(width, dtype=torch.float32),
             nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
+            _drawn(nn.Conv2d, width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width, dtype=torch.float32),
             nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            _drawn(nn.Conv2d, width, width, 3, padding=1, bias=False),
         )
 
     def forward(self, x: Tensor) -> Tensor:

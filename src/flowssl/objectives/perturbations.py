@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from flowssl._random import randn_like
+
 Perturbation = Callable[[Tensor], Tensor]
-"""Maps rows (n, D) to a perturbed copy of the same shape and device. Random numbers come from
-PyTorch's global generator of that device, which the training loop seeds for each epoch and
-restores afterwards."""
+"""Maps rows (n, D) to a perturbed copy of the same shape and device. In a training, random numbers
+come from a generator of its own, outside of one from PyTorch's global generator of that device."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class GaussianNoise:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return noisy rows (n, D)."""
-        return x + self.std * torch.randn_like(x)
+        return x + self.std * randn_like(x)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class ShapedNoise:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return noisy rows (n, D)."""
-        return torch.addmm(x, torch.randn_like(x), self.factor.to(x).T)
+        return torch.addmm(x, randn_like(x), self.factor.to(x).T)
 
     def __repr__(self) -> str:
         """Show the largest and the smallest standard deviation over all directions."""

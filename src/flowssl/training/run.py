@@ -15,6 +15,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from flowssl._random import seeded
 from flowssl.exceptions import TrainingDivergedError
 from flowssl.models import JointModel
 from flowssl.objectives import Batch, Objective
@@ -31,7 +32,6 @@ from flowssl.training.config import TrainingConfig
 from flowssl.training.devices import make_fabric
 from flowssl.training.evaluation import evaluate
 from flowssl.training.optimization import build_optimizer, rate_schedule
-from flowssl.training.seeding import seeded
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class TrainingRun:
         config = self.config
         generator = torch.Generator().manual_seed(_epoch_seed(config.seed, self.state.epoch))
         self.model.train()
-        total = torch.zeros((), device=self.fabric.device)
+        total = torch.zeros((), device=self.fabric.device, dtype=torch.float32)
         batches = self.rows.batches(
             config.batch_size, config.steps_per_epoch, config.labeled_fraction, generator
         )
