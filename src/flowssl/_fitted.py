@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flowssl._isolation import isolated
 from flowssl._labels import LabelsLike, encode_labels, is_unlabeled
 from flowssl._typing import Floats, Integers
 
@@ -45,8 +46,9 @@ def baseline_log_proba(estimator: FlowClassifier, matrix: Floats) -> Floats:
         return np.zeros((len(matrix), 1))
     baseline = estimator.baseline_
     log_proba = np.full((len(matrix), n_classes), -np.inf)
-    filled = estimator.completion_.filled(matrix)
-    log_proba[:, baseline.classes_] = baseline.predict_log_proba(filled)
+    features = estimator.completion_.features(matrix)
+    with isolated():  # a class far away has the probability 0
+        log_proba[:, baseline.classes_] = baseline.predict_log_proba(features)
     return log_proba
 
 

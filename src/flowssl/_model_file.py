@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from flowssl._isolation import isolated
 from flowssl._labels import is_missing
 from flowssl._persistence import JSON, write_model_file
 from flowssl._typing import Labels
@@ -93,6 +94,7 @@ class ModelFileMixin(BaseEstimator, ABC):
             del self.feature_names_in_
 
     @classmethod
+    @isolated()
     def _from_file(cls, manifest: Mapping[str, JSON], tensors: Arrays) -> Self:
         """Rebuild a fitted classifier; a manifest that does not describe one raises any error."""
         record = cast(Mapping[str, JSON], manifest["parameters"])

@@ -56,7 +56,7 @@ def test_cheap_classifiers_see_the_principal_components():
     matrix = pixel_values(40, 12)
     pixels = Pixels.fit(matrix)
     expected = PCA(12).fit_transform(matrix.astype(float))
-    found = pixels.filled(matrix)
+    found = pixels.features(matrix)
     np.testing.assert_allclose(np.abs(found), np.abs(expected), rtol=1e-3, atol=1e-2)
 
 

@@ -208,7 +208,7 @@ def test_names_and_labels_of_the_user_are_text(test_page):
 
 def test_the_summary_gives_the_accuracies(mixed, test_page):
     model, _, _, X_test, y_test = mixed
-    encoded = model.completion_.filled(model.encoder_.transform(X_test))
+    encoded = model.completion_.features(model.encoder_.transform(X_test))
     baseline = model.classes_[model.baseline_.predict(encoded)]
     right, before = model.predict(X_test) == y_test, baseline == y_test
     assert (

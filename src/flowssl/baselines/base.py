@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 from torch import Tensor, nn
 
+from flowssl._isolation import isolated
 from flowssl._labels import LabelsLike, encode_labels
 from flowssl._typing import Floats
 from flowssl.baselines.network import DropoutNetwork
@@ -35,6 +36,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     unlabeled_value: object
     random_state: RandomState
 
+    @isolated()
     def fit(self, X: TableLike, y: LabelsLike) -> Self:
         """Train the network.
 
@@ -52,7 +54,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If X is not a finite matrix, if no row is labeled, or if a parameter is out of range.
+            If X is not a finite matrix, holds a number beyond single precision, if no row is labeled,
+            or if a parameter is out of range.
         flowssl.exceptions.TrainingDivergedError
             If the loss becomes infinite or NaN.
         """
@@ -67,6 +70,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31))
         generator = torch.Generator().manual_seed(seed)
         network = self._network(matrix.shape[1], len(labels.classes), generator)
+        _check_size(matrix, np.finfo(np.float32).max)
         rows = torch.from_numpy(matrix.astype(np.float32))
         codes = torch.from_numpy(labels.codes)
         self.loss_curve_ = self._train(network, rows, codes, generator)
@@ -74,6 +78,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self.network_ = network.double().requires_grad_(False)
         return self
 
+    @isolated()
     def predict_log_proba(self, X: TableLike) -> Floats:
         """Logarithms of the class probabilities without dropout.
 
@@ -85,16 +90,27 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of shape (n, C)
             Columns in the order of `classes_`.
+
+        Raises
+        ------
+        ValueError
+            If a number is so large that the network's sums overflow.
         """
         check_is_fitted(self)
-        logits = self.network_(torch.tensor(self._columns(X)))
+        matrix = self._columns(X)
+        logits = self.network_(torch.tensor(matrix))
         log_proba: Floats = torch.log_softmax(logits, dim=1).numpy()
+        lost = np.isnan(log_proba).any(axis=1)
+        if lost.any():
+            _check_size(np.where(lost[:, None], matrix, 0.0), 1.0)
         return log_proba
 
+    @isolated()
     def predict_proba(self, X: TableLike) -> Floats:
         """Class probabilities without dropout; see `predict_log_proba`. Rows add up to 1."""
         return np.exp(self.predict_log_proba(X))
 
+    @isolated()
     def predict(self, X: TableLike) -> npt.NDArray[np.generic]:
         """Most probable classes.
 
@@ -111,6 +127,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         labels: npt.NDArray[np.generic] = self.classes_[best]
         return labels
 
+    @isolated()
     def score(
         self, X: TableLike, y: LabelsLike, sample_weight: npt.ArrayLike | None = None
     ) -> float:
@@ -176,6 +193,18 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         for name in ("n_steps", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+
+
+def _check_size(matrix: Floats, limit: float) -> None:
+    """Raise ValueError if a number of rows (n, D) as the network sees them is beyond a limit."""
+    size = np.nan_to_num(np.abs(matrix), nan=np.inf)
+    if not size.size or size.max() <= limit:
+        return
+    row, column = np.unravel_index(size.argmax(), size.shape)
+    raise ValueError(
+        f"the number {matrix[row, column]:g} in row {row} and column {column} of the matrix is too "
+        "large for a network's single precision; check its units, or scale or clip the column"
+    )
 
 
 class DropoutNetworkClassifier(NetworkClassifier):

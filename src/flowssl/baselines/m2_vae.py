@@ -14,6 +14,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from flowssl._isolation import isolated
 from flowssl._labels import codes_of
 from flowssl._model_file import Arrays, ModelFileMixin, State, group
 from flowssl._persistence import JSON
@@ -122,6 +123,7 @@ class M2VAEClassifier(NetworkClassifier, ModelFileMixin):
         self.unlabeled_value = unlabeled_value
         self.random_state = random_state
 
+    @isolated()
     def sample(
         self,
         n_samples: int = 1,

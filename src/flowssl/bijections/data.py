@@ -24,6 +24,10 @@ TIED = 1e-9
 """Quantiles nearer than this fraction of the median gap are equal."""
 
 
+LEAST_GAP = 1e-290
+"""Nearer quantiles are equal, too: a slope would overflow."""
+
+
 class MonotonicSpline(Bijection):
     """A fixed monotone map of each column: a rational-quadratic spline with linear tails.
 
@@ -206,7 +210,7 @@ def _quantile_knots(ordered: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     # Tied quantiles (many equal values) share one knot, at the mean of their latent positions.
     # Gaps are compared with their median, not with the range, which one outlier can determine.
     gap = x.diff()
-    tied = gap <= TIED * gap[gap > 0].median()
+    tied = gap <= (TIED * gap[gap > 0].median()).clamp_min(LEAST_GAP)
     group = torch.cat((tied.new_zeros(1), ~tied)).cumsum(0)
     count = torch.bincount(group).to(x.dtype)
     x = x.new_zeros(len(count)).index_add_(0, group, x) / count

@@ -122,7 +122,9 @@ class LULinear(Bijection):
         self.upper = nn.Parameter(upper.triu(1).to(dtype))
         self.log_diagonal = nn.Parameter(diagonal.abs().log().to(dtype))
         # A copy: training must not write into the caller's tensor.
-        initial = torch.zeros(self.dim, dtype=dtype) if bias is None else bias.to("cpu", dtype, copy=True)
+        initial = (
+            torch.zeros(self.dim, dtype=dtype) if bias is None else bias.to("cpu", dtype, copy=True)
+        )
         self.bias = nn.Parameter(initial)
 
     def _factors(self) -> tuple[Tensor, Tensor]:

@@ -106,9 +106,7 @@ class ConditionalFlowClasses(BuildableClassDensity):
         width = min(n_classes, MAX_EMBEDDING)
         embedding = torch.eye(n_classes, dtype=torch.float32)
         if n_classes > width:
-            embedding = torch.randn(
-                n_classes, width, generator=init.generator, dtype=torch.float32
-            )
+            embedding = torch.randn(n_classes, width, generator=init.generator, dtype=torch.float32)
         flow = build_couplings(
             ARCHITECTURES[options.architecture],
             dim,

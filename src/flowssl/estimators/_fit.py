@@ -107,7 +107,7 @@ def fit_models(
     spec = ModelSpec.choose(settings.model, domain, shape, before)
     labels = initialize_labels(
         domain,
-        completion.filled(rows.matrix),
+        completion.features(rows.matrix),
         rows,
         settings.class_prior,
         settings.propagation_weight,

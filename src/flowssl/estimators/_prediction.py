@@ -13,6 +13,7 @@ from sklearn.base import ClassifierMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from flowssl._isolation import isolated
 from flowssl._labels import LabelsLike, codes_of
 from flowssl._model_file import ModelFileMixin
 from flowssl._typing import Floats, Labels
@@ -37,12 +38,14 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
     outlier_scale_: OutlierScale
     history_: list[dict[str, float]]
 
+    @isolated()
     def predict(self, X: TableLike) -> Labels:
         """Return the most probable class of each row, shape (n_samples,)."""
         best = self._log_joint(X).argmax(1)
         labels: Labels = self.classes_[best]
         return labels
 
+    @isolated()
     def predict_log_proba(self, X: TableLike) -> Floats:
         """Return ``log p(y=k | x)``, shape (n_samples, n_classes), calibrated unless switched off.
 
@@ -51,10 +54,12 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         """
         return self.density_.log_proba(self._log_joint(X))
 
+    @isolated()
     def predict_proba(self, X: TableLike) -> Floats:
         """Return ``p(y=k | x)``, shape (n_samples, n_classes); see :meth:`predict_log_proba`."""
         return np.exp(self.predict_log_proba(X))
 
+    @isolated()
     def score(self, X: TableLike, y: LabelsLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy on the labeled rows; unlabeled rows are never counted as errors.
 
@@ -65,6 +70,7 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         """
         return labeled_accuracy(y, self.predict(X), self.unlabeled_value, sample_weight)
 
+    @isolated()
     def score_samples(self, X: TableLike) -> Floats:
         """Return ``log p(x)`` of each row in nats, per unit of the columns' own scales.
 
@@ -75,6 +81,7 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         log_prob: Floats = logsumexp(self._log_joint(X), axis=1)
         return log_prob
 
+    @isolated()
     def ood_score(
         self, X: TableLike, *, method: Literal["unlikely", "atypical", "distance"] = "unlikely"
     ) -> Floats:
@@ -104,20 +111,26 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
             return self.outlier_scale_.atypical(log_prob)
         raise ValueError(f"method must be 'unlikely', 'atypical' or 'distance', got {method!r}")
 
+    @isolated()
     def transform(self, X: TableLike) -> Floats:
         """Map rows to latents ``z = f(x)``, shape (n_samples, n_latents).
 
         Missing values are filled by typical ones first. Of several flows the first one is used.
         """
         density = self.density_
-        return density.latents(self.encoder_.transform(X))
+        matrix = self.encoder_.transform(X)
+        latents = density.latents(matrix)
+        self._check_finite(matrix, latents)
+        return latents
 
+    @isolated()
     def inverse_transform(self, Z: ArrayLike) -> TableLike:
         """Map latents back to rows of the kind of table that ``fit`` saw."""
         rows = self.density_.invert(np.asarray(Z, dtype=np.float64))
         table: TableLike = self.encoder_.inverse_transform(rows)
         return table
 
+    @isolated()
     def sample(
         self,
         n_samples: int = 1,
@@ -219,4 +232,27 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
     def _log_joint(self, X: TableLike) -> Floats:
         """Return ``log p(x, y=k)``, shape (n, C), nats per unit of the user's scales."""
         density = self.density_  # asked for first: it reports a classifier that is not fitted
-        return density.log_joint(self.encoder_.transform(X))
+        matrix = self.encoder_.transform(X)
+        log_joint = density.log_joint(matrix)
+        self._check_finite(matrix, log_joint)
+        return log_joint
+
+    def _check_finite(self, matrix: Floats, answers: Floats) -> None:
+        """Refuse rows (n, D) to which the model has no finite answers (n, K).
+
+        Raises
+        ------
+        ValueError
+            If there is one; it names the row and the number that is farthest out in it.
+        """
+        lost = np.flatnonzero(~np.isfinite(answers).all(1))
+        if not len(lost):
+            return
+        row = int(lost[0])
+        distance = np.abs(self.completion_.typical(matrix[row : row + 1])[0])
+        place = int(np.nan_to_num(distance, nan=np.inf).argmax())
+        raise ValueError(
+            f"{len(lost)} rows are too far from those of fit for a finite density; the first is "
+            f"row {row}, in which column {self.encoder_.output_columns_[place].column!r} is "
+            f"{matrix[row, place]:g}. Check its units, or leave such rows out"
+        )

@@ -21,6 +21,10 @@ from flowssl.exceptions import FlowSSLWarning
 from flowssl.preprocessing.containers import TableLike
 
 
+LEAST_RATIO = 1e-20
+"""Smallest positive weight of a row relative to the largest one."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """Distinct training rows.
@@ -102,7 +106,7 @@ def labeled_rows(
             f"all labeled rows are of class {labels.classes[0]!r}. If -1 is a class of yours "
             "and not the mark of an unlabeled row, set unlabeled_value=None",
             FlowSSLWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
     known = rows.labeled
     present = np.bincount(rows.codes[known], rows.weight[known], minlength=rows.n_classes) > 0
@@ -177,4 +181,21 @@ def _checked_weight(sample_weight: ArrayLike | None, n: int) -> Floats:
         raise ValueError(
             f"Negative values in data passed to `sample_weight`: the smallest is {weight.min()}"
         )
-    return weight
+    return _of_usual_size(weight)
+
+
+def _of_usual_size(weight: Floats) -> Floats:
+    """Return weights whose sums neither overflow nor vanish, also in single precision.
+
+    Very large and very small ones are divided by their mean, so that rows count once on average.
+    """
+    most, least = weight.max(), weight[weight > 0].min()
+    if least < most * LEAST_RATIO:
+        raise ValueError(
+            f"sample_weight has positive weights from {least:g} to {most:g}; a weight below "
+            f"{LEAST_RATIO:g} times the largest counts for nothing: set it to 0"
+        )
+    if LEAST_RATIO < most < 1 / LEAST_RATIO:
+        return weight
+    relative: Floats = np.ldexp(weight, -np.frexp(most)[1])
+    return relative / relative.mean()

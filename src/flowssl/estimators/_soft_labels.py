@@ -102,7 +102,7 @@ def _propagation_weight(parameter: float | str, found: SoftLabels, rows: Rows) -
         f"difference {found.label_gain_error:.3f}); training on the labels-only "
         "baseline's soft labels. Set propagation_weight=1 to use the unlabeled rows all the same.",
         UnlabeledDataWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
     return 0.0
 

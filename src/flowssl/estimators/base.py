@@ -21,6 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from flowssl._isolation import isolated
 from flowssl._labels import LabelsLike
 from flowssl._model_file import Arrays, State
 from flowssl._persistence import JSON
@@ -116,6 +117,7 @@ class FlowClassifier(DensityClassifier):
     def _model_request(self) -> ModelRequest:
         """Return which model the parameters ask for."""
 
+    @isolated()
     def fit(self, X: TableLike, y: LabelsLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the joint density to labeled and unlabeled rows together.
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from flowssl._isolation import isolated
 from flowssl._labels import codes_of
 from flowssl._typing import Floats
 from flowssl.densities import COVARIANCES
@@ -239,6 +240,7 @@ class SemiConditionalFlowClassifier(FlowClassifier):
         """Name of the preset of the classes' flow, if they have one."""
         return self.spec_.options.architecture
 
+    @isolated()
     def transform(
         self,
         X: TableLike,
@@ -290,6 +292,7 @@ class SemiConditionalFlowClassifier(FlowClassifier):
             return z
         return density.encode_class(z, self._log_joint(X).argmax(1))
 
+    @isolated()
     def translate(self, X: TableLike, to: ArrayLike | object) -> TableLike:
         """Return what the rows would be in another class: the same code, decoded with ``to``.
 

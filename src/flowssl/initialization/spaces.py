@@ -7,7 +7,6 @@ depend on the labels: covariance, neighbor graph and the components of a Gaussia
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -17,7 +16,6 @@ import scipy.sparse as sp
 from scipy.special import ndtri
 from scipy.stats import rankdata
 from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from flowssl._typing import Booleans, Floats
@@ -164,8 +162,21 @@ def _mixture_components(X: Floats, n_components: int, seed: int) -> Floats:
         X = PCA(_MIXTURE_COLUMNS, random_state=seed).fit_transform(X)
     chosen = np.random.default_rng(seed).permutation(n)[:_MIXTURE_ROWS]
     M = min(n_components, max(1, n // 10))
-    mixture = GaussianMixture(M, reg_covar=1e-3, max_iter=40, random_state=seed)
-    with warnings.catch_warnings():
-        # A mixture that has not converged is good enough for a candidate.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return np.asarray(mixture.fit(X[chosen]).predict_proba(X)) if n > 1 else np.ones((n, 1))
+    mixture = _Mixture(M, reg_covar=1e-3, max_iter=40, random_state=seed)
+    return np.asarray(mixture.fit(X[chosen]).predict_proba(X)) if n > 1 else np.ones((n, 1))
+
+
+class _Mixture(GaussianMixture):
+    """A mixture that does not warn where it has not converged: it is good enough for a candidate.
+
+    A filter of warnings would be one for all threads of the process.
+    """
+
+    @property
+    def converged_(self) -> bool:
+        """Whether the mixture is good enough."""
+        return True
+
+    @converged_.setter
+    def converged_(self, value: bool) -> None:
+        """Ignore what scikit-learn finds."""

@@ -9,6 +9,7 @@ exact.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,13 +18,21 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import norm, qmc
 
-from flowssl._typing import Floats
+from flowssl._typing import Floats, Integers
 from flowssl.bijections import MonotonicSpline, SoftTails
 
 N_DRAWS = 16
 SHRINKAGE = 0.1
 PROPOSAL_VARIANCE = 1.5
-FARTHEST = 1e150  # standard deviations; sinh would overflow for samples of a barely trained flow
+FARTHEST = 1e150
+"""Standard deviations from the middle of a column at which farther numbers are taken to be.
+
+Squares and ``sinh`` would overflow beyond, for rows as for samples of a barely trained flow.
+"""
+
+USUAL_EXPONENT = 160
+"""Columns whose largest number is beyond 2^160 or below 2^-160 are modeled in other units."""
+
 _SPLINE = ("x_knots", "z_knots", "slopes")
 
 
@@ -65,6 +74,10 @@ class Completion:
         Covariance of the standardized columns, mean zero, for the proposal.
     extent : ndarray of shape (2, D)
         Minimum and maximum of each column.
+    exponents : ndarray of shape (D,), int, optional
+        Powers of two that are the units of each column; 0, the table's own units, where numbers
+        are of usual size. A change of units by a power of two rounds nothing, and densities remain
+        those per unit of the table.
 
     Examples
     --------
@@ -78,12 +91,18 @@ class Completion:
     """
 
     def __init__(
-        self, spline: MonotonicSpline, widths: Floats, covariance: Floats, extent: Floats
+        self,
+        spline: MonotonicSpline,
+        widths: Floats,
+        covariance: Floats,
+        extent: Floats,
+        exponents: Integers | None = None,
     ) -> None:
         self.spline = spline
         self.widths = widths
         self.covariance = covariance
         self.extent = extent
+        self.exponents = np.zeros(len(widths), np.int64) if exponents is None else exponents
         # Scrambled Sobol points with a fixed seed: scores are deterministic.
         points = qmc.Sobol(len(widths), seed=0).random(N_DRAWS) if len(widths) <= 21201 else None
         if points is None:
@@ -101,9 +120,11 @@ class Completion:
         widths : ndarray of shape (D,)
             Width of each column's boxes.
         """
+        extent = np.stack((np.nanmin(matrix, axis=0), np.nanmax(matrix, axis=0) + widths))
+        exponents = _exponents(extent)
         middle = matrix + widths / 2
-        spline = MonotonicSpline.fit(torch.from_numpy(middle))
-        z, _ = _columns(spline, middle)
+        spline = MonotonicSpline.fit(torch.from_numpy(_in_units(middle, exponents)))
+        z, _ = _columns(spline, exponents, middle)
         observed = ~np.isnan(z)
         z = np.where(observed, z, 0.0)
         if observed.all():
@@ -116,23 +137,35 @@ class Completion:
         if not observed.all():  # pairwise counts can break positive definiteness
             values, vectors = np.linalg.eigh(covariance)
             covariance = (vectors * values.clip(1e-3)) @ vectors.T
-        extent = np.stack((np.nanmin(matrix, axis=0), np.nanmax(matrix, axis=0) + widths))
-        return cls(spline, widths, covariance, extent)
+        return cls(spline, widths, covariance, extent, exponents)
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the fitted arrays by name."""
         spline = {key: getattr(self.spline, key).numpy() for key in _SPLINE}
         fitted = {"widths": self.widths, "covariance": self.covariance, "extent": self.extent}
-        return {**fitted, **spline}
+        units = {"exponents": self.exponents} if self.exponents.any() else {}
+        return {**fitted, **spline, **units}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Completion:
-        """Rebuild the step from :meth:`to_arrays`."""
+        """Rebuild the step from :meth:`to_arrays`.
+
+        Raises
+        ------
+        ValueError
+            If the units of the columns are not those of float64 numbers.
+        """
+        exponents = arrays.get("exponents", np.zeros(len(arrays["widths"]), np.int64))
+        if exponents.shape != arrays["widths"].shape or exponents.dtype.kind != "i":
+            raise ValueError("exponents must be one whole number for each column")
+        if (np.abs(exponents.astype(np.float64)) > sys.float_info.max_exp).any():
+            raise ValueError(f"exponents must be within {sys.float_info.max_exp}")
         return cls(
             MonotonicSpline(*(torch.from_numpy(arrays[key]) for key in _SPLINE)),
             arrays["widths"].astype(np.float64),
             arrays["covariance"].astype(np.float64),
             arrays["extent"].astype(np.float64),
+            exponents.astype(np.int64),
         )
 
     @property
@@ -158,7 +191,7 @@ class Completion:
 
         Categories are at the centers of their boxes.
         """
-        z, _ = _columns(self.spline, matrix + self.widths / 2)
+        z, _ = self._columns(matrix + self.widths / 2)
         for rows, missing in _patterns(z):
             mean, _ = self._proposal(z[rows], missing)
             z[np.ix_(rows, missing)] = mean
@@ -171,11 +204,26 @@ class Completion:
             return matrix
         return np.where(missing, self.restore(self.typical(matrix)) - self.widths / 2, matrix)
 
+    def features(self, matrix: Floats) -> Floats:
+        """Return what classifiers other than the flow see: rows (n, D) without missing values.
+
+        As :meth:`filled`, in units in which sums of squares neither overflow nor vanish.
+        """
+        rows = _in_units(self.filled(matrix), self.exponents)
+        most = math.ldexp(1.0, 2 * USUAL_EXPONENT)
+        if rows.size and (rows.min() < -most or rows.max() > most):  # farther than any row of fit
+            rows = rows.clip(-most, most)
+        return rows
+
     def restore(self, z: Floats) -> Floats:
         """Map standardized rows (n, D) back to the table's units; outlying rows stay finite."""
         with torch.no_grad():
             soft = SoftTails(self.dim).inverse(torch.from_numpy(np.ascontiguousarray(z)))
-            return self.spline.inverse(soft.clamp(-FARTHEST, FARTHEST)).numpy()
+            x: Floats = self.spline.inverse(soft.clamp(-FARTHEST, FARTHEST)).numpy()
+        if not self.exponents.any():
+            return x
+        most = sys.float_info.max
+        return np.ldexp(x, self.exponents).clip(-most, most)
 
     def far(self, matrix: Floats) -> NDArray[np.bool_]:
         """Return which rows have a value beyond its column's range by more than half the range.
@@ -183,7 +231,7 @@ class Completion:
         NaN, the result of an overflow, counts as beyond.
         """
         least, largest = self.extent
-        slack = (largest - least) / 2
+        slack = largest / 2 - least / 2  # the difference itself may overflow
         inside = (matrix >= least - slack) & (matrix <= largest + slack)
         far: NDArray[np.bool_] = ~inside.all(1)
         return far
@@ -194,7 +242,7 @@ class Completion:
         Categories are at uniformly random points of their boxes.
         """
         uniform = rng.random(matrix.shape)
-        z, _ = _columns(self.spline, matrix + self.widths * uniform)
+        z, _ = self._columns(matrix + self.widths * uniform)
         for rows, missing in _patterns(z):
             mean, factor = self._proposal(z[rows], missing)
             z[np.ix_(rows, missing)] = mean + rng.standard_normal(mean.shape) @ factor.T
@@ -203,11 +251,11 @@ class Completion:
     def completed(self, matrix: Floats) -> CompletedRows:
         """Return the fixed draws over which densities of incomplete rows are integrated."""
         if not self.has_missing(matrix):
-            z, log_derivative = _columns(self.spline, matrix)
+            z, log_derivative = self._columns(matrix)
             return CompletedRows(z[:, None], log_derivative.sum(1, keepdims=True))
         n, dim = matrix.shape
         points = matrix[:, None] + self.widths * self._uniform
-        flat, log_derivative = _columns(self.spline, points.reshape(-1, dim))
+        flat, log_derivative = self._columns(points.reshape(-1, dim))
         z = flat.reshape(n, N_DRAWS, dim)
         log_weight = np.nansum(log_derivative, axis=1).reshape(n, N_DRAWS)
         noise = norm.ppf(self._uniform)
@@ -220,6 +268,9 @@ class Completion:
             log_weight[rows] -= log_q
         return CompletedRows(z, log_weight)
 
+    def _columns(self, matrix: Floats) -> tuple[Floats, Floats]:
+        return _columns(self.spline, self.exponents, matrix)
+
     def _proposal(self, z: Floats, missing: NDArray[np.int64]) -> tuple[Floats, Floats]:
         """Return the conditional means (n, M) and the Cholesky factor (M, M) of missing columns."""
         observed = np.setdiff1d(np.arange(z.shape[1]), missing)
@@ -230,12 +281,30 @@ class Completion:
         return z[:, observed] @ gain.T, factor
 
 
-def _columns(spline: MonotonicSpline, matrix: Floats) -> tuple[Floats, Floats]:
+def _exponents(extent: Floats) -> Integers:
+    """Choose the units (D,) of columns from their minima and maxima (2, D)."""
+    _, exponents = np.frexp(np.abs(extent).max(0))
+    usual = exponents.clip(-USUAL_EXPONENT, USUAL_EXPONENT)
+    return (exponents - usual).astype(np.int64)
+
+
+def _in_units(matrix: Floats, exponents: Integers) -> Floats:
+    """Return rows (n, D) in other units; the rows themselves where all exponents are 0."""
+    return np.ldexp(matrix, -exponents) if exponents.any() else matrix
+
+
+def _columns(
+    spline: MonotonicSpline, exponents: Integers, matrix: Floats
+) -> tuple[Floats, Floats]:
     """Standardize each number, NaN to NaN; returns values and log-derivatives, both (n, D)."""
+    scaled = np.ascontiguousarray(_in_units(matrix, exponents))
     with torch.no_grad():
-        z, log_derivative = spline.columns(torch.from_numpy(np.ascontiguousarray(matrix)))
-        z, of_tails = SoftTails(spline.dim).columns(z)
-    return z.numpy(), (log_derivative + of_tails).numpy()
+        z, log_derivative = spline.columns(torch.from_numpy(scaled))
+        z, of_tails = SoftTails(spline.dim).columns(z.clamp_(-FARTHEST, FARTHEST))
+    out = (log_derivative + of_tails).numpy()
+    if exponents.any():
+        out -= exponents * math.log(2)
+    return z.numpy(), out
 
 
 def _patterns(z: Floats) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:

@@ -290,7 +290,7 @@ class Pixels:
         """Return the centers of the pixel values' intervals, shape (n, D)."""
         return cast(Floats, pixel_centers(matrix))
 
-    def filled(self, matrix: PixelValues) -> Floats:
+    def features(self, matrix: PixelValues) -> Floats:
         """Return the images' principal components, shape (n, K)."""
         chunks = np.array_split(matrix, max(1, len(matrix) // _COMPONENT_ROWS))
         scores = [(chunk.astype(np.float64) - self.mean) @ self.components.T for chunk in chunks]

@@ -10,8 +10,14 @@ import logging
 import os
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+# Importing Fabric sets its logger to INFO, and it would announce devices: a library stays quiet.
+_logger = logging.getLogger("lightning_fabric")
+_level = _logger.level
+from lightning_fabric import Fabric  # noqa: E402  # the level is read before
+from lightning_fabric.utilities.exceptions import MisconfigurationException  # noqa: E402
+
+_logger.setLevel(_level)
 
 
 def n_processes() -> int:
@@ -36,8 +42,6 @@ def make_fabric(device: str, precision: str = "32-true") -> Fabric:
     if n_processes() > 1:
         devices, strategy = int(os.environ["LOCAL_WORLD_SIZE"]), "ddp"
         n_machines = n_processes() // devices
-    # Fabric sets its own logger to INFO and announces devices there; a library stays quiet.
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     return Fabric(
         accelerator=kind,
         devices=devices,

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_limits
 
+from flowssl._isolation import isolated
 from flowssl.models import JointModel
 from flowssl.objectives import Objective
 from flowssl.training.batches import TrainingRows
@@ -78,7 +80,7 @@ def train(
     >>> train(model, Objective([Likelihood()]), rows, rows, config).history[-1]["label_accuracy"]
     1.0
     """
-    with _few_threads(model, config):
+    with isolated(), _few_threads(model, config):
         run = TrainingRun(model, objective, rows, held_out, config, checkpoint)
         interrupted = _train_epochs(run, config.max_epochs, show_progress)
     return TrainingResult(run.state.history, run.state.best_epoch, interrupted)
@@ -102,12 +104,15 @@ def _train_epochs(run: TrainingRun, max_epochs: int, show_progress: bool) -> boo
 
 @contextmanager
 def _few_threads(model: JointModel, config: TrainingConfig) -> Iterator[None]:
-    """Use one thread for small steps: more gain nothing, and are slow on a busy machine."""
-    before = torch.get_num_threads()
+    """Use one thread for small steps: more gain nothing, and are slow on a busy machine.
+
+    The limit of OpenMP holds for the thread that trains alone; ``torch.set_num_threads`` would hold
+    for all threads of the process.
+    """
     work = config.batch_size * sum(parameter.numel() for parameter in model.parameters())
-    if work < WORK_FOR_THREADS:
-        torch.set_num_threads(1)
-    try:
+    if work >= WORK_FOR_THREADS:
         yield
-    finally:
-        torch.set_num_threads(before)
+        return
+    torch.get_num_threads()  # PyTorch sets the thread's number at its first use, not later
+    with threadpool_limits(1, user_api="openmp"):
+        yield
