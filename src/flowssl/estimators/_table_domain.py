@@ -108,7 +108,8 @@ class TableDomain(Domain):
             generator=generator,
         )
         with torch.no_grad():
-            latents = flow.double()(torch.from_numpy(prepared.z))[0].numpy()
+            # In training mode dropout would draw, though a new coupling is the identity.
+            latents = flow.eval().double()(torch.from_numpy(prepared.z))[0].numpy()
         return FlowInit(flow.float(), latents, prepared.mass, prepared.rows.codes)
 
     def blank_flow(self, name: str, dim: int) -> Chain:
