@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from flowssl.bijections.base import Bijection, check_shape, orthogonal, rows_of
+from flowssl.bijections.base import Bijection, check_shape, holds, orthogonal, rows_of
+
+ROUNDING = 1e-4
+"""Largest error of an entry of ``W W^T`` for a rotation W in float32."""
 
 
 class ActNorm(Bijection):
@@ -108,9 +111,10 @@ class LULinear(Bijection):
             raise ValueError(f"weight must be a square matrix, got shape {tuple(weight.shape)}")
         if bias is not None and bias.shape != weight.shape[:1]:
             raise ValueError(f"bias must have shape ({weight.shape[0]},), got {tuple(bias.shape)}")
-        permutation, lower, upper = torch.linalg.lu(weight.to("cpu", torch.float64))
+        home = "meta" if weight.is_meta else "cpu"
+        permutation, lower, upper = torch.linalg.lu(weight.to(home, torch.float64))
         diagonal = upper.diagonal()
-        if not (diagonal.abs() > 0).all():
+        if not holds(diagonal.abs() > 0):
             raise ValueError("weight is singular; a bijection needs an invertible matrix")
         dtype = torch.get_default_dtype()
         self.dim = weight.shape[0]
@@ -122,8 +126,15 @@ class LULinear(Bijection):
         self.upper = nn.Parameter(upper.triu(1).to(dtype))
         self.log_diagonal = nn.Parameter(diagonal.abs().log().to(dtype))
         # A copy: training must not write into the caller's tensor.
-        initial = torch.zeros(self.dim) if bias is None else bias.to("cpu", dtype, copy=True)
+        initial = torch.zeros(self.dim) if bias is None else bias.to(home, dtype, copy=True)
         self.bias = nn.Parameter(initial)
+
+    def check_buffers(self) -> None:
+        """Refuse rows that are no permutation, and signs other than 1 and -1."""
+        if not torch.equal(self.rows.sort().values, torch.arange(self.dim)):
+            raise ValueError("the rows of a linear map are no permutation")
+        if not (self.sign.abs() == 1).all():
+            raise ValueError("the signs of a linear map must be 1 or -1")
 
     def _factors(self) -> tuple[Tensor, Tensor]:
         eye = torch.eye(self.dim, dtype=self.lower.dtype, device=self.lower.device)
@@ -184,6 +195,12 @@ class Rotation(Bijection):
         self.log_det: Tensor
         self.register_buffer("weight", rounded.to(torch.get_default_dtype()))
         self.register_buffer("log_det", log_det.to(torch.get_default_dtype()))
+
+    def check_buffers(self) -> None:
+        """Refuse a matrix that is no rotation, or another log-determinant than its own."""
+        error = (self.weight @ self.weight.T - torch.eye(self.dim, dtype=self.weight.dtype)).abs()
+        if error.amax() > ROUNDING or self.log_det.abs() > ROUNDING * self.dim:
+            raise ValueError("the matrix of a rotation is not orthogonal")
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Rotate."""

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from flowssl.bijections.base import home
+
 NARROW = 128
 """Inputs up to which a layer's bias travels inside its matrix."""
 
@@ -178,7 +180,7 @@ def _blank_linear(
     in_features: int, out_features: int, kind: type[nn.Linear] = nn.Linear
 ) -> nn.Linear:
     """Make a layer without drawing weights, which would touch the global random stream."""
-    return kind(in_features, out_features, device="meta").to_empty(device="cpu")
+    return kind(in_features, out_features, device="meta").to_empty(device=home())
 
 
 def _linear(
