@@ -24,7 +24,10 @@ Kind: TypeAlias = tuple[str, tuple[int, ...]]
 """NumPy's letter of the kind of numbers that a tensor holds, and its shape."""
 
 _KINDS = {"f": "floating-point numbers", "i": "integers", "b": "booleans"}
-_SHORT = Repr(maxlevel=3, maxlist=4, maxdict=4, maxstring=60, maxlong=40, maxother=60)
+_SHORT = Repr()
+_SHORT.maxlevel = 3
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 4
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 60
 
 
 def shown(value: object) -> str:

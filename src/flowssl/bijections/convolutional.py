@@ -117,7 +117,9 @@ def _convolution(
     in_channels: int, out_channels: int, generator: torch.Generator | None, *, gain: float = 1.0
 ) -> nn.Conv2d:
     """Make a 3 x 3 convolution without drawing from the global random stream."""
-    layer = nn.Conv2d(in_channels, out_channels, 3, padding=1, device="meta").to_empty(device=home())
+    layer = nn.Conv2d(in_channels, out_channels, 3, padding=1, device="meta").to_empty(
+        device=home()
+    )
     weight = layer.weight.detach()
     nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
     # Convolutions on a CPU are fastest with channels last in memory.

@@ -6,7 +6,8 @@ import os
 from typing import TypeAlias
 
 from flowssl._model_file import KIND
-from flowssl._persistence import read_model_file
+from flowssl._persistence import JSON, read_model_file
+from flowssl._records import Record
 from flowssl.baselines import M2VAEClassifier
 from flowssl.estimators.base import FlowClassifier
 from flowssl.estimators.diglm import DIGLMClassifier
@@ -27,6 +28,20 @@ ESTIMATORS: dict[str, type[FlowClassifier] | type[M2VAEClassifier]] = {
     )
 }
 """The estimators by name, as model files name them."""
+
+
+_FAULTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What libraries raise on numbers and texts that they do not expect."""
+
+_MESSAGE = 500
 
 
 def load(path: str | os.PathLike[str]) -> Classifier:
@@ -63,13 +78,27 @@ def load(path: str | os.PathLike[str]) -> Classifier:
     ...     load(path).predict([[3.0, 4.1]])
     array(['b'], dtype='<U1')
     """
+    return read_classifier(path)[1]
+
+
+def read_classifier(path: str | os.PathLike[str]) -> tuple[dict[str, JSON], Classifier]:
+    """Read a classifier and the manifest of its file; see `load`.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is none that `load` reads; what the manifest says is then not to be trusted.
+    FileNotFoundError
+        If there is no such file.
+    """
     file = read_model_file(path)
-    if file.manifest.get("kind") != KIND:
-        raise ModelFileError(f"{path} holds a {file.manifest.get('kind')!r}, not a fitted model")
     try:
-        name = str(file.manifest["estimator"])
-        if name not in ESTIMATORS:
-            raise ValueError(f"unknown estimator {name!r}")
-        return ESTIMATORS[name]._from_file(file.manifest, file.tensors)
-    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise ModelFileError(f"{path} does not describe a fitted model: {error}") from error
+        record = Record(file.manifest, "manifest")
+        record.text("kind", (KIND,))
+        estimator = ESTIMATORS[record.text("estimator", ESTIMATORS)]
+        return file.manifest, estimator._from_file(file.manifest, file.tensors)
+    except ModelFileError as error:
+        raise ModelFileError(f"cannot read model file '{path}': {str(error)[:_MESSAGE]}") from error
+    except _FAULTS as error:  # what no check has named, in the words of another library
+        reason = f"it does not describe a fitted model ({type(error).__name__}: {error})"
+        raise ModelFileError(f"cannot read model file '{path}': {reason[:_MESSAGE]}") from error

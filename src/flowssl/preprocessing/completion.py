@@ -17,8 +17,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import norm, qmc
 
+from flowssl._records import check_arrays
 from flowssl._typing import Floats
 from flowssl.bijections import MonotonicSpline, SoftTails
+from flowssl.exceptions import ModelFileError
 
 N_DRAWS = 16
 SHRINKAGE = 0.1
@@ -127,13 +129,26 @@ class Completion:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Completion:
-        """Rebuild the step from :meth:`to_arrays`."""
-        return cls(
-            MonotonicSpline(*(torch.from_numpy(arrays[key]) for key in _SPLINE)),
-            arrays["widths"].astype(np.float64),
-            arrays["covariance"].astype(np.float64),
-            arrays["extent"].astype(np.float64),
-        )
+        """Rebuild the step from :meth:`to_arrays`, which may have been forged.
+
+        Raises
+        ------
+        ModelFileError, ValueError
+            If the arrays do not fit each other or are not those of a fitted step.
+        """
+        dim, n_knots = (len(arrays[k].T) if k in arrays else 0 for k in ("widths", "x_knots"))
+        shapes = {"widths": (dim,), "covariance": (dim, dim), "extent": (2, dim)}
+        shapes |= dict.fromkeys(_SPLINE, (dim, n_knots))
+        check_arrays(arrays, {key: ("f", shape) for key, shape in shapes.items()}, "completion")
+        widths, covariance, extent, *knots = (arrays[key].astype(np.float64) for key in shapes)
+        if dim == 0 or not np.isin(widths, (0.0, 1.0)).all() or (extent[0] > extent[1]).any():
+            raise ModelFileError("its widths must be 0 or 1, and its extents increase")
+        if not np.allclose(covariance, covariance.T):
+            raise ModelFileError("its covariance is not symmetric")
+        np.linalg.cholesky(covariance)  # fails unless it is positive definite
+        spline = MonotonicSpline(*map(torch.from_numpy, knots))
+        spline.check_buffers()
+        return cls(spline, widths, covariance, extent)
 
     @property
     def dim(self) -> int:
