@@ -223,13 +223,13 @@ def classes_to_json(classes: Labels) -> dict[str, JSON]:
     return {"dtype": name, "values": values}
 
 
-def classes_from_json(value: JSON) -> Labels:
+def classes_from_json(value: JSON, *, is_sorted: bool = True) -> Labels:
     """Rebuild classes from their JSON.
 
     Raises
     ------
     ModelFileError
-        If it is not that of sorted, distinct labels.
+        If it is not that of distinct labels, sorted unless ``is_sorted`` is False.
     """
     record = Record(value, "classes")
     name, values = record.text("dtype"), record.items("values")
@@ -249,12 +249,12 @@ def classes_from_json(value: JSON) -> Labels:
         is_sound = _class_values(classes) == values
         if dtype.kind in "mM":
             is_sound = is_sound and not np.isnat(classes).any()
-        is_sorted = np.array_equal(np.unique(classes), classes)
+        ordered = np.unique(classes)
     except (TypeError, ValueError, OverflowError) as error:
         raise ModelFileError(f"its classes cannot be read as {dtype}: {error}") from error
     if not is_sound:
         raise ModelFileError(f"its classes {shown(values)} do not fit the type {dtype}")
-    if not is_sorted:
+    if len(ordered) < len(classes) or (is_sorted and not np.array_equal(ordered, classes)):
         raise ModelFileError("its classes must be sorted and different from each other")
     return classes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from flowssl.bijections.base import Bijection, check_shape, holds, orthogonal, rows_of
+from flowssl.bijections.base import Bijection, check_shape, holds, home, orthogonal, rows_of
 
 ROUNDING = 1e-4
 """Largest error of an entry of ``W W^T`` for a rotation W in float32."""
@@ -111,8 +111,8 @@ class LULinear(Bijection):
             raise ValueError(f"weight must be a square matrix, got shape {tuple(weight.shape)}")
         if bias is not None and bias.shape != weight.shape[:1]:
             raise ValueError(f"bias must have shape ({weight.shape[0]},), got {tuple(bias.shape)}")
-        home = "meta" if weight.is_meta else "cpu"
-        permutation, lower, upper = torch.linalg.lu(weight.to(home, torch.float64))
+        device = "meta" if weight.is_meta else home()
+        permutation, lower, upper = torch.linalg.lu(weight.to(device, torch.float64))
         diagonal = upper.diagonal()
         if not holds(diagonal.abs() > 0):
             raise ValueError("weight is singular; a bijection needs an invertible matrix")
@@ -126,7 +126,7 @@ class LULinear(Bijection):
         self.upper = nn.Parameter(upper.triu(1).to(dtype))
         self.log_diagonal = nn.Parameter(diagonal.abs().log().to(dtype))
         # A copy: training must not write into the caller's tensor.
-        initial = torch.zeros(self.dim) if bias is None else bias.to(home, dtype, copy=True)
+        initial = torch.zeros(self.dim) if bias is None else bias.to(device, dtype, copy=True)
         self.bias = nn.Parameter(initial)
 
     def check_buffers(self) -> None:

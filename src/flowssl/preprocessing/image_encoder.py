@@ -166,7 +166,7 @@ class ImageEncoder:
         ModelFileError
             If the text does not describe an encoder.
         """
-        record = Record(parse_json(text.encode()), "image encoder")
+        record = Record(parse_json(text.encode("utf-8", "surrogatepass")), "image encoder")
         record.text("row_kind", (cls.row_kind,))
         shape = record.sizes("shape")
         if len(shape) != 3:
