@@ -6,7 +6,7 @@ import os
 from typing import TypeAlias
 
 from flowssl._model_file import KIND
-from flowssl._persistence import JSON, read_model_file
+from flowssl._persistence import read_model_file
 from flowssl._records import Record
 from flowssl.baselines import M2VAEClassifier
 from flowssl.estimators.base import FlowClassifier
@@ -78,25 +78,12 @@ def load(path: str | os.PathLike[str]) -> Classifier:
     ...     load(path).predict([[3.0, 4.1]])
     array(['b'], dtype='<U1')
     """
-    return read_classifier(path)[1]
-
-
-def read_classifier(path: str | os.PathLike[str]) -> tuple[dict[str, JSON], Classifier]:
-    """Read a classifier and the manifest of its file; see `load`.
-
-    Raises
-    ------
-    ModelFileError
-        If the file is none that `load` reads; what the manifest says is then not to be trusted.
-    FileNotFoundError
-        If there is no such file.
-    """
     file = read_model_file(path)
     try:
         record = Record(file.manifest, "manifest")
         record.text("kind", (KIND,))
         estimator = ESTIMATORS[record.text("estimator", ESTIMATORS)]
-        return file.manifest, estimator._from_file(file.manifest, file.tensors)
+        return estimator._from_file(file.manifest, file.tensors)
     except ModelFileError as error:
         raise ModelFileError(f"cannot read model file '{path}': {str(error)[:_MESSAGE]}") from error
     except _FAULTS as error:  # what no check has named, in the words of another library

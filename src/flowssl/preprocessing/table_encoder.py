@@ -284,12 +284,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         )
 
     def to_json(self) -> str:
-        """Write the fitted encoder as JSON text, exact to the bit.
-
-        Returns
-        -------
-        str
-        """
+        """Return the fitted encoder as JSON text, exact to the bit."""
         check_is_fitted(self)
         record = {
             "format": _FORMAT,
