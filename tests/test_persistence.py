@@ -431,7 +431,7 @@ def test_a_missing_file_and_a_folder(tmp_path):
         (lambda m: b'{"a":NaN}', "NaN"),
         (lambda m: b'{"a":-Infinity}', "-Infinity"),
         (lambda m: b'{"a":1e999}', "1e999 is too large"),
-        (lambda m: b'{"a":' + b"9" * 10_000 + b"}", "not JSON"),
+        (lambda m: b'{"a":' + b"9" * 10_000 + b"}", "too large"),
         (lambda m: {k: v for k, v in m.items() if k != "versions"}, "lacks 'versions'"),
         (lambda m: {k: v for k, v in m.items() if k != "schema_version"}, "lacks 'schema_version'"),
         (lambda m: m | {"created": 5}, "'created' of a type other than str"),
@@ -484,7 +484,7 @@ def declared(shape, begin, end, dtype="F32", **more):
         (safetensors_bytes({"a": declared([1], 0, 4, x=1)}, bytes(4)), "'a' is declared wrongly"),
         (safetensors_bytes({"a": [1, 2]}, bytes(4)), "'a' is declared wrongly"),
         (safetensors_bytes({"a": declared([0] * 100, 0, 0)}), "'a' is declared wrongly"),
-        (safetensors_bytes({"a": declared([0, 2**62], 0, 0)}), "cannot be decoded"),
+        (safetensors_bytes({"a": declared([0, 2**62], 0, 0)}), "declared wrongly"),
         (safetensors_bytes({"__metadata__": {"a": "b"}}), "declared wrongly"),
         (
             safetensors_bytes({"a": declared([1], 0, 4), "b": declared([1], 0, 4)}, bytes(4)),

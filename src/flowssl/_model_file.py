@@ -6,7 +6,9 @@ code from the file: every object is rebuilt here, or by the classifier itself, f
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Self, TypeAlias, cast
@@ -15,11 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
+from torch import nn
 
 from flowssl._isolation import isolated
 from flowssl._labels import is_missing
 from flowssl._persistence import JSON, write_model_file
+from flowssl._records import Kind, Record, shown
 from flowssl._typing import Labels
+from flowssl.exceptions import ModelFileError
 from flowssl.preprocessing import ImageEncoder, TableEncoder
 
 Arrays: TypeAlias = Mapping[str, NDArray[np.generic]]
@@ -27,6 +32,25 @@ State: TypeAlias = tuple[dict[str, JSON], dict[str, NDArray[np.generic]]]
 """Facts of the manifest, and tensors."""
 
 KIND = "estimator"
+
+MAX_CLASS_BYTES = 2**26
+"""Memory that the classes take at most: a type may be far longer than the labels in it."""
+
+_CLASS_DTYPE = re.compile(
+    r"[<>|=]?(b1|[iu][1248]|f[248]|U[0-9]{1,9}|O|[mM]8\[[0-9]{0,4}([YMWDhms]|[munpfa]s)\])"
+)
+_CLASS_VALUES: dict[str, tuple[type, ...]] = {
+    "b": (bool,),
+    "i": (int,),
+    "u": (int,),
+    "f": (int, float),
+    "U": (str,),
+    "M": (str,),
+    "m": (int,),
+    "O": (bool, int, float, str),
+}
+"""Types of the values of JSON for each kind of NumPy's types."""
+
 MISSING = {"missing": True}
 """What stands for NaN, which JSON does not have."""
 
@@ -97,19 +121,33 @@ class ModelFileMixin(BaseEstimator, ABC):
     @isolated()
     def _from_file(cls, manifest: Mapping[str, JSON], tensors: Arrays) -> Self:
         """Rebuild a fitted classifier; a manifest that does not describe one raises any error."""
-        record = cast(Mapping[str, JSON], manifest["parameters"])
+        facts = Record(manifest, "manifest")
+        record = facts.record("parameters").values
+        if unknown := record.keys() - set(cls._get_param_names()):
+            raise ModelFileError(f"{cls.__name__} has no parameter {shown(min(unknown))}")
         estimator = cls(**parameters_from_json(record, cls._parameter_groups))
-        estimator.classes_ = classes_from_json(cast(Mapping[str, JSON], manifest["classes"]))
+        estimator.classes_ = classes_from_json(facts.get("classes"))
+        estimator.n_labeled_ = facts.whole("n_labeled", least=1)
+        estimator.n_unlabeled_ = facts.whole("n_unlabeled")
         estimator._set_state(manifest, tensors)
-        estimator.n_labeled_ = cast(int, manifest["n_labeled"])
-        estimator.n_unlabeled_ = cast(int, manifest["n_unlabeled"])
         return estimator
 
 
-def group(tensors: Arrays, name: str) -> dict[str, NDArray[np.generic]]:
-    """Return the tensors whose names begin with ``name.``, without that prefix."""
-    prefix = f"{name}."
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+def grouped(tensors: Arrays) -> dict[str, dict[str, NDArray[np.generic]]]:
+    """Return the tensors by the part of their names before the first dot, and by the rest."""
+    groups: dict[str, dict[str, NDArray[np.generic]]] = {}
+    for name, tensor in tensors.items():
+        first, _, rest = name.partition(".")
+        groups.setdefault(first, {})[rest] = tensor
+    return groups
+
+
+def kinds_of(network: nn.Module) -> dict[str, Kind]:
+    """Return the kind and shape of each tensor that a file must have for a network."""
+    return {
+        key: ("f" if value.is_floating_point() else "i", tuple(value.shape))
+        for key, value in network.state_dict().items()
+    }
 
 
 def parameters_to_json(estimator: BaseEstimator) -> dict[str, JSON]:
@@ -168,28 +206,73 @@ def classes_to_json(classes: Labels) -> dict[str, JSON]:
     ------
     TypeError
         If they are of a type that JSON cannot hold.
+    ValueError
+        If they take more memory than a file may ask for.
     """
-    values = classes.astype(str).tolist() if classes.dtype.kind in "mM" else classes.tolist()
-    if not all(isinstance(value, bool | int | float | str) for value in values):
+    values = _class_values(classes)
+    name = classes.dtype.str
+    if not (_CLASS_DTYPE.fullmatch(name) and _are_labels(values, classes.dtype.kind)):
+        kind = type(values[0]).__name__ if classes.dtype.kind == "O" else str(classes.dtype)
         raise TypeError(
-            f"classes of type {type(values[0]).__name__} cannot be written to a model file; "
+            f"classes of type {kind} cannot be written to a model file; "
             "use strings, numbers or dates as labels"
         )
-    return {"dtype": classes.dtype.str, "values": values}
+    if classes.nbytes > MAX_CLASS_BYTES:
+        raise ValueError(
+            f"{len(values):,} classes of {classes.itemsize:,} bytes each are more than a model "
+            f"file holds, {MAX_CLASS_BYTES:,} bytes; use shorter names"
+        )
+    return {"dtype": name, "values": values}
 
 
-def classes_from_json(record: Mapping[str, JSON]) -> Labels:
+def classes_from_json(value: JSON, *, is_sorted: bool = True) -> Labels:
     """Rebuild classes from their JSON.
 
     Raises
     ------
-    ValueError, TypeError, OverflowError
-        If the record is not that of sorted, distinct labels.
+    ModelFileError
+        If it is not that of distinct labels, sorted unless ``is_sorted`` is False.
     """
-    dtype = np.dtype(str(record["dtype"]))
-    classes: Labels = np.asarray(record["values"], dtype=dtype)
-    if classes.ndim != 1 or dtype.fields is not None or not len(classes):
-        raise ValueError(f"classes must be a list of labels, got shape {classes.shape}")
-    if not np.array_equal(np.unique(classes), classes):
-        raise ValueError("classes must be sorted and different from each other")
+    record = Record(value, "classes")
+    name, values = record.text("dtype"), record.items("values")
+    if not _CLASS_DTYPE.fullmatch(name):
+        raise ModelFileError(f"its classes have the type {shown(name)}, which labels do not have")
+    dtype = np.dtype(name)
+    if dtype.itemsize * len(values) > MAX_CLASS_BYTES:
+        raise ModelFileError(
+            f"its {len(values):,} classes of {dtype.itemsize:,} bytes each are more than the limit, "
+            f"{MAX_CLASS_BYTES:,} bytes"
+        )
+    if not values or not _are_labels(values, dtype.kind):
+        raise ModelFileError(f"its classes must be labels of type {dtype}, got {shown(values)}")
+    try:
+        with np.errstate(all="ignore"):
+            classes: Labels = np.array(values, dtype=dtype)
+        is_sound = _class_values(classes) == values
+        if dtype.kind in "mM":
+            is_sound = is_sound and not np.isnat(classes).any()
+        ordered = np.unique(classes)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ModelFileError(f"its classes cannot be read as {dtype}: {error}") from error
+    if not is_sound:
+        raise ModelFileError(f"its classes {shown(values)} do not fit the type {dtype}")
+    if len(ordered) < len(classes) or (is_sorted and not np.array_equal(ordered, classes)):
+        raise ModelFileError("its classes must be sorted and different from each other")
     return classes
+
+
+def _class_values(classes: Labels) -> list[JSON]:
+    """Return classes as values of JSON, if they are such."""
+    kind = classes.dtype.kind
+    written = classes.astype({"M": str, "m": np.int64}[kind]) if kind in "Mm" else classes
+    values: list[JSON] = written.tolist()
+    return values
+
+
+def _are_labels(values: list[JSON], kind: str) -> bool:
+    """Return whether values of JSON are those of classes of a kind of NumPy's types."""
+    return all(
+        type(value) in _CLASS_VALUES[kind]
+        and not (isinstance(value, float) and not math.isfinite(value))
+        for value in values
+    )

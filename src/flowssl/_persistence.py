@@ -37,6 +37,9 @@ SCHEMA_VERSION = 1
 
 _MAX_JSON_BYTES = 4 * 2**20  # of a manifest or of a tensor header; parsed, JSON grows some 20 times
 _MAX_DIMENSIONS = 64  # NumPy's limit
+_MAX_DEPTH = 64
+_MAX_DIGITS = 40  # those of 128 bits, with a sign
+_MAX_EMPTY_SIDE = 2**20  # of a tensor without numbers, whose sides no byte of the file bounds
 
 _DTYPES: dict[str, np.dtype[np.generic]] = {
     "F32": np.dtype(np.float32),
@@ -196,7 +199,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def _encode_manifest(manifest: Mapping[str, JSON]) -> bytes:
     data = json.dumps(manifest, allow_nan=False, separators=(",", ":")).encode("ascii")
     try:
-        kept = _parse_json(data)
+        kept = parse_json(data)
     except ModelFileError as error:
         raise ValueError(f"the manifest cannot be written: {error}") from error
     if kept != manifest:
@@ -216,7 +219,7 @@ def _read_manifest(file: BinaryIO, entry: Entry) -> dict[str, JSON]:
     if zlib.crc32(data) != entry.crc:
         raise ModelFileError("its manifest is damaged (checksum mismatch)")
     try:
-        manifest = _parse_json(data)
+        manifest = parse_json(data)
     except ModelFileError as error:
         raise ModelFileError(f"its manifest is not valid: {error}") from error
     schema = manifest.get("schema_version")
@@ -237,8 +240,15 @@ def _read_manifest(file: BinaryIO, entry: Entry) -> dict[str, JSON]:
     return manifest
 
 
-def _parse_json(data: bytes) -> dict[str, JSON]:
-    """Parse a JSON object of bounded size; no NaN, no key twice."""
+def parse_json(data: bytes) -> dict[str, JSON]:
+    """Parse a JSON object of bounded size and depth that may have been forged.
+
+    Raises
+    ------
+    ModelFileError
+        If it is not one, holds a key twice, NaN, infinity, an integer of more than 40 digits or
+        half of a surrogate pair, or is nested more than 64 deep.
+    """
     if len(data) > _MAX_JSON_BYTES:
         raise ModelFileError(f"{len(data):,} bytes of JSON; the limit is {_MAX_JSON_BYTES:,}")
     try:
@@ -246,6 +256,7 @@ def _parse_json(data: bytes) -> dict[str, JSON]:
             data.decode("utf-8"),
             object_pairs_hook=_unique_keys,
             parse_float=_finite,
+            parse_int=_bounded,
             parse_constant=_no_constant,
         )
     except ModelFileError:
@@ -256,7 +267,24 @@ def _parse_json(data: bytes) -> dict[str, JSON]:
         raise ModelFileError("JSON nested too deep") from error
     if not isinstance(value, dict):
         raise ModelFileError(f"a JSON object is wanted, not {type(value).__name__}")
+    _check_values(value, 1)
     return value
+
+
+def _check_values(value: JSON, depth: int) -> None:
+    """Refuse what JSON can hold and nothing that follows can take."""
+    if isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise ModelFileError(f"the text {ascii(value)[:60]} holds half of a surrogate pair")
+    elif isinstance(value, list | dict):
+        if depth > _MAX_DEPTH:
+            raise ModelFileError("JSON nested too deep")
+        if isinstance(value, dict):
+            for key in value:
+                _check_values(key, depth)
+            value = list(value.values())
+        for item in value:
+            _check_values(item, depth + 1)
 
 
 def _unique_keys(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
@@ -271,6 +299,12 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ModelFileError(f"the number {text[:40]} is too large")
     return value
+
+
+def _bounded(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ModelFileError(f"the number {text[:40]}... is too large")
+    return int(text)
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -321,7 +355,7 @@ def _check_tensor_header(file: BinaryIO, start: int, size: int) -> None:
     if length > _MAX_JSON_BYTES or payload < 0:
         raise ModelFileError(f"its tensor header claims {length:,} bytes")
     try:
-        header = _parse_json(read_at(file, start + length_bytes, length))
+        header = parse_json(read_at(file, start + length_bytes, length))
     except ModelFileError as error:
         raise ModelFileError(f"its tensor header is not valid: {error}") from error
     spans = sorted(_tensor_span(name, tensor) for name, tensor in header.items())
@@ -342,7 +376,8 @@ def _tensor_span(name: str, tensor: JSON) -> tuple[int, int, str]:
         shape, offsets = tensor["shape"], tensor["data_offsets"]
         if dtype and _are_sizes(shape) and _are_sizes(offsets) and len(offsets) == 2:
             begin, end = offsets
-            if end - begin == math.prod(shape) * dtype.itemsize:
+            is_bounded = end > begin or max(shape, default=0) <= _MAX_EMPTY_SIDE
+            if end - begin == math.prod(shape) * dtype.itemsize and is_bounded:
                 return begin, end, name
     raise ModelFileError(f"its tensor {name!r} is declared wrongly: {str(tensor)[:200]}")
 

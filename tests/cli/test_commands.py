@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss
 import flowssl
 from flowssl._persistence import read_manifest
 from flowssl.estimators.options import ObjectiveOptions
+from flowssl.exceptions import ModelFileError
 
 Run = Callable[..., tuple[int, str, str]]
 FIT = ("fit", "flowers.csv", "--target", "kind", "--drop", "truth,row", "-o", "m.flowssl")
@@ -138,10 +139,20 @@ def test_sample(model: str, run: Run) -> None:
     assert set(pd.read_parquet("s.parquet")["label"]) == {"iris", "lily", "rose"}
 
 
-def test_info_reads_the_manifest_alone(
+def test_info_refuses_what_load_refuses(
     model: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(vars(flowssl), "load")
+    def refuse(path: str) -> None:
+        raise ModelFileError(f"cannot read model file '{path}': its model.dim must be a number")
+
+    with monkeypatch.context() as patched:
+        patched.setitem(vars(flowssl), "load", refuse)
+        code, out, err = run("info", model)
+    assert (code, out) == (2, "")
+    assert "its model.dim must be a number" in err
+
+
+def test_info_shows_the_manifest(model: str, run: Run) -> None:
     code, out, _ = run("info", model)
     assert code == 0
     assert "iris, lily, rose" in out

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 
@@ -34,17 +33,6 @@ def test_help_imports_nothing_heavy() -> None:
     assert f"flowssl {flowssl.__version__}" in run.stdout
     for command in COMMANDS:
         assert f"usage: flowssl {command} " in run.stdout
-
-
-def test_info_on_a_terminal_needs_no_torch(model: str) -> None:
-    code = (
-        "import sys\n"
-        "from flowssl.cli import main\n"
-        f"assert main(['info', {str(Path(model).resolve())!r}]) == 0\n"
-        "print('torch' in sys.modules, 'sklearn' in sys.modules)\n"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines()[-1] == "False False"
 
 
 @pytest.mark.parametrize(

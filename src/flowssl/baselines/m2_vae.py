@@ -16,13 +16,15 @@ from torch import Tensor, nn
 
 from flowssl._isolation import isolated
 from flowssl._labels import codes_of
-from flowssl._model_file import Arrays, ModelFileMixin, State, group
+from flowssl._model_file import Arrays, ModelFileMixin, State, grouped, kinds_of
 from flowssl._persistence import JSON
+from flowssl._records import Record, check_arrays
 from flowssl._typing import Floats
 from flowssl.baselines.auto_encoder import KINDS, Kind, M2VAENetwork
 from flowssl.baselines.base import NetworkClassifier
 from flowssl.baselines.pi_model import shuffled_batches
 from flowssl.densities.base import check_temperature
+from flowssl.exceptions import ModelFileError
 from flowssl.preprocessing import TableEncoder
 from flowssl.preprocessing.containers import TableLike
 
@@ -184,24 +186,32 @@ class M2VAEClassifier(NetworkClassifier, ModelFileMixin):
         return facts, arrays | {"mean": self.mean_, "scale": self.scale_}
 
     def _set_state(self, manifest: Mapping[str, JSON], tensors: Arrays) -> None:
-        self._take_encoder(TableEncoder.from_json(str(manifest["encoder"])))
-        shape = cast(Mapping[str, JSON], manifest["network"])
-        kind, hidden = cast(Kind, shape["kind"]), cast("list[int]", shape["hidden"])
+        self._check_parameters()
+        facts = Record(manifest, "manifest")
+        self._take_encoder(TableEncoder.from_json(facts.text("encoder")))
+        shape = facts.record("network")
+        kind = cast(Kind, shape.text("kind", KINDS))
+        n_latents, hidden = shape.whole("n_latents", least=1), tuple(shape.sizes("hidden"))
         dim = len(self.encoder_.output_columns_)
-        if kind not in KINDS or len(hidden) > len(tensors):
-            raise ValueError(
-                f"there is no network of kind {kind!r} with {len(hidden)} hidden layers"
-            )
-        for name in ("mean", "scale"):
-            if tensors[name].shape != (dim,):
-                raise ValueError(f"{name} has shape {tensors[name].shape}, but must have {(dim,)}")
+        parts = grouped(tensors)
+        weights = parts.pop("network", {})
+        parts.pop("encoder", None)
+        n_numbers = sum(map(np.size, weights.values()))
+        if dim == 0 or 2 * len(hidden) > len(weights) or max(n_latents, *hidden, 0) > n_numbers:
+            raise ModelFileError("its network is larger than its tensors, or empty")
+        check_arrays(
+            {name: part.get("", np.zeros(0)) for name, part in parts.items()},
+            {"mean": ("f", (dim,)), "scale": ("f", (dim,))},
+            "",
+        )
         self.mean_ = tensors["mean"].astype(np.float64)
         self.scale_ = tensors["scale"].astype(np.float64)
+        if not (self.scale_ > 0).all():
+            raise ModelFileError("its tensor 'scale' must be positive")
         # Without a generator it takes no memory until it is filled with the file's own tensors.
-        n_latents = cast(int, shape["n_latents"])
-        network = M2VAENetwork(kind, dim, n_latents, tuple(hidden), len(self.classes_), None)
-        weights = {k: torch.from_numpy(v) for k, v in group(tensors, "network").items()}
-        network.load_state_dict(weights, assign=True)
+        network = M2VAENetwork(kind, dim, n_latents, hidden, len(self.classes_), None)
+        check_arrays(weights, kinds_of(network), "network")
+        network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()}, assign=True)
         self.network_ = network.double().requires_grad_(False)
 
     def __sklearn_tags__(self) -> Tags:

@@ -65,6 +65,18 @@ class Bijection(nn.Module, ABC):
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Map latents of shape (n, D) back to data of shape (n, D)."""
 
+    def check_buffers(self) -> None:
+        """Refuse fixed numbers with which the map has no inverse: a file may hold any.
+
+        By default there is nothing to check. Learned parameters give an inverse whatever they are.
+
+        Raises
+        ------
+        ValueError
+            If a buffer is not what the constructor makes.
+        """
+        return
+
     def decayed_parameters(self) -> Iterator[nn.Parameter]:
         """Yield the parameters that weight decay shrinks: by default, those of inner bijections.
 
@@ -161,6 +173,19 @@ def check_context(context: Tensor | None, n: int, context_features: int) -> None
         raise ValueError(
             f"this map needs a context of shape ({n}, {context_features}), got {found}"
         )
+
+
+def holds(condition: Tensor) -> bool:
+    """Return whether a condition is true everywhere; on the device "meta" there are no numbers."""
+    return condition.is_meta or bool(condition.all())
+
+
+def home() -> str:
+    """Return where new layers are made: the CPU, or "meta" inside ``torch.device("meta")``.
+
+    There a model has shapes and takes no memory, which is how a model file is checked.
+    """
+    return "meta" if torch.get_default_device().type == "meta" else "cpu"
 
 
 def rows_of(value: Tensor, x: Tensor) -> Tensor:

@@ -83,6 +83,11 @@ class ContinuousFlow(Bijection):
         self.signs: Tensor
         self.register_buffer("signs", signs.to(torch.float32))
 
+    def check_buffers(self) -> None:
+        """Refuse signs other than 1 and -1."""
+        if not (self.signs.abs() == 1).all():
+            raise ValueError("the signs of a continuous flow must be 1 or -1")
+
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Follow the rows and their density from t = 0 to t = 1."""
         check_shape(x, self.dim)

@@ -62,6 +62,16 @@ class MonotonicSpline(Bijection):
         self.register_buffer("z_knots", z_knots.contiguous())
         self.register_buffer("slopes", slopes.contiguous())
 
+    def check_buffers(self) -> None:
+        """Refuse knots that do not increase, and slopes that are not positive."""
+        shape = self.x_knots.shape
+        if len(shape) != 2 or shape[1] < 2 or {self.z_knots.shape, self.slopes.shape} != {shape}:
+            raise ValueError("the knots and slopes of a spline must have one shape, (D, K >= 2)")
+        if not ((self.x_knots.diff() > 0).all() and (self.z_knots.diff() > 0).all()):
+            raise ValueError("the knots of a spline must increase")
+        if not (self.slopes > 0).all():
+            raise ValueError("the slopes of a spline must be positive")
+
     @property
     def dim(self) -> int:
         """Width D of a row."""

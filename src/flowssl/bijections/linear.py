@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from flowssl.bijections.base import Bijection, check_shape, orthogonal, rows_of
+from flowssl.bijections.base import Bijection, check_shape, holds, home, orthogonal, rows_of
+
+ROUNDING = 1e-4
+"""Largest error of an entry of ``W W^T`` for a rotation W in float32."""
 
 
 class ActNorm(Bijection):
@@ -108,9 +111,10 @@ class LULinear(Bijection):
             raise ValueError(f"weight must be a square matrix, got shape {tuple(weight.shape)}")
         if bias is not None and bias.shape != weight.shape[:1]:
             raise ValueError(f"bias must have shape ({weight.shape[0]},), got {tuple(bias.shape)}")
-        permutation, lower, upper = torch.linalg.lu(weight.to("cpu", torch.float64))
+        device = "meta" if weight.is_meta else home()
+        permutation, lower, upper = torch.linalg.lu(weight.to(device, torch.float64))
         diagonal = upper.diagonal()
-        if not (diagonal.abs() > 0).all():
+        if not holds(diagonal.abs() > 0):
             raise ValueError("weight is singular; a bijection needs an invertible matrix")
         dtype = torch.float32
         self.dim = weight.shape[0]
@@ -123,9 +127,16 @@ class LULinear(Bijection):
         self.log_diagonal = nn.Parameter(diagonal.abs().log().to(dtype))
         # A copy: training must not write into the caller's tensor.
         initial = (
-            torch.zeros(self.dim, dtype=dtype) if bias is None else bias.to("cpu", dtype, copy=True)
+            torch.zeros(self.dim, dtype=dtype) if bias is None else bias.to(device, dtype, copy=True)
         )
         self.bias = nn.Parameter(initial)
+
+    def check_buffers(self) -> None:
+        """Refuse rows that are no permutation, and signs other than 1 and -1."""
+        if not torch.equal(self.rows.sort().values, torch.arange(self.dim)):
+            raise ValueError("the rows of a linear map are no permutation")
+        if not (self.sign.abs() == 1).all():
+            raise ValueError("the signs of a linear map must be 1 or -1")
 
     def _factors(self) -> tuple[Tensor, Tensor]:
         eye = torch.eye(self.dim, dtype=self.lower.dtype, device=self.lower.device)
@@ -186,6 +197,12 @@ class Rotation(Bijection):
         self.log_det: Tensor
         self.register_buffer("weight", rounded.to(torch.float32))
         self.register_buffer("log_det", log_det.to(torch.float32))
+
+    def check_buffers(self) -> None:
+        """Refuse a matrix that is no rotation, or another log-determinant than its own."""
+        error = (self.weight @ self.weight.T - torch.eye(self.dim, dtype=self.weight.dtype)).abs()
+        if error.amax() > ROUNDING or self.log_det.abs() > ROUNDING * self.dim:
+            raise ValueError("the matrix of a rotation is not orthogonal")
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Rotate."""

@@ -115,7 +115,9 @@ class Checkerboard(Split):
         self.shape = shape
         self.flip = flip
         self.n_kept = self.n_changed = channels
-        even = (torch.arange(height)[:, None] + torch.arange(width)) % 2 == 0
+        # It is in no file: it has its values even where a model is built without memory ("meta").
+        row, column = (torch.arange(side, device="cpu") for side in (height, width))
+        even = (row[:, None] + column) % 2 == 0
         self.changes: Tensor
         self.register_buffer("changes", even if flip else ~even, persistent=False)
 

@@ -1,4 +1,4 @@
-"""The command ``info``: what a model file says about itself, without loading the model."""
+"""The command ``info``: what a model file says about itself, if it is one that can be loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from flowssl.cli.console import Console
 
 SUMMARY = "show what is in a model file"
-DETAILS = "The model itself is not loaded."
+DETAILS = "A file that cannot be loaded is refused: what it says is not to be trusted."
 
 _SHOWN_LENGTH = 200
 _SMALL = 0.01
@@ -37,9 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Show a model file's manifest; its tensors are not read."""
+    """Show a model file's manifest."""
+    import flowssl
     from flowssl._persistence import read_manifest
 
+    flowssl.load(arguments.model)  # which compares all that the manifest says with the tensors
     manifest = read_manifest(arguments.model)
     if arguments.json:
         print(json.dumps(manifest, indent=2))

@@ -104,6 +104,18 @@ class Domain(ABC):
     def read_completion(self, arrays: Arrays) -> Completion | Pixels:
         """Rebuild that step from its ``to_arrays``."""
 
+    @abstractmethod
+    def check_encoder(
+        self, encoder: TableEncoder | ImageEncoder, completion: Completion | Pixels
+    ) -> None:
+        """Refuse an encoder of a file that gives other columns than the flow takes.
+
+        Raises
+        ------
+        ModelFileError
+            If it does.
+        """
+
     def check_objective(self, options: ObjectiveOptions) -> None:
         """Refuse options that differ from their defaults and cannot act on this kind of rows.
 

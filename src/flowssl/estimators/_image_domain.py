@@ -24,6 +24,7 @@ from flowssl.estimators._settings import (
     TrainingSettings,
 )
 from flowssl.estimators.options import ImageOptions, ObjectiveOptions
+from flowssl.exceptions import ModelFileError
 from flowssl.image_architectures import (
     IMAGE_ARCHITECTURES,
     build_image_flow,
@@ -143,6 +144,14 @@ class ImageDomain(Domain):
             extra=[network],
             random_state=seed,
         )
+
+    def check_encoder(
+        self, encoder: TableEncoder | ImageEncoder, completion: Completion | Pixels
+    ) -> None:
+        """Compare the shape of images."""
+        shape = cast(ImageEncoder, encoder).shape
+        if shape != self.shape:
+            raise ModelFileError(f"its encoder takes images of shape {shape}, not {self.shape}")
 
     def check_objective(self, options: ObjectiveOptions) -> None:
         """Refuse noise, which images do not get, and consistency without views."""

@@ -6,7 +6,7 @@ hand. The spec builds models, is written to model files, and is compared by a wa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Self, TypeVar, cast
 
@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from flowssl._persistence import JSON
-from flowssl.architectures import ROWS_PER_COLUMN, choose_architecture
+from flowssl._records import Record, shown
+from flowssl.architectures import ARCHITECTURES, ROWS_PER_COLUMN, choose_architecture
 from flowssl.bijections import Chain, LULinear
 from flowssl.bijections.images import Shape
 from flowssl.densities import (
     CLASS_DENSITIES,
+    COVARIANCES,
     BuildableClassDensity,
     ClassDensity,
     ClassDensityOptions,
@@ -27,6 +29,7 @@ from flowssl.densities import (
     SemiConditionalClasses,
 )
 from flowssl.estimators._domain import Domain
+from flowssl.exceptions import ModelFileError
 from flowssl.models import JointModel
 
 T = TypeVar("T")
@@ -216,7 +219,11 @@ class ModelSpec:
         return JointModel(flow, density)
 
     def blank(self, domain: Domain) -> JointModel:
-        """Build the model whose weights a file then fills."""
+        """Build the model whose weights a file then fills; it has shapes and takes no memory."""
+        with torch.device("meta"):
+            return self._blank(domain)
+
+    def _blank(self, domain: Domain) -> JointModel:
         means = torch.zeros(
             self.n_classes, self.options.n_components, self.class_features, dtype=torch.float64
         )
@@ -242,40 +249,37 @@ class ModelSpec:
         return cast("dict[str, JSON]", record)
 
     @classmethod
-    def from_json(cls, record: Mapping[str, JSON]) -> Self:
+    def from_json(cls, record: Record) -> Self:
         """Rebuild a spec from its JSON.
 
         Raises
         ------
-        KeyError, TypeError, ValueError
+        ModelFileError
             If the record is not that of a spec.
         """
-        options = record["options"]
-        if record["class_density"] not in CLASS_DENSITIES:
-            raise ValueError(f"there is no class density {record['class_density']!r}")
-        if not isinstance(options, Mapping):
-            raise TypeError(f"options must be a record, got {options!r}")
-        shape = record["image_shape"]
-        sides = None if shape is None else tuple(cast("list[int]", shape))
+        options = record.record("options")
+        dim = record.whole("dim", least=1)
+        sides = None if record.get("image_shape") is None else tuple(record.sizes("image_shape"))
+        if sides is not None and (len(sides) != 3 or math.prod(sides) != dim):
+            raise ModelFileError(f"its images of shape {shown(sides)} do not have {dim} columns")
+        rank = None
+        if options.get("covariance_rank") is not None:
+            rank = options.whole("covariance_rank", least=1)
         return cls(
-            dim=_whole(record["dim"]),
-            n_classes=_whole(record["n_classes"]),
-            image_shape=cast("Shape | None", sides),
-            architecture=str(record["architecture"]),
-            class_density=str(record["class_density"]),
-            class_features=_whole(record["class_features"]),
+            dim=dim,
+            n_classes=record.whole("n_classes", least=1),
+            image_shape=sides,
+            architecture=record.text("architecture"),
+            class_density=record.text("class_density", CLASS_DENSITIES),
+            class_features=record.whole("class_features", least=1, most=dim),
             options=ClassDensityOptions(
-                architecture=_text_or_none(options["architecture"]),
-                covariance_type=str(options["covariance_type"]),
-                covariance_rank=(
-                    None
-                    if options["covariance_rank"] is None
-                    else _whole(options["covariance_rank"])
-                ),
-                n_components=_whole(options["n_components"]),
-                learn=bool(options["learn"]),
+                architecture=options.optional_text("architecture", ARCHITECTURES),
+                covariance_type=options.text("covariance_type", COVARIANCES),
+                covariance_rank=rank,
+                n_components=options.whole("n_components", least=1),
+                learn=options.flag("learn"),
             ),
-            learn_prior=bool(record["learn_prior"]),
+            learn_prior=record.flag("learn_prior"),
         )
 
     def largest(self) -> int:
@@ -283,18 +287,6 @@ class ModelSpec:
         rank = self.options.covariance_rank or 0
         sizes = self.dim, self.n_classes, self.class_features, self.options.n_components, rank
         return max(sizes)
-
-
-def _whole(value: JSON) -> int:
-    """Return a whole number of a record."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise TypeError(f"a whole number from 0 on is needed, got {value!r}")
-    return value
-
-
-def _text_or_none(value: JSON) -> str | None:
-    """Return a name of a record, if it has one."""
-    return None if value is None else str(value)
 
 
 def _flat(spec: ModelSpec) -> dict[str, object]:

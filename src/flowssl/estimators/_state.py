@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import cast
@@ -15,13 +14,20 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from flowssl._model_file import Arrays, State, group
+from flowssl._model_file import Arrays, State, grouped, kinds_of
 from flowssl._persistence import JSON
+from flowssl._records import Kind, Record, check_arrays, shown
+from flowssl.bijections import Bijection
 from flowssl.estimators._domain import Domain
 from flowssl.estimators._spec import ModelSpec
+from flowssl.exceptions import ModelFileError
 from flowssl.inspection.outliers import OutlierScale
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
+
+LEAST_TEMPERATURE = 1e-9
+LEAST_SPREAD = 1e-12
+"""Smallest temperature of a calibration, and smallest spread of log-densities, in a file."""
 
 
 @dataclass(frozen=True)
@@ -63,46 +69,51 @@ class FittedState:
     ) -> FittedState:
         """Rebuild the state.
 
+        Declared sizes are compared with the tensors before anything is built.
+
         Raises
         ------
-        KeyError, TypeError, ValueError, RuntimeError
+        ModelFileError, ValueError, RuntimeError
             If the file does not describe a fitted state of this kind of rows.
         """
-        completion = domain.read_completion(group(tensors, "completion"))
-        spec = ModelSpec.from_json(cast("Mapping[str, JSON]", manifest["model"]))
-        if spec.image_shape is not None and math.prod(spec.image_shape) != spec.dim:
-            raise ValueError(f"images of shape {spec.image_shape} do not have {spec.dim} columns")
+        facts = Record(manifest, "manifest")
+        parts = grouped(tensors)
+        completion = domain.read_completion(parts.pop("completion", {}))
+        spec = ModelSpec.from_json(Record(facts.get("model"), "model"))
         of_file = spec.dim, spec.n_classes, spec.image_shape
         of_rows = completion.dim, n_classes, domain.image_shape
         if of_file != of_rows:
-            raise ValueError(
-                f"columns, classes and image shape are {of_file} of the model, {of_rows} of the rows"
+            raise ModelFileError(
+                f"columns, classes and image shape are {shown(of_file)} of the model, "
+                f"{shown(of_rows)} of the rows"
             )
-        initialization, history = manifest["initialization"], manifest["history"]
-        if not isinstance(initialization, Mapping) or not isinstance(history, list):
-            raise TypeError("initialization must be a record and history a list")
+        filled = completion.filled(np.zeros((1, completion.dim)))
+        baseline = parts.pop("baseline", {})
+        parts.pop("encoder", None)  # read by the encoder
+        scale = facts.record("outlier_scale")
         return cls(
             spec=spec,
-            models=models_from_arrays(spec, domain, tensors),
+            models=models_from_arrays(spec, domain, parts),
             completion=completion,
-            baseline=baseline_from_arrays(group(tensors, "baseline")),
-            initialization=initialization,
-            used_unlabeled=bool(manifest["used_unlabeled"]),
-            history=cast("list[dict[str, float]]", history),
-            interrupted=bool(manifest["interrupted"]),
-            training_noise=_number(manifest["training_noise"], least=0.0),
-            calibration_temperature=_number(manifest["calibration_temperature"], least=1e-9),
-            outlier_scale=OutlierScale(**cast("dict[str, float]", manifest["outlier_scale"])),
+            baseline=baseline_from_arrays(baseline, filled.shape[1], n_classes),
+            initialization=facts.record("initialization").values,
+            used_unlabeled=facts.flag("used_unlabeled"),
+            history=_history(facts),
+            interrupted=facts.flag("interrupted"),
+            training_noise=facts.number("training_noise", least=0.0),
+            calibration_temperature=facts.number(
+                "calibration_temperature", least=LEAST_TEMPERATURE
+            ),
+            outlier_scale=OutlierScale(
+                scale.number("median"), scale.number("spread", least=LEAST_SPREAD)
+            ),
         )
 
 
-def _number(value: JSON, *, least: float) -> float:
-    """Return a finite number of a manifest."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"a number is needed, got {value!r}")
-    if not least <= value < math.inf:
-        raise ValueError(f"a number from {least:g} on is needed, got {value}")
-    return float(value)
+def _history(facts: Record) -> list[dict[str, float]]:
+    """Return the figures of each epoch."""
+    epochs = [Record(epoch, "history") for epoch in facts.items("history")]
+    return [{key: epoch.number(key) for key in epoch.values} for epoch in epochs]
 
 
 def models_to_arrays(models: Sequence[JointModel]) -> dict[str, NDArray[np.generic]]:
@@ -114,28 +125,56 @@ def models_to_arrays(models: Sequence[JointModel]) -> dict[str, NDArray[np.gener
     }
 
 
-def models_from_arrays(spec: ModelSpec, domain: Domain, tensors: Arrays) -> list[JointModel]:
+def models_from_arrays(
+    spec: ModelSpec, domain: Domain, parts: Mapping[str, Arrays]
+) -> list[JointModel]:
     """Rebuild the models of a file.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Which model.
+    domain : Domain
+        The kind of rows.
+    parts : mapping of str to mapping
+        The tensors of "model0", "model1" and so on, and no others.
 
     Raises
     ------
-    ValueError
-        If there is none, or the spec is larger than its tensors.
+    ModelFileError, ValueError
+        If there is none, the spec does not fit the tensors, or these make no bijection.
     """
-    # No size of a model is larger than that of its largest tensor, which bounds what is built.
-    largest = max((side for array in tensors.values() for side in array.shape), default=0)
-    if not 1 <= spec.largest() <= largest:
-        raise ValueError(
-            f"the model's largest size is {spec.largest()}, but must be 1 to {largest}"
+    # No size of a model is larger than that of its largest tensor. Without this bound, a product of
+    # sizes could overflow in the shapes themselves.
+    arrays = [array for part in parts.values() for array in part.values() if array.size]
+    largest = max((side for array in arrays for side in array.shape), default=0)
+    if spec.largest() > largest:
+        raise ModelFileError(
+            f"its model's largest size is {spec.largest()}, but no tensor has more than {largest}"
         )
-    models: list[JointModel] = []
-    while arrays := group(tensors, f"model{len(models)}"):
-        model = spec.blank(domain).double()
-        model.load_state_dict({key: torch.from_numpy(value) for key, value in arrays.items()})
-        models.append(model.eval())
-    if not models:
-        raise ValueError("it holds no flow")
-    return models
+    names = [f"model{i}" for i in range(len(parts))]
+    if not parts or parts.keys() != set(names):
+        unknown = sorted(parts.keys() - set(names)) or ["model0"]
+        raise ModelFileError(f"its tensors {shown(unknown[0])} are missing or belong to nothing")
+    blank = spec.blank(domain)
+    for name in names:
+        check_arrays(parts[name], kinds_of(blank), name)
+    return [_filled(spec.blank(domain), parts[name]) for name in names]
+
+
+def _filled(blank: JointModel, arrays: Arrays) -> JointModel:
+    """Put a file's numbers, whose shapes have been checked, into a model without memory."""
+    state = {}
+    for key, value in blank.state_dict().items():
+        dtype = torch.float64 if value.is_floating_point() else value.dtype
+        # The layout is that of the model, in which images have their channels last.
+        filled = torch.empty_like(value, dtype=dtype, device="cpu")
+        state[key] = filled.copy_(torch.from_numpy(arrays[key]))
+    blank.load_state_dict(state, assign=True)
+    for module in blank.modules():
+        if isinstance(module, Bijection):
+            module.check_buffers()
+    return blank.double().eval()
 
 
 def baseline_to_arrays(baseline: Pipeline) -> dict[str, NDArray[np.generic]]:
@@ -151,13 +190,37 @@ def baseline_to_arrays(baseline: Pipeline) -> dict[str, NDArray[np.generic]]:
     }
 
 
-def baseline_from_arrays(arrays: Arrays) -> Pipeline:
-    """Rebuild the labels-only baseline."""
+def baseline_from_arrays(arrays: Arrays, dim: int, n_classes: int) -> Pipeline:
+    """Rebuild the labels-only baseline of rows of ``dim`` numbers.
+
+    Raises
+    ------
+    ModelFileError
+        If the arrays are not those of one.
+    """
+    wanted: dict[str, Kind] = {"mean": ("f", (dim,)), "scale": ("f", (dim,))}
+    known = arrays.get("classes")
+    if known is not None:
+        known = known.reshape(-1)
+        n_rows = 1 if len(known) == 2 else len(known)
+        wanted["classes"] = ("i", known.shape)
+        wanted |= {"coefficients": ("f", (n_rows, dim)), "intercepts": ("f", (n_rows,))}
+    check_arrays(arrays, wanted, "baseline")
+    if not (arrays["scale"].astype(np.float64) > 0).all():
+        raise ModelFileError("its tensor 'baseline.scale' must be positive")
     scaler, regression = StandardScaler(), LogisticRegression()
     scaler.mean_, scaler.scale_ = arrays["mean"], arrays["scale"]
-    scaler.n_features_in_ = regression.n_features_in_ = len(arrays["mean"])
-    if "classes" not in arrays:
+    scaler.n_features_in_ = regression.n_features_in_ = dim
+    if known is None:
         return make_pipeline(scaler, DummyClassifier().fit(arrays["mean"][None], [0]))
+    if (
+        len(known) < 2
+        or not np.isin(known, np.arange(n_classes)).all()
+        or (np.diff(known) < 1).any()
+    ):
+        raise ModelFileError(
+            f"its tensor 'baseline.classes' must hold several of 0 to {n_classes - 1} in order"
+        )
     regression.coef_, regression.intercept_ = arrays["coefficients"], arrays["intercepts"]
-    regression.classes_ = arrays["classes"]
+    regression.classes_ = known
     return make_pipeline(scaler, regression)

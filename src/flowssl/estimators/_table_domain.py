@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,10 +22,11 @@ from flowssl.estimators._domain import Domain, FlowInit, likelihood_terms
 from flowssl.estimators._preparation import Preparation
 from flowssl.estimators._settings import Automatic, ObjectiveSettings
 from flowssl.estimators.options import ObjectiveOptions
+from flowssl.exceptions import ModelFileError
 from flowssl.initialization.means import fit_whitening
 from flowssl.models import JointModel
 from flowssl.objectives import Consistency, GaussianNoise, Objective, ShapedNoise
-from flowssl.preprocessing import Completion, ImageEncoder, TableEncoder
+from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
 
 STEPS = 1000
 """Optimizer steps of an automatic training."""
@@ -57,6 +59,17 @@ class TableDomain(Domain):
     def read_completion(self, arrays: Arrays) -> Completion:
         """Rebuild the columns' maps and what fills missing values."""
         return Completion.from_arrays(arrays)
+
+    def check_encoder(
+        self, encoder: TableEncoder | ImageEncoder, completion: Completion | Pixels
+    ) -> None:
+        """Compare the columns' number and which of them are categories."""
+        of_encoder, of_flow = encoder.dequantization_width_, cast(Completion, completion).widths
+        if not np.array_equal(of_encoder, of_flow):
+            raise ModelFileError(
+                f"its encoder gives {len(of_encoder)} columns, {of_encoder.sum():.0f} of them of "
+                f"categories; its flow takes {len(of_flow)} and {of_flow.sum():.0f}"
+            )
 
     def check_objective(self, options: ObjectiveOptions) -> None:
         """Refuse noise of a consistency term that is not there."""

@@ -25,6 +25,7 @@ from flowssl._isolation import isolated
 from flowssl._labels import LabelsLike
 from flowssl._model_file import Arrays, State
 from flowssl._persistence import JSON
+from flowssl._records import Record
 from flowssl._typing import Floats, Labels
 from flowssl.bijections.images import Shape
 from flowssl.estimators._domain import Domain
@@ -307,7 +308,10 @@ class FlowClassifier(DensityClassifier):
         ObjectiveOptions.of(self.objective)
         domain = self._domain
         # The state first: it checks declared sizes against the tensors before anything is built.
-        self._keep(FittedState.from_file(manifest, tensors, domain, len(self.classes_)))
-        self._take_encoder(domain.encoder().from_json(str(manifest["encoder"])))
+        found = FittedState.from_file(manifest, tensors, domain, len(self.classes_))
+        encoder = domain.encoder().from_json(Record(manifest, "manifest").text("encoder"))
+        domain.check_encoder(encoder, found.completion)
+        self._keep(found)
+        self._take_encoder(encoder)
         for model in self.models_:
             model.to(prediction_device(self.device))

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from flowssl._model_file import KIND
 from flowssl._persistence import read_model_file
+from flowssl._records import Record
 from flowssl.baselines import M2VAEClassifier
 from flowssl.estimators.base import FlowClassifier
 from flowssl.estimators.diglm import DIGLMClassifier
@@ -27,6 +28,20 @@ ESTIMATORS: dict[str, type[FlowClassifier] | type[M2VAEClassifier]] = {
     )
 }
 """The estimators by name, as model files name them."""
+
+
+_FAULTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What libraries raise on numbers and texts that they do not expect."""
+
+_MESSAGE = 500
 
 
 def load(path: str | os.PathLike[str]) -> Classifier:
@@ -64,12 +79,13 @@ def load(path: str | os.PathLike[str]) -> Classifier:
     array(['b'], dtype='<U1')
     """
     file = read_model_file(path)
-    if file.manifest.get("kind") != KIND:
-        raise ModelFileError(f"{path} holds a {file.manifest.get('kind')!r}, not a fitted model")
     try:
-        name = str(file.manifest["estimator"])
-        if name not in ESTIMATORS:
-            raise ValueError(f"unknown estimator {name!r}")
-        return ESTIMATORS[name]._from_file(file.manifest, file.tensors)
-    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise ModelFileError(f"{path} does not describe a fitted model: {error}") from error
+        record = Record(file.manifest, "manifest")
+        record.text("kind", (KIND,))
+        estimator = ESTIMATORS[record.text("estimator", ESTIMATORS)]
+        return estimator._from_file(file.manifest, file.tensors)
+    except ModelFileError as error:
+        raise ModelFileError(f"cannot read model file '{path}': {str(error)[:_MESSAGE]}") from error
+    except _FAULTS as error:  # what no check has named, in the words of another library
+        reason = f"it does not describe a fitted model ({type(error).__name__}: {error})"
+        raise ModelFileError(f"cannot read model file '{path}': {reason[:_MESSAGE]}") from error

@@ -18,8 +18,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import norm, qmc
 
+from flowssl._records import check_arrays
 from flowssl._typing import Floats, Integers
 from flowssl.bijections import MonotonicSpline, SoftTails
+from flowssl.exceptions import ModelFileError
 
 N_DRAWS = 16
 SHRINKAGE = 0.1
@@ -148,25 +150,32 @@ class Completion:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Completion:
-        """Rebuild the step from :meth:`to_arrays`.
+        """Rebuild the step from :meth:`to_arrays`, which may have been forged.
 
         Raises
         ------
-        ValueError
-            If the units of the columns are not those of float64 numbers.
+        ModelFileError, ValueError
+            If the arrays do not fit each other or are not those of a fitted step.
         """
-        exponents = arrays.get("exponents", np.zeros(len(arrays["widths"]), np.int64))
-        if exponents.shape != arrays["widths"].shape or exponents.dtype.kind != "i":
-            raise ValueError("exponents must be one whole number for each column")
+        dim, n_knots = (len(arrays[k].T) if k in arrays else 0 for k in ("widths", "x_knots"))
+        # Files of earlier versions have no exponents.
+        arrays = {"exponents": np.zeros(dim, np.int64), **arrays}
+        shapes = {"widths": (dim,), "covariance": (dim, dim), "extent": (2, dim)}
+        shapes |= dict.fromkeys(_SPLINE, (dim, n_knots))
+        expected = {key: ("f", shape) for key, shape in shapes.items()}
+        check_arrays(arrays, {**expected, "exponents": ("i", (dim,))}, "completion")
+        widths, covariance, extent, *knots = (arrays[key].astype(np.float64) for key in shapes)
+        exponents = arrays["exponents"].astype(np.int64)
+        if dim == 0 or not np.isin(widths, (0.0, 1.0)).all() or (extent[0] > extent[1]).any():
+            raise ModelFileError("its widths must be 0 or 1, and its extents increase")
         if (np.abs(exponents.astype(np.float64)) > sys.float_info.max_exp).any():
-            raise ValueError(f"exponents must be within {sys.float_info.max_exp}")
-        return cls(
-            MonotonicSpline(*(torch.from_numpy(arrays[key]) for key in _SPLINE)),
-            arrays["widths"].astype(np.float64),
-            arrays["covariance"].astype(np.float64),
-            arrays["extent"].astype(np.float64),
-            exponents.astype(np.int64),
-        )
+            raise ModelFileError(f"its exponents must be within {sys.float_info.max_exp}")
+        if not np.allclose(covariance, covariance.T):
+            raise ModelFileError("its covariance is not symmetric")
+        np.linalg.cholesky(covariance)  # fails unless it is positive definite
+        spline = MonotonicSpline(*map(torch.from_numpy, knots))
+        spline.check_buffers()
+        return cls(spline, widths, covariance, extent, exponents)
 
     @property
     def dim(self) -> int:

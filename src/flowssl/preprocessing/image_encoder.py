@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import ClassVar, Literal, Self, cast
 
@@ -17,8 +18,11 @@ from scipy.stats import qmc
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
+from flowssl._persistence import parse_json
+from flowssl._records import Kind, Record, check_arrays, shown
 from flowssl._typing import Floats
 from flowssl.bijections.images import LEVELS, Shape
+from flowssl.exceptions import ModelFileError
 from flowssl.preprocessing.completion import CompletedRows
 from flowssl.preprocessing.containers import TableLike
 from flowssl.preprocessing.table_encoder import OutputColumn
@@ -31,6 +35,7 @@ N_COMPONENTS = 64
 _COMPONENT_ROWS = 10_000
 _FEATURE_MAPS = 64
 _LAYOUTS = ("rows", "planes", "channels first", "channels last")
+_PIXEL_DTYPE = re.compile("[<>|=]?([iu][1248]|f[248]|f12|f16)")
 
 
 def bits_per_dimension(log_prob: ArrayLike, dim: int) -> Floats:
@@ -66,8 +71,6 @@ class ImageEncoder:
     dtype_ : str
         Data type of the images in ``fit``, and of decoded images: integers are pixel values 0 to
         255, floats are scaled to 0 to 1.
-    dequantization_width_ : ndarray of shape (D,)
-        Width of the interval that a pixel value stands for: 1.
 
     Examples
     --------
@@ -90,10 +93,20 @@ class ImageEncoder:
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
         self.n_features_in_ = math.prod(shape)
-        self.output_columns_ = [OutputColumn(i, None) for i in range(self.n_features_in_)]
-        self.dequantization_width_ = np.ones(self.n_features_in_)
         self.constant_: dict[str | int, object] = {}
         self.duplicate_of_: dict[str | int, str | int] = {}
+
+    # Made when asked for: a file may claim any shape.
+
+    @property
+    def output_columns_(self) -> list[OutputColumn]:
+        """Origin of each of the D pixel values."""
+        return [OutputColumn(i, None) for i in range(self.n_features_in_)]
+
+    @property
+    def dequantization_width_(self) -> Floats:
+        """Width of the interval that a pixel value stands for: 1, shape (D,)."""
+        return np.ones(self.n_features_in_)
 
     def fit(self, X: TableLike) -> Self:
         """Record the layout and the data type of images."""
@@ -150,20 +163,19 @@ class ImageEncoder:
 
         Raises
         ------
-        ValueError
+        ModelFileError
             If the text does not describe an encoder.
         """
-        record = json.loads(text)
-        if record["row_kind"] != cls.row_kind:
-            raise ValueError(f"the record encodes {record['row_kind']!r}, not images")
-        channels, height, width = (int(side) for side in record["shape"])
-        encoder = cls((channels, height, width))
-        dtype = np.dtype(str(record["dtype"]))
-        if record["layout"] not in _LAYOUTS or dtype.kind not in "iuf":
-            raise ValueError(
-                f"images cannot have the layout {record['layout']!r} and dtype {dtype}"
-            )
-        encoder.layout_, encoder.dtype_ = str(record["layout"]), dtype.str
+        record = Record(parse_json(text.encode("utf-8", "surrogatepass")), "image encoder")
+        record.text("row_kind", (cls.row_kind,))
+        shape = record.sizes("shape")
+        if len(shape) != 3:
+            raise ModelFileError(f"its images have {len(shape)} sides, but must have 3")
+        encoder = cls((shape[0], shape[1], shape[2]))
+        encoder.layout_ = record.text("layout", _LAYOUTS)
+        encoder.dtype_ = record.text("dtype")
+        if not _PIXEL_DTYPE.fullmatch(encoder.dtype_):
+            raise ModelFileError(f"its images cannot hold the type {shown(encoder.dtype_)}")
         return encoder
 
     def _array(self, X: TableLike) -> NDArray[np.generic]:
@@ -264,8 +276,17 @@ class Pixels:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]], draws: int = 0) -> Pixels:
-        """Rebuild the step from :meth:`to_arrays`."""
-        mean, components = (arrays[key].astype(np.float64) for key in ("mean", "components"))
+        """Rebuild the step from :meth:`to_arrays`, which may have been forged.
+
+        Raises
+        ------
+        ModelFileError
+            If the arrays do not fit each other.
+        """
+        dim, n_axes = (arrays[k].shape[0] if k in arrays else 0 for k in ("mean", "components"))
+        shapes: dict[str, Kind] = {"mean": ("f", (dim,)), "components": ("f", (n_axes, dim))}
+        check_arrays(arrays, shapes, "completion")
+        mean, components = (arrays[key].astype(np.float64) for key in shapes)
         return cls(mean, components, draws)
 
     @property

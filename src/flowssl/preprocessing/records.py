@@ -2,61 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import cast
 
+from flowssl._persistence import JSON
+from flowssl._records import Record, shown
+from flowssl.exceptions import ModelFileError
 from flowssl.preprocessing.codecs import Codec
-from flowssl.preprocessing.containers import DTYPES, ColumnType, is_category
+from flowssl.preprocessing.containers import (
+    DTYPES,
+    Category,
+    ColumnType,
+    is_category,
+)
+
+_KINDS = ("numeric", "datetime", "categorical")
+_UNITS = ("s", "ms", "us", "ns")
+_ZONE = re.compile(r"[A-Za-z0-9_+:/-]{1,64}")
 
 
-def codecs_from_records(records: Sequence[Mapping[str, object]]) -> list[Codec]:
+def codecs_from_records(records: Sequence[JSON], container: str) -> list[Codec]:
     """Rebuild the columns of an encoder from ``asdict(codec)`` of each.
+
+    Parameters
+    ----------
+    records : sequence of JSON
+        One record for each column.
+    container : str
+        The encoder's; columns of an array are numbered.
 
     Raises
     ------
-    LookupError, TypeError, ValueError
+    ModelFileError
         If a record is not that of a column, or the columns contradict one another.
     """
-    codecs = [_codec_from(record) for record in records]
-    _check_consistent(codecs)
+    codecs = [_codec_from(Record(value, f"column {i}")) for i, value in enumerate(records)]
+    _check_names([codec.name for codec in codecs], container)
+    for position, codec in enumerate(codecs):
+        _check_codes(codec, position)
+        if codec.duplicate_of is not None:
+            is_earlier = 0 <= codec.duplicate_of < position
+            original = codecs[codec.duplicate_of if is_earlier else position]
+            has_codes = original.is_kept and len(original.indicated) == len(codec.indicated)
+            if not (has_codes and original.is_categorical == codec.is_categorical):
+                raise ModelFileError(f"its column {position} repeats one that it cannot repeat")
     return codecs
 
 
-def _codec_from(record: Mapping[str, object]) -> Codec:
-    type_record, own, infrequent = (record[key] for key in ("type", "categories", "infrequent"))
-    if not (
-        isinstance(type_record, dict) and isinstance(own, list) and isinstance(infrequent, list)
-    ):
-        raise TypeError(f"not the record of a column: {record!r}")
-    declared = type_record["categories"]
-    is_sound = (
-        isinstance(record["name"], str | int)
-        and isinstance(record["is_constant"], bool)
-        and isinstance(record["duplicate_of"], int | None)
-        and type_record["kind"] in ("numeric", "datetime", "categorical")
-        and type_record["dtype"] in DTYPES
-        and all(isinstance(type_record[key], str | None) for key in ("native", "unit", "zone"))
-        and all(map(is_category, [*own, *infrequent, *(declared or [])]))
-        and (record["constant"] is None or is_category(record["constant"]))
+def _codec_from(record: Record) -> Codec:
+    name = record.get("name")
+    if isinstance(name, bool) or not isinstance(name, str | int):
+        raise ModelFileError(f"its {record.name} has the name {shown(name)}")
+    constant = record.get("constant")
+    if constant is not None:
+        _category(constant, record)
+    is_original = record.get("duplicate_of") is None
+    if unknown := record.values.keys() - {field.name for field in fields(Codec)}:
+        raise ModelFileError(f"its {record.name} has the unknown key {shown(min(unknown))}")
+    return Codec(
+        name=name,
+        type=_type_from(record.record("type")),
+        categories=_categories(record, "categories"),
+        infrequent=_categories(record, "infrequent"),
+        is_constant=record.flag("is_constant"),
+        constant=cast("Category | None", constant),
+        duplicate_of=None if is_original else record.whole("duplicate_of"),
     )
+
+
+def _type_from(record: Record) -> ColumnType:
+    known = {field.name for field in fields(ColumnType)}
+    if unknown := record.values.keys() - known:
+        raise ModelFileError(f"its {record.name} has the unknown key {shown(min(unknown))}")
+    zone = record.optional_text("zone")
+    if zone is not None and not _ZONE.fullmatch(zone):
+        raise ModelFileError(f"its {record.name} has the time zone {shown(zone)}")
+    declared = None
+    if record.get("categories") is not None:
+        declared = _categories(record, "categories")
+    return ColumnType(
+        kind=record.text("kind", _KINDS),  # type: ignore[arg-type]  # one of the literals
+        dtype=record.text("dtype", sorted(DTYPES)),
+        native=record.optional_text("native"),
+        unit=record.optional_text("unit", _UNITS),
+        zone=zone,
+        categories=declared,
+    )
+
+
+def _categories(record: Record, key: str) -> tuple[Category, ...]:
+    """Return different categories."""
+    found = tuple(_category(value, record) for value in record.items(key))
+    if len(set(found)) < len(found):
+        raise ModelFileError(f"its {record.name} has a category twice")
+    return found
+
+
+def _category(value: JSON, record: Record) -> Category:
+    if not is_category(value):
+        raise ModelFileError(f"its {record.name} has the category {shown(value)}")
+    return cast("Category", value)
+
+
+def _check_names(names: list[str | int], container: str) -> None:
+    if not names:
+        raise ModelFileError("its table has no columns")
+    if container == "array" and names != list(range(len(names))):
+        raise ModelFileError("the columns of its array are not numbered in order")
+    if len(set(names)) < len(names):
+        raise ModelFileError("two columns of its table have the same name")
+
+
+def _check_codes(codec: Codec, position: int) -> None:
+    """Refuse categories of numbers, and columns without what they are decoded to."""
+    codes = (*codec.categories, *codec.infrequent)
+    if codec.is_categorical:
+        is_sound = codec.is_constant or (len(codes) > 1 and len(set(codes)) == len(codes))
+    else:
+        is_sound = not codes and isinstance(codec.constant, int | float | None)
     if not is_sound:
-        raise ValueError(f"not the record of a column: {record!r}")
-    type_ = ColumnType(
-        **{**type_record, "categories": None if declared is None else tuple(declared)}
-    )
-    fields = {**record, "type": type_, "categories": tuple(own), "infrequent": tuple(infrequent)}
-    # The checks above are those that the types of the fields would make.
-    return Codec(**fields)  # type: ignore[arg-type]
-
-
-def _check_consistent(codecs: list[Codec]) -> None:
-    if not codecs:
-        raise ValueError("no columns")
-    for position, codec in enumerate(codecs):
-        if codec.is_categorical and not codec.is_constant and not codec.indicated:
-            raise ValueError(f"column {position} is categorical and has no categories")
-        if codec.duplicate_of is not None:
-            original = codecs[codec.duplicate_of]
-            is_earlier = 0 <= codec.duplicate_of < position
-            has_codes = original.is_kept and len(original.indicated) == len(codec.indicated)
-            if not (is_earlier and has_codes):
-                raise ValueError(f"column {position} repeats one that it cannot repeat")
+        raise ModelFileError(
+            f"its column {position} is {codec.type.kind} and has the categories {shown(codes)}"
+        )

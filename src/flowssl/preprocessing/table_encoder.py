@@ -7,7 +7,7 @@ row of the user's table, and writes it as JSON to the model file.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import ClassVar, Literal, NamedTuple, Self, get_args
+from typing import ClassVar, Literal, NamedTuple, Self, cast, get_args
 
 import numpy as np
 from narwhals.typing import IntoDataFrame
@@ -16,6 +16,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from flowssl._persistence import parse_json
+from flowssl._records import Record
 from flowssl._typing import Floats
 from flowssl.exceptions import ModelFileError
 from flowssl.preprocessing.building import build_table
@@ -282,12 +284,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         )
 
     def to_json(self) -> str:
-        """Write the fitted encoder as JSON text, exact to the bit.
-
-        Returns
-        -------
-        str
-        """
+        """Return the fitted encoder as JSON text, exact to the bit."""
         check_is_fitted(self)
         record = {
             "format": _FORMAT,
@@ -317,25 +314,25 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             If the text is damaged or written by a newer version.
         """
         try:
-            record = json.loads(text)
-            if record["format"] != _FORMAT:
-                raise ModelFileError(
-                    f"the table encoder was written in format {record['format']!r}, and this "
-                    f"version of flowssl reads format {_FORMAT}; install a newer version."
-                )
-            if record["row_kind"] != cls.row_kind:
-                raise ValueError(f"it encodes {record['row_kind']!r}, not tables")
-            codecs = codecs_from_records(record["columns"])
-            if record["container"] not in get_args(Container):
-                raise ValueError(f"not a container: {record['container']!r}")
-            encoder = cls(int(record["max_categories"]))._fitted_to(record["container"], codecs)
-        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            if isinstance(error, ModelFileError):
-                raise
-            raise ModelFileError(f"the table encoder's record is damaged: {error!r}") from error
+            record = Record(parse_json(text.encode("utf-8", "surrogatepass")), "table encoder")
+            if record.whole("format") == _FORMAT:
+                return cls._from_record(record)
+        except ModelFileError as error:
+            raise ModelFileError(f"the table encoder's record is damaged: {error}") from error
+        raise ModelFileError(
+            f"the table encoder was written in format {record.get('format')}, and this "
+            f"version of flowssl reads format {_FORMAT}; install a newer version."
+        )
+
+    @classmethod
+    def _from_record(cls, record: Record) -> Self:
+        record.text("row_kind", (cls.row_kind,))
+        container = cast(Container, record.text("container", get_args(Container)))
+        codecs = codecs_from_records(record.items("columns"), container)
+        encoder = cls(record.whole("max_categories", least=2))._fitted_to(container, codecs)
         encoder.n_features_in_ = len(codecs)
         names = [codec.name for codec in codecs]
-        if record["container"] != "array" and all(isinstance(name, str) for name in names):
+        if container != "array" and all(isinstance(name, str) for name in names):
             encoder.feature_names_in_ = np.array(names, dtype=object)
         return encoder
 

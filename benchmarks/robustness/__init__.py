@@ -1,0 +1,1 @@
+"""Damaged and forged files of every kind that flowssl reads: what becomes of them."""
