@@ -12,7 +12,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from flowssl.bijections import Bijection, Chain, ContinuousFlow, LULinear
+from flowssl.bijections import (
+    Bijection,
+    Chain,
+    ContinuousFlow,
+    Leading,
+    LULinear,
+    SpanReflection,
+)
+from flowssl.bijections.spans import symmetric_basis
 from flowssl.layers import Layer, couplings, interleave, linear_map, rotation, soft_tails
 
 __all__ = [
@@ -20,6 +28,7 @@ __all__ = [
     "Architecture",
     "build_couplings",
     "build_flow",
+    "build_span_flow",
     "choose_architecture",
     "choose_n_components",
 ]
@@ -196,6 +205,61 @@ def build_flow(
     dim = weight.shape[0]
     layers = architecture.stem + architecture.layers
     return Chain(LULinear(weight, bias), *_built(layers, dim, 0, generator))
+
+
+def build_span_flow(
+    architecture: Architecture,
+    directions: Tensor,
+    shift: Tensor,
+    weight: Tensor,
+    scale: float,
+    *,
+    generator: torch.Generator | None = None,
+) -> Chain:
+    """Build the flow of rows that span few directions; it acts on the coordinates within them.
+
+    It starts as ``x -> U W U^T (x - m) + a (I - U U^T) (x - m)``, rotated so that the first r
+    columns are those of the span. All other columns are scaled and stay as they are.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Its layers, which are built for r columns.
+    directions : Tensor of shape (D, r)
+        Orthonormal basis ``U`` of the span of the rows.
+    shift : Tensor of shape (D,)
+        ``m``, the mean of the rows.
+    weight : Tensor of shape (r, r)
+        Initial linear map ``W`` within the span; invertible.
+    scale : float
+        ``a``, the factor of all other directions, which training does not change: no training row
+        says anything about them.
+    generator : torch.Generator, optional
+        Source of rotations and initial weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.architectures import ARCHITECTURES, build_span_flow
+    >>> directions, _ = torch.linalg.qr(torch.rand(5, 2))
+    >>> build_span_flow(ARCHITECTURES["affine"], directions, torch.zeros(5), torch.eye(2), 1.0)
+    Chain(
+      (0): SpanReflection(dim=5, width=2)
+      (1): Leading(
+        width=2, dim=5
+        (inner): Chain(
+          (0): LULinear(dim=2)
+          (1): SoftTails(dim=2, threshold=5.0)
+        )
+      )
+    )
+    """
+    dim, width = directions.shape
+    turn = directions.T.to(torch.float64) @ symmetric_basis(directions)
+    within = turn.T @ (weight.to(torch.float64) / scale) @ turn
+    inner = build_flow(architecture, within, torch.zeros(width), generator=generator)
+    reflection = SpanReflection.of_span(directions, shift, scale)
+    return Chain(reflection, Leading(inner, width, dim))
 
 
 def build_couplings(

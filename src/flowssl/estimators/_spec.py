@@ -15,7 +15,7 @@ from torch import Tensor
 
 from flowssl._persistence import JSON
 from flowssl.architectures import ROWS_PER_COLUMN, choose_architecture
-from flowssl.bijections import Chain, LULinear
+from flowssl.bijections import Bijection, Chain, Leading, LULinear
 from flowssl.bijections.images import Shape
 from flowssl.densities import (
     CLASS_DENSITIES,
@@ -130,6 +130,9 @@ class ModelSpec:
         Options of the class density.
     learn_prior : bool
         Whether training changes the class prior.
+    span : int or None
+        Width of the span of the rows where they are fewer than the columns. The flow acts on the
+        coordinates within it, and all other directions are N(0, I).
     """
 
     dim: int
@@ -140,6 +143,7 @@ class ModelSpec:
     class_features: int
     options: ClassDensityOptions
     learn_prior: bool
+    span: int | None = None
 
     @classmethod
     def choose(
@@ -173,7 +177,8 @@ class ModelSpec:
         if previous is not None:
             request = _continued(request, previous)
         architecture = domain.choose_architecture(request.architecture, dim, n_rows)
-        features = _class_features(request, domain, architecture, dim, n_classes)
+        span = domain.span(n_rows, dim) if previous is None else previous.span
+        features = _class_features(request, domain, architecture, (dim, n_classes), span)
         spec = cls(
             dim=dim,
             n_classes=n_classes,
@@ -189,6 +194,7 @@ class ModelSpec:
                 learn=request.learn_gaussians,
             ),
             learn_prior=request.learn_prior,
+            span=span if span is None or features <= span else None,
         )
         if previous is not None and spec != previous:
             raise ValueError(
@@ -202,14 +208,20 @@ class ModelSpec:
         """The class density."""
         return CLASS_DENSITIES[self.class_density]
 
+    @property
+    def width(self) -> int:
+        """Latents that the flow mixes, and classes may depend on: those of the span, or all."""
+        return self.dim if self.span is None else self.span
+
     def rotates(self, domain: Domain) -> bool:
         """Return whether a linear map at the flow's end rotates the classes to the first latents."""
-        return domain.rotates_to_classes and self.class_features < self.dim
+        return domain.rotates_to_classes and self.class_features < self.width
 
     def assemble(self, flow: Chain, init: ClassInit, rotation: Tensor | None) -> JointModel:
-        """Join a flow, the rotation (D, D) at its end, if any, and a new class density."""
+        """Join a flow, the rotation of its ``width`` latents, if any, and a new class density."""
         if rotation is not None:
-            flow = Chain(*flow, LULinear(rotation))
+            last: Bijection = LULinear(rotation)
+            flow = Chain(*flow, last if self.span is None else Leading(last, self.span, self.dim))
         density: ClassDensity = self.density.from_init(init, self.options)
         if self.class_features < self.dim:
             density = SemiConditionalClasses(density, self.dim)
@@ -222,8 +234,9 @@ class ModelSpec:
         )
         prior = ClassPrior(torch.ones(self.n_classes), learn=self.learn_prior)
         init = ClassInit(means, prior, None, torch.Generator().manual_seed(0))
-        rotation = torch.eye(self.dim) if self.rotates(domain) else None
-        return self.assemble(domain.blank_flow(self.architecture, self.dim), init, rotation)
+        rotation = torch.eye(self.width) if self.rotates(domain) else None
+        flow = domain.blank_flow(self.architecture, self.dim, self.span)
+        return self.assemble(flow, init, rotation)
 
     def differs(self, other: ModelSpec) -> str:
         """Say where another spec has other values."""
@@ -276,6 +289,7 @@ class ModelSpec:
                 learn=bool(options["learn"]),
             ),
             learn_prior=bool(record["learn_prior"]),
+            span=_span(record),
         )
 
     def largest(self) -> int:
@@ -290,6 +304,16 @@ def _whole(value: JSON) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise TypeError(f"a whole number from 0 on is needed, got {value!r}")
     return value
+
+
+def _span(record: Mapping[str, JSON]) -> int | None:
+    """Return the width of the rows' span, if a record has one."""
+    if record.get("span") is None:
+        return None
+    span = _whole(record["span"])
+    if not _whole(record["class_features"]) <= span < _whole(record["dim"]):
+        raise ValueError(f"a span of {span} directions does not fit the model")
+    return span
 
 
 def _text_or_none(value: JSON) -> str | None:
@@ -328,12 +352,19 @@ def _continued(request: ModelRequest, previous: ModelSpec) -> ModelRequest:
 
 
 def _class_features(
-    request: ModelRequest, domain: Domain, architecture: str, dim: int, n_classes: int
+    request: ModelRequest,
+    domain: Domain,
+    architecture: str,
+    sizes: tuple[int, int],
+    span: int | None,
 ) -> int:
+    """Return the latents that depend on the class, of rows of (columns, classes)."""
+    dim, n_classes = sizes
+    width = dim if span is None else span
     if request.class_features == "auto":
-        return domain.n_class_features(architecture, dim, n_classes)
+        return domain.n_class_features(architecture, width, n_classes)
     if isinstance(request.class_features, str):  # "all"
-        return dim
+        return width
     if request.class_features > dim:
         raise ValueError(
             f"class_features is {request.class_features}, but rows have only {dim} latents, "

@@ -7,7 +7,7 @@ the batch; terms and samplers do not reweight rows.
 
 from flowssl.objectives.batch import Batch
 from flowssl.objectives.objective import Objective
-from flowssl.objectives.perturbations import GaussianNoise, Perturbation, ShapedNoise
+from flowssl.objectives.perturbations import GaussianNoise, Perturbation, ShapedNoise, SpanNoise
 from flowssl.objectives.terms import (
     CrossEntropy,
     ExpectationMaximization,
@@ -28,6 +28,7 @@ __all__ = [
     "Perturbation",
     "PseudoLabels",
     "ShapedNoise",
+    "SpanNoise",
     "SoftLabelLikelihood",
     "Term",
 ]
