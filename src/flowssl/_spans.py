@@ -33,16 +33,14 @@ class SpanMatrix:
     values: Floats
     rest: float
 
-    @classmethod
-    def plus_identity(cls, factor: Floats, rest: float) -> SpanMatrix:
-        """Return ``factor^T factor + rest I`` of a factor (r, D), r at most D."""
-        _, singular, directions = np.linalg.svd(factor, full_matrices=False)
-        return cls(directions.T, singular**2 + rest, rest)
-
     def map(self, function: Callable[[Floats], Floats]) -> SpanMatrix:
         """Apply a function to all eigenvalues."""
         rest = float(function(np.asarray(self.rest)))
         return SpanMatrix(self.directions, function(self.values), rest)
+
+    def scaled(self, by: float) -> SpanMatrix:
+        """Multiply all numbers."""
+        return SpanMatrix(self.directions, self.values * by, self.rest * by)
 
     def times(self, rows: Floats) -> Floats:
         """Return ``rows M`` of rows (n, D)."""

@@ -20,7 +20,6 @@ from flowssl.bijections import (
     LULinear,
     SpanReflection,
 )
-from flowssl.bijections.spans import symmetric_basis
 from flowssl.layers import Layer, couplings, interleave, linear_map, rotation, soft_tails
 
 __all__ = [
@@ -209,31 +208,22 @@ def build_flow(
 
 def build_span_flow(
     architecture: Architecture,
-    directions: Tensor,
-    shift: Tensor,
+    reflection: SpanReflection,
     weight: Tensor,
-    scale: float,
     *,
     generator: torch.Generator | None = None,
 ) -> Chain:
-    """Build the flow of rows that span few directions; it acts on the coordinates within them.
-
-    It starts as ``x -> U W U^T (x - m) + a (I - U U^T) (x - m)``, rotated so that the first r
-    columns are those of the span. All other columns are scaled and stay as they are.
+    """Build the flow of fewer rows than columns; it acts on their coordinates within their span.
 
     Parameters
     ----------
     architecture : Architecture
         Its layers, which are built for r columns.
-    directions : Tensor of shape (D, r)
-        Orthonormal basis ``U`` of the span of the rows.
-    shift : Tensor of shape (D,)
-        ``m``, the mean of the rows.
+    reflection : SpanReflection
+        The map after which the first r columns are the coordinates. All other columns stay as they
+        are then: no training row says anything about them.
     weight : Tensor of shape (r, r)
-        Initial linear map ``W`` within the span; invertible.
-    scale : float
-        ``a``, the factor of all other directions, which training does not change: no training row
-        says anything about them.
+        Initial linear map of the coordinates; invertible.
     generator : torch.Generator, optional
         Source of rotations and initial weights.
 
@@ -241,8 +231,10 @@ def build_span_flow(
     --------
     >>> import torch
     >>> from flowssl.architectures import ARCHITECTURES, build_span_flow
+    >>> from flowssl.bijections import SpanReflection
     >>> directions, _ = torch.linalg.qr(torch.rand(5, 2))
-    >>> build_span_flow(ARCHITECTURES["affine"], directions, torch.zeros(5), torch.eye(2), 1.0)
+    >>> reflection = SpanReflection.of_span(directions, torch.zeros(5), 1.0)
+    >>> build_span_flow(ARCHITECTURES["affine"], reflection, torch.eye(2))
     Chain(
       (0): SpanReflection(dim=5, width=2)
       (1): Leading(
@@ -254,12 +246,8 @@ def build_span_flow(
       )
     )
     """
-    dim, width = directions.shape
-    turn = directions.T.to(torch.float64) @ symmetric_basis(directions)
-    within = turn.T @ (weight.to(torch.float64) / scale) @ turn
-    inner = build_flow(architecture, within, torch.zeros(width), generator=generator)
-    reflection = SpanReflection.of_span(directions, shift, scale)
-    return Chain(reflection, Leading(inner, width, dim))
+    inner = build_flow(architecture, weight, torch.zeros(len(weight)), generator=generator)
+    return Chain(reflection, Leading(inner, reflection.width, reflection.dim))
 
 
 def build_couplings(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from flowssl.bijections.base import Bijection, check_shape, rows_of
+
+ROUNDING = 1e-4
+"""Largest error of an entry of ``P^T P`` in float32."""
 
 
 class SpanReflection(Bijection):
@@ -43,19 +46,17 @@ class SpanReflection(Bijection):
     def __init__(self, mirror: Tensor, shift: Tensor, scale: float) -> None:
         super().__init__()
         self.dim, self.width = mirror.shape
-        dtype = torch.get_default_dtype()
-        rounded = mirror.to("cpu", torch.float32)
+        rounded = mirror.to(torch.float32)
         exact = torch.eye(self.width, dtype=torch.float64) - 2 * _gram(rounded.double())
-        log_scale = torch.tensor(math.log(scale), dtype=torch.float32)
         log_det = torch.linalg.slogdet(exact).logabsdet
         self.mirror: Tensor
         self.shift: Tensor
         self.log_scale: Tensor
         self.log_det: Tensor
-        self.register_buffer("mirror", rounded.to(dtype))
-        self.register_buffer("shift", shift.to("cpu", dtype, copy=True))
-        self.register_buffer("log_scale", log_scale.to(dtype))
-        self.register_buffer("log_det", log_det.to(dtype))
+        self.register_buffer("mirror", rounded)
+        self.register_buffer("shift", shift.to(torch.float32, copy=True))
+        self.register_buffer("log_scale", torch.tensor(math.log(scale), dtype=torch.float32))
+        self.register_buffer("log_det", log_det.to(torch.float32))
 
     @classmethod
     def of_span(cls, directions: Tensor, shift: Tensor, scale: float) -> SpanReflection:
@@ -66,6 +67,12 @@ class SpanReflection(Bijection):
         basis[:width].diagonal().add_(1)
         mirror = (basis @ vectors) * (2 + 2 * cosines.clamp_min(0)).rsqrt()
         return cls(mirror, shift, scale)
+
+    def check_buffers(self) -> None:
+        """Refuse a mirror that is not orthonormal, or another log-determinant than its own."""
+        error = (_gram(self.mirror) - torch.eye(self.width, dtype=self.mirror.dtype)).abs()
+        if error.amax() > ROUNDING or self.log_det.abs() > ROUNDING * self.width:
+            raise ValueError("the mirror of a reflection is not orthonormal")
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Shift, reflect and scale."""
@@ -148,7 +155,7 @@ def symmetric_basis(directions: Tensor) -> Tensor:
     they and the first r unit vectors add up to exchanges these vectors and the basis, with their
     signs reversed.
     """
-    directions = directions.to("cpu", torch.float64)
+    directions = directions.to(torch.float64)
     left, _, right = torch.linalg.svd(directions[: directions.shape[1]])
     basis = directions @ (right.T @ left.T)
     head = basis[: directions.shape[1]]

@@ -18,14 +18,22 @@ from flowssl.architectures import (
     choose_architecture,
     choose_n_components,
 )
-from flowssl.bijections import Chain
+from flowssl.bijections import Chain, SpanReflection
+from flowssl.bijections.spans import symmetric_basis
 from flowssl.estimators._domain import Domain, FlowInit, likelihood_terms
 from flowssl.estimators._preparation import Preparation
 from flowssl.estimators._settings import Automatic, ObjectiveSettings
 from flowssl.estimators.options import ObjectiveOptions
 from flowssl.initialization.means import Whitening, fit_whitening
 from flowssl.models import JointModel
-from flowssl.objectives import Consistency, GaussianNoise, Objective, Perturbation, ShapedNoise, SpanNoise
+from flowssl.objectives import (
+    Consistency,
+    GaussianNoise,
+    Objective,
+    Perturbation,
+    ShapedNoise,
+    SpanNoise,
+)
 from flowssl.preprocessing import Completion, ImageEncoder, TableEncoder
 from flowssl.training import TrainingConfig
 
@@ -130,7 +138,10 @@ class TableDomain(Domain):
         generator = torch.Generator().manual_seed(0)
         if span is None:
             return _full_flow(name, dim, None, generator)
-        return _span_flow(name, np.eye(span, dim), None, generator)
+        reflection = SpanReflection(torch.zeros(dim, span), torch.zeros(dim), 1.0)
+        return build_span_flow(
+            ARCHITECTURES[name], reflection, torch.eye(span), generator=generator
+        )
 
     def n_components(self, architecture: str, dim: int, n_rows: int) -> int:
         """Take the preset's number where there are rows enough."""
@@ -155,9 +166,7 @@ def _wide_rows(dim: int) -> int:
     return min(EVALUATION_ROWS, max(1, WIDE_NUMBERS // dim))
 
 
-def _full_flow(
-    name: str, dim: int, found: Whitening | None, generator: torch.Generator
-) -> Chain:
+def _full_flow(name: str, dim: int, found: Whitening | None, generator: torch.Generator) -> Chain:
     """Build the flow that begins as a whitening, or the identity, of all columns."""
     weight, bias = np.eye(dim), np.zeros(dim)
     if found is not None:
@@ -168,23 +177,21 @@ def _full_flow(
     )
 
 
-def _span_flow(
-    name: str, z: Floats, found: Whitening | None, generator: torch.Generator
-) -> Chain:
+def _span_flow(name: str, z: Floats, found: Whitening | None, generator: torch.Generator) -> Chain:
     """Build the flow that begins as a whitening, or the identity, of rows fewer than columns."""
     n, dim = z.shape
     if found is None:
         identity = SpanMatrix(np.linalg.qr(z.T)[0], np.ones(n), 1.0)
         found = Whitening(np.zeros(dim), identity)
     deviations = found.deviations
-    return build_span_flow(
-        ARCHITECTURES[name],
-        torch.from_numpy(deviations.directions),
-        torch.from_numpy(found.mean),
-        torch.from_numpy(np.diag(1 / deviations.values)),
-        1 / deviations.rest,
-        generator=generator,
+    directions = torch.from_numpy(deviations.directions)
+    reflection = SpanReflection.of_span(
+        directions, torch.from_numpy(found.mean), 1 / deviations.rest
     )
+    # The reflection divides by the deviation of the rest; its basis of the span is another one.
+    turn = directions.T @ symmetric_basis(directions)
+    weight = (turn.T * torch.from_numpy(deviations.rest / deviations.values)) @ turn
+    return build_span_flow(ARCHITECTURES[name], reflection, weight, generator=generator)
 
 
 def _shaped_noise(prepared: Preparation, std: float) -> Perturbation:

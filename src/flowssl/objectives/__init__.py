@@ -28,7 +28,7 @@ __all__ = [
     "Perturbation",
     "PseudoLabels",
     "ShapedNoise",
-    "SpanNoise",
     "SoftLabelLikelihood",
+    "SpanNoise",
     "Term",
 ]

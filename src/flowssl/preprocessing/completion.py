@@ -19,9 +19,9 @@ from scipy.stats import norm, qmc
 
 from flowssl._typing import Floats
 from flowssl.bijections import MonotonicSpline, SoftTails
+from flowssl.preprocessing.proposals import Proposal, fit_proposal, read_proposal
 
 N_DRAWS = 16
-SHRINKAGE = 0.1
 PROPOSAL_VARIANCE = 1.5
 FARTHEST = 1e150  # standard deviations; sinh would overflow for samples of a barely trained flow
 _SPLINE = ("x_knots", "z_knots", "slopes")
@@ -61,8 +61,8 @@ class Completion:
         Map of each column to standardized units.
     widths : ndarray of shape (D,)
         Width of each column's boxes; 0 for plain numbers.
-    covariance : ndarray of shape (D, D)
-        Covariance of the standardized columns, mean zero, for the proposal.
+    gaussian : Proposal
+        Gaussian of the standardized columns, for the proposal.
     extent : ndarray of shape (2, D)
         Minimum and maximum of each column.
 
@@ -78,11 +78,11 @@ class Completion:
     """
 
     def __init__(
-        self, spline: MonotonicSpline, widths: Floats, covariance: Floats, extent: Floats
+        self, spline: MonotonicSpline, widths: Floats, gaussian: Proposal, extent: Floats
     ) -> None:
         self.spline = spline
         self.widths = widths
-        self.covariance = covariance
+        self.gaussian = gaussian
         self.extent = extent
         # Scrambled Sobol points with a fixed seed: scores are deterministic.
         points = qmc.Sobol(len(widths), seed=0).random(N_DRAWS) if len(widths) <= 21201 else None
@@ -104,26 +104,14 @@ class Completion:
         middle = matrix + widths / 2
         spline = MonotonicSpline.fit(torch.from_numpy(middle))
         z, _ = _columns(spline, middle)
-        observed = ~np.isnan(z)
-        z = np.where(observed, z, 0.0)
-        if observed.all():
-            pairs: Floats | float = float(len(z))
-        else:
-            pairs = np.maximum(observed.T.astype(float) @ observed, 1.0)
-        covariance = z.T @ z / pairs
-        covariance *= 1 - SHRINKAGE
-        covariance[np.diag_indices_from(covariance)] += SHRINKAGE
-        if not observed.all():  # pairwise counts can break positive definiteness
-            values, vectors = np.linalg.eigh(covariance)
-            covariance = (vectors * values.clip(1e-3)) @ vectors.T
         extent = np.stack((np.nanmin(matrix, axis=0), np.nanmax(matrix, axis=0) + widths))
-        return cls(spline, widths, covariance, extent)
+        return cls(spline, widths, fit_proposal(z), extent)
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the fitted arrays by name."""
         spline = {key: getattr(self.spline, key).numpy() for key in _SPLINE}
-        fitted = {"widths": self.widths, "covariance": self.covariance, "extent": self.extent}
-        return {**fitted, **spline}
+        fitted = {"widths": self.widths, "extent": self.extent}
+        return {**fitted, **self.gaussian.to_arrays(), **spline}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Completion:
@@ -131,7 +119,7 @@ class Completion:
         return cls(
             MonotonicSpline(*(torch.from_numpy(arrays[key]) for key in _SPLINE)),
             arrays["widths"].astype(np.float64),
-            arrays["covariance"].astype(np.float64),
+            read_proposal(arrays),
             arrays["extent"].astype(np.float64),
         )
 
@@ -160,7 +148,7 @@ class Completion:
         """
         z, _ = _columns(self.spline, matrix + self.widths / 2)
         for rows, missing in _patterns(z):
-            mean, _ = self._proposal(z[rows], missing)
+            mean, _ = self.gaussian.conditional(z[rows], missing)
             z[np.ix_(rows, missing)] = mean
         return z
 
@@ -196,8 +184,8 @@ class Completion:
         uniform = rng.random(matrix.shape)
         z, _ = _columns(self.spline, matrix + self.widths * uniform)
         for rows, missing in _patterns(z):
-            mean, factor = self._proposal(z[rows], missing)
-            z[np.ix_(rows, missing)] = mean + rng.standard_normal(mean.shape) @ factor.T
+            mean, root = self.gaussian.conditional(z[rows], missing)
+            z[np.ix_(rows, missing)] = mean + root.times(rng.standard_normal(mean.shape))
         return z
 
     def completed(self, matrix: Floats) -> CompletedRows:
@@ -212,22 +200,13 @@ class Completion:
         log_weight = np.nansum(log_derivative, axis=1).reshape(n, N_DRAWS)
         noise = norm.ppf(self._uniform)
         for rows, missing in _patterns(z[:, 0]):
-            mean, factor = self._proposal(z[rows, 0], missing)
-            factor = factor * math.sqrt(PROPOSAL_VARIANCE)
+            mean, root = self.gaussian.conditional(z[rows, 0], missing)
+            root = root.scaled(math.sqrt(PROPOSAL_VARIANCE))
             draws = noise[:, missing]
-            z[np.ix_(rows, np.arange(N_DRAWS), missing)] = mean[:, None] + draws @ factor.T
-            log_q = norm.logpdf(draws).sum(1) - np.log(factor.diagonal()).sum()
+            z[np.ix_(rows, np.arange(N_DRAWS), missing)] = mean[:, None] + root.times(draws)
+            log_q = norm.logpdf(draws).sum(1) - root.log_det()
             log_weight[rows] -= log_q
         return CompletedRows(z, log_weight)
-
-    def _proposal(self, z: Floats, missing: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        """Return the conditional means (n, M) and the Cholesky factor (M, M) of missing columns."""
-        observed = np.setdiff1d(np.arange(z.shape[1]), missing)
-        cross = self.covariance[np.ix_(missing, observed)]
-        gain = np.linalg.solve(self.covariance[np.ix_(observed, observed)], cross.T).T
-        covariance = self.covariance[np.ix_(missing, missing)] - gain @ cross.T
-        factor = np.linalg.cholesky(covariance).astype(np.float64)
-        return z[:, observed] @ gain.T, factor
 
 
 def _columns(spline: MonotonicSpline, matrix: Floats) -> tuple[Floats, Floats]:
