@@ -12,7 +12,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from flowssl.bijections import Bijection, Chain, ContinuousFlow, LULinear
+from flowssl.bijections import (
+    Bijection,
+    Chain,
+    ContinuousFlow,
+    Leading,
+    LULinear,
+    SpanReflection,
+)
 from flowssl.layers import Layer, couplings, interleave, linear_map, rotation, soft_tails
 
 __all__ = [
@@ -20,6 +27,7 @@ __all__ = [
     "Architecture",
     "build_couplings",
     "build_flow",
+    "build_span_flow",
     "choose_architecture",
     "choose_n_components",
 ]
@@ -196,6 +204,50 @@ def build_flow(
     dim = weight.shape[0]
     layers = architecture.stem + architecture.layers
     return Chain(LULinear(weight, bias), *_built(layers, dim, 0, generator))
+
+
+def build_span_flow(
+    architecture: Architecture,
+    reflection: SpanReflection,
+    weight: Tensor,
+    *,
+    generator: torch.Generator | None = None,
+) -> Chain:
+    """Build the flow of fewer rows than columns; it acts on their coordinates within their span.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Its layers, which are built for r columns.
+    reflection : SpanReflection
+        The map after which the first r columns are the coordinates. All other columns stay as they
+        are then: no training row says anything about them.
+    weight : Tensor of shape (r, r)
+        Initial linear map of the coordinates; invertible.
+    generator : torch.Generator, optional
+        Source of rotations and initial weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.architectures import ARCHITECTURES, build_span_flow
+    >>> from flowssl.bijections import SpanReflection
+    >>> directions, _ = torch.linalg.qr(torch.rand(5, 2))
+    >>> reflection = SpanReflection.of_span(directions, torch.zeros(5), 1.0)
+    >>> build_span_flow(ARCHITECTURES["affine"], reflection, torch.eye(2))
+    Chain(
+      (0): SpanReflection(dim=5, width=2)
+      (1): Leading(
+        width=2, dim=5
+        (inner): Chain(
+          (0): LULinear(dim=2)
+          (1): SoftTails(dim=2, threshold=5.0)
+        )
+      )
+    )
+    """
+    inner = build_flow(architecture, weight, torch.zeros(len(weight)), generator=generator)
+    return Chain(reflection, Leading(inner, reflection.width, reflection.dim))
 
 
 def build_couplings(

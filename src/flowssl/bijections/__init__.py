@@ -9,6 +9,7 @@ from flowssl.bijections.images import FactorOut, Logit, PerPixel, Reshape, Squee
 from flowssl.bijections.linear import ActNorm, LULinear, Rotation
 from flowssl.bijections.networks import MLP, Conditioner
 from flowssl.bijections.scalar_maps import AffineMap, ScalarMap, SplineMap
+from flowssl.bijections.spans import Leading, SpanReflection
 from flowssl.bijections.splits import Checkerboard, Halves, Split
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "FactorOut",
     "Halves",
     "LULinear",
+    "Leading",
     "Logit",
     "MonotonicSpline",
     "PerPixel",
@@ -32,6 +34,7 @@ __all__ = [
     "Rotation",
     "ScalarMap",
     "SoftTails",
+    "SpanReflection",
     "SplineMap",
     "Split",
     "Squeeze",

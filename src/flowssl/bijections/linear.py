@@ -127,7 +127,9 @@ class LULinear(Bijection):
         self.log_diagonal = nn.Parameter(diagonal.abs().log().to(dtype))
         # A copy: training must not write into the caller's tensor.
         initial = (
-            torch.zeros(self.dim, dtype=dtype) if bias is None else bias.to(device, dtype, copy=True)
+            torch.zeros(self.dim, dtype=dtype)
+            if bias is None
+            else bias.to(device, dtype, copy=True)
         )
         self.bias = nn.Parameter(initial)
 

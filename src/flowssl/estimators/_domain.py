@@ -155,9 +155,18 @@ class Domain(ABC):
             If there is no such preset, or it does not fit the rows.
         """
 
+    def span(self, n_rows: int, dim: int) -> int | None:
+        """Return the width of the span in which a flow acts; None for all ``dim`` columns."""
+        return None
+
     @abstractmethod
     def init_flow(
-        self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator
+        self,
+        name: str,
+        span: int | None,
+        prepared: Preparation,
+        groups: Floats | None,
+        generator: torch.Generator,
     ) -> FlowInit:
         """Build a flow that is initialized from the training rows.
 
@@ -165,6 +174,8 @@ class Domain(ABC):
         ----------
         name : str
             Of a preset.
+        span : int or None
+            Width of the span of the rows, where the flow acts in it.
         prepared : Preparation
             The rows.
         groups : ndarray of shape (n, K) or None
@@ -175,7 +186,7 @@ class Domain(ABC):
         """
 
     @abstractmethod
-    def blank_flow(self, name: str, dim: int) -> Chain:
+    def blank_flow(self, name: str, dim: int, span: int | None) -> Chain:
         """Build a flow whose weights a file then fills."""
 
     def n_class_features(self, architecture: str, dim: int, n_classes: int) -> int:

@@ -201,7 +201,12 @@ class ImageDomain(Domain):
         return name
 
     def init_flow(
-        self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator
+        self,
+        name: str,
+        span: int | None,
+        prepared: Preparation,
+        groups: Floats | None,
+        generator: torch.Generator,
     ) -> FlowInit:
         """Initialize linear maps from some of the images, and the classes from others."""
         seed = generator.initial_seed()
@@ -215,7 +220,8 @@ class ImageDomain(Domain):
         index = prepared.labeled_and_others(CENTER_ROWS, seed)
         latents = noisy_latents(
             flow.to(resolve_device(self.device)),
-            prepared.z[index],
+            prepared.z,
+            index,
             self.dequantize,
             at_once=EVALUATION_ROWS,
             seed=seed,
@@ -224,7 +230,7 @@ class ImageDomain(Domain):
             flow, latents.cpu().double().numpy(), prepared.mass[index], prepared.rows.codes[index]
         )
 
-    def blank_flow(self, name: str, dim: int) -> Chain:
+    def blank_flow(self, name: str, dim: int, span: int | None) -> Chain:
         """Build the flow without images to start from."""
         flow = build_image_flow(check_image(name, self.shape), self.shape)
         train_in_bfloat16(flow)  # a warm start may follow

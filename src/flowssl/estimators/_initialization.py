@@ -50,10 +50,10 @@ def initialize_model(
     if propagated:
         targets = prepared.targets
         groups = targets if spec.density.whitens_classes else targets.sum(1, keepdims=True)
-    found = domain.init_flow(spec.architecture, prepared, groups, generator)
-    rotation, latents = None, found.latents
+    found = domain.init_flow(spec.architecture, spec.span, prepared, groups, generator)
+    rotation, latents = None, found.latents[:, : spec.width]
     if spec.rotates(domain):
-        rotation = torch.eye(spec.dim, dtype=torch.float64)
+        rotation = torch.eye(spec.width, dtype=torch.float64)
         if propagated:
             rotation = _class_directions(torch.from_numpy(latents), torch.from_numpy(found.mass))
             latents = latents @ rotation.numpy().T

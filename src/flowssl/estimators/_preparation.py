@@ -114,11 +114,40 @@ def _stack(prepared: Preparation, copies: list[Floats], index: Integers) -> Trai
 
 @torch.no_grad()
 def noisy_latents(
-    flow: Bijection, z: Floats, noise: Perturbation | None, *, at_once: int, seed: int
+    flow: Bijection,
+    z: Floats,
+    index: Integers,
+    noise: Perturbation | None,
+    *,
+    width: int | None = None,
+    at_once: int,
+    seed: int,
 ) -> torch.Tensor:
-    """Return the latents (m, D), on the flow's device, of rows (m, D) with seeded noise."""
+    """Return latents, on the flow's device, of some rows with seeded noise.
+
+    Parameters
+    ----------
+    flow : Bijection
+        Left in evaluation mode.
+    z : ndarray of shape (n, D)
+        Rows.
+    index : ndarray of shape (m,)
+        Which of them; a row may come several times.
+    noise : callable or None
+        Makes what the flow sees instead of the rows.
+    width : int, optional
+        Number of the first latents that are returned; all by default.
+    at_once : int
+        Rows that go through the flow together.
+    seed : int
+        Of the noise.
+    """
     flow.eval()
     device = next((p.device for p in flow.parameters()), torch.device("cpu"))
-    parts = torch.split(torch.from_numpy(z).float().to(device), at_once)
+    found = []
     with seeded(seed, device):
-        return torch.cat([flow(part if noise is None else noise(part))[0] for part in parts])
+        for first in range(0, max(len(index), 1), at_once):
+            part = torch.from_numpy(z[index[first : first + at_once]]).float().to(device)
+            latents = flow(part if noise is None else noise(part))[0]
+            found.append(latents[:, :width].clone())
+    return torch.cat(found)

@@ -16,7 +16,7 @@ from torch import Tensor
 from flowssl._persistence import JSON
 from flowssl._records import Record, shown
 from flowssl.architectures import ARCHITECTURES, ROWS_PER_COLUMN, choose_architecture
-from flowssl.bijections import Chain, LULinear
+from flowssl.bijections import Bijection, Chain, Leading, LULinear
 from flowssl.bijections.images import Shape
 from flowssl.densities import (
     CLASS_DENSITIES,
@@ -133,6 +133,9 @@ class ModelSpec:
         Options of the class density.
     learn_prior : bool
         Whether training changes the class prior.
+    span : int or None
+        Width of the span of the rows where they are fewer than the columns. The flow acts on the
+        coordinates within it, and all other directions are N(0, I).
     """
 
     dim: int
@@ -143,6 +146,7 @@ class ModelSpec:
     class_features: int
     options: ClassDensityOptions
     learn_prior: bool
+    span: int | None = None
 
     @classmethod
     def choose(
@@ -176,7 +180,8 @@ class ModelSpec:
         if previous is not None:
             request = _continued(request, previous)
         architecture = domain.choose_architecture(request.architecture, dim, n_rows)
-        features = _class_features(request, domain, architecture, dim, n_classes)
+        span = domain.span(n_rows, dim) if previous is None else previous.span
+        features = _class_features(request, domain, architecture, (dim, n_classes), span)
         spec = cls(
             dim=dim,
             n_classes=n_classes,
@@ -192,6 +197,7 @@ class ModelSpec:
                 learn=request.learn_gaussians,
             ),
             learn_prior=request.learn_prior,
+            span=span if span is None or features <= span else None,
         )
         if previous is not None and spec != previous:
             raise ValueError(
@@ -205,14 +211,20 @@ class ModelSpec:
         """The class density."""
         return CLASS_DENSITIES[self.class_density]
 
+    @property
+    def width(self) -> int:
+        """Latents that the flow mixes, and classes may depend on: those of the span, or all."""
+        return self.dim if self.span is None else self.span
+
     def rotates(self, domain: Domain) -> bool:
         """Return whether a linear map at the flow's end rotates the classes to the first latents."""
-        return domain.rotates_to_classes and self.class_features < self.dim
+        return domain.rotates_to_classes and self.class_features < self.width
 
     def assemble(self, flow: Chain, init: ClassInit, rotation: Tensor | None) -> JointModel:
-        """Join a flow, the rotation (D, D) at its end, if any, and a new class density."""
+        """Join a flow, the rotation of its ``width`` latents, if any, and a new class density."""
         if rotation is not None:
-            flow = Chain(*flow, LULinear(rotation))
+            last: Bijection = LULinear(rotation)
+            flow = Chain(*flow, last if self.span is None else Leading(last, self.span, self.dim))
         density: ClassDensity = self.density.from_init(init, self.options)
         if self.class_features < self.dim:
             density = SemiConditionalClasses(density, self.dim)
@@ -229,8 +241,9 @@ class ModelSpec:
         )
         prior = ClassPrior(torch.ones(self.n_classes, dtype=torch.float32), learn=self.learn_prior)
         init = ClassInit(means, prior, None, torch.Generator().manual_seed(0))
-        rotation = torch.eye(self.dim, dtype=torch.float32) if self.rotates(domain) else None
-        return self.assemble(domain.blank_flow(self.architecture, self.dim), init, rotation)
+        rotation = torch.eye(self.width, dtype=torch.float32) if self.rotates(domain) else None
+        flow = domain.blank_flow(self.architecture, self.dim, self.span)
+        return self.assemble(flow, init, rotation)
 
     def differs(self, other: ModelSpec) -> str:
         """Say where another spec has other values."""
@@ -265,13 +278,16 @@ class ModelSpec:
         rank = None
         if options.get("covariance_rank") is not None:
             rank = options.whole("covariance_rank", least=1)
+        features, span = record.whole("class_features", least=1, most=dim), None
+        if record.values.get("span") is not None:  # which files of earlier versions lack
+            span = record.whole("span", least=features, most=dim - 1)
         return cls(
             dim=dim,
             n_classes=record.whole("n_classes", least=1),
             image_shape=sides,
             architecture=record.text("architecture"),
             class_density=record.text("class_density", CLASS_DENSITIES),
-            class_features=record.whole("class_features", least=1, most=dim),
+            class_features=features,
             options=ClassDensityOptions(
                 architecture=options.optional_text("architecture", ARCHITECTURES),
                 covariance_type=options.text("covariance_type", COVARIANCES),
@@ -280,6 +296,7 @@ class ModelSpec:
                 learn=options.flag("learn"),
             ),
             learn_prior=record.flag("learn_prior"),
+            span=span,
         )
 
     def largest(self) -> int:
@@ -320,12 +337,19 @@ def _continued(request: ModelRequest, previous: ModelSpec) -> ModelRequest:
 
 
 def _class_features(
-    request: ModelRequest, domain: Domain, architecture: str, dim: int, n_classes: int
+    request: ModelRequest,
+    domain: Domain,
+    architecture: str,
+    sizes: tuple[int, int],
+    span: int | None,
 ) -> int:
+    """Return the latents that depend on the class, of rows of (columns, classes)."""
+    dim, n_classes = sizes
+    width = dim if span is None else span
     if request.class_features == "auto":
-        return domain.n_class_features(architecture, dim, n_classes)
+        return domain.n_class_features(architecture, width, n_classes)
     if isinstance(request.class_features, str):  # "all"
-        return dim
+        return width
     if request.class_features > dim:
         raise ValueError(
             f"class_features is {request.class_features}, but rows have only {dim} latents, "

@@ -10,23 +10,34 @@ import numpy as np
 import torch
 
 from flowssl._model_file import Arrays
+from flowssl._spans import SpanMatrix
 from flowssl._typing import Floats
 from flowssl.architectures import (
     ARCHITECTURES,
     build_flow,
+    build_span_flow,
     choose_architecture,
     choose_n_components,
 )
-from flowssl.bijections import Chain
+from flowssl.bijections import Chain, SpanReflection
+from flowssl.bijections.spans import symmetric_basis
 from flowssl.estimators._domain import Domain, FlowInit, likelihood_terms
 from flowssl.estimators._preparation import Preparation
 from flowssl.estimators._settings import Automatic, ObjectiveSettings
 from flowssl.estimators.options import ObjectiveOptions
 from flowssl.exceptions import ModelFileError
-from flowssl.initialization.means import fit_whitening
+from flowssl.initialization.means import Whitening, fit_whitening
 from flowssl.models import JointModel
-from flowssl.objectives import Consistency, GaussianNoise, Objective, ShapedNoise
+from flowssl.objectives import (
+    Consistency,
+    GaussianNoise,
+    Objective,
+    Perturbation,
+    ShapedNoise,
+    SpanNoise,
+)
 from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
+from flowssl.training import TrainingConfig
 
 STEPS = 1000
 """Optimizer steps of an automatic training."""
@@ -35,6 +46,11 @@ MIN_EPOCHS = 10
 MIN_STEPS_PER_EPOCH = 20
 LEARNING_RATE = 5e-3
 MAX_NOISE = 0.3
+
+EVALUATION_ROWS = TrainingConfig.evaluation_rows
+
+WIDE_NUMBERS = 2_000_000
+"""Numbers (rows x columns) that go through a flow at once where columns are more than rows."""
 
 NARROW = 2.0
 """Directions in which a class varies less than 1 / NARROW get less noise, in proportion."""
@@ -99,38 +115,48 @@ class TableDomain(Domain):
             cross_entropy_weight=3.0,
             consistency_weight=0.0,
             training_noise=min(MAX_NOISE, math.sqrt(1.5 * dim / n_rows)),
+            evaluation_rows=EVALUATION_ROWS if n_rows >= dim else _wide_rows(dim),
         )
 
     def choose_architecture(self, name: str, dim: int, n_rows: int) -> str:
         """Choose by the numbers of columns and rows."""
         return choose_architecture(name, dim, n_rows)
 
+    def span(self, n_rows: int, dim: int) -> int | None:
+        """Return the number of rows where they are fewer than the columns."""
+        return n_rows if n_rows < dim else None
+
     def init_flow(
-        self, name: str, prepared: Preparation, groups: Floats | None, generator: torch.Generator
+        self,
+        name: str,
+        span: int | None,
+        prepared: Preparation,
+        groups: Floats | None,
+        generator: torch.Generator,
     ) -> FlowInit:
         """Begin with an affine map; all rows initialize the classes."""
-        dim = prepared.z.shape[1]
-        weight, bias = np.eye(dim), np.zeros(dim)
+        found = None
         if groups is not None:
             found = fit_whitening(prepared.z, groups, sample_weight=prepared.rows.weight)
-            weight, bias = found.whitening, -found.whitening @ found.mean
-        flow = build_flow(
-            ARCHITECTURES[name],
-            torch.from_numpy(weight),
-            torch.from_numpy(bias),
-            generator=generator,
-        )
+        if span is not None:
+            flow = _span_flow(name, prepared.z, found, generator)
+        else:
+            flow = _full_flow(name, prepared.z.shape[1], found, generator)
         with torch.no_grad():
             # In training mode dropout would draw, though a new coupling is the identity.
             latents = flow.eval().double()(torch.from_numpy(prepared.z))[0].numpy()
         return FlowInit(flow.float(), latents, prepared.mass, prepared.rows.codes)
 
-    def blank_flow(self, name: str, dim: int) -> Chain:
+    def blank_flow(self, name: str, dim: int, span: int | None) -> Chain:
         """Build the flow around the identity."""
         generator = torch.Generator().manual_seed(0)
-        weight = torch.eye(dim, dtype=torch.float32)
-        bias = torch.zeros(dim, dtype=torch.float32)
-        return build_flow(ARCHITECTURES[name], weight, bias, generator=generator)
+        preset, f32 = ARCHITECTURES[name], torch.float32
+        if span is None:
+            weight, bias = torch.eye(dim, dtype=f32), torch.zeros(dim, dtype=f32)
+            return build_flow(preset, weight, bias, generator=generator)
+        mirror, shift = torch.zeros(dim, span, dtype=f32), torch.zeros(dim, dtype=f32)
+        reflection = SpanReflection(mirror, shift, 1.0)
+        return build_span_flow(preset, reflection, torch.eye(span, dtype=f32), generator=generator)
 
     def n_components(self, architecture: str, dim: int, n_rows: int) -> int:
         """Take the preset's number where there are rows enough."""
@@ -150,13 +176,50 @@ class TableDomain(Domain):
         return Objective(terms, GaussianNoise(settings.consistency_noise), noise=shaped)
 
 
-def _shaped_noise(prepared: Preparation, std: float) -> ShapedNoise:
+def _wide_rows(dim: int) -> int:
+    """Return the rows of many columns that go through a flow at once."""
+    return min(EVALUATION_ROWS, max(1, WIDE_NUMBERS // dim))
+
+
+def _full_flow(name: str, dim: int, found: Whitening | None, generator: torch.Generator) -> Chain:
+    """Build the flow that begins as a whitening, or the identity, of all columns."""
+    weight, bias = np.eye(dim), np.zeros(dim)
+    if found is not None:
+        weight = found.whitening
+        bias = -weight @ found.mean
+    return build_flow(
+        ARCHITECTURES[name], torch.from_numpy(weight), torch.from_numpy(bias), generator=generator
+    )
+
+
+def _span_flow(name: str, z: Floats, found: Whitening | None, generator: torch.Generator) -> Chain:
+    """Build the flow that begins as a whitening, or the identity, of rows fewer than columns."""
+    n, dim = z.shape
+    if found is None:
+        identity = SpanMatrix(np.linalg.qr(z.T)[0], np.ones(n), 1.0)
+        found = Whitening(np.zeros(dim), identity)
+    deviations = found.deviations
+    directions = torch.from_numpy(deviations.directions)
+    reflection = SpanReflection.of_span(
+        directions, torch.from_numpy(found.mean), 1 / deviations.rest
+    )
+    # The reflection divides by the deviation of the rest; its basis of the span is another one.
+    turn = directions.T @ symmetric_basis(directions)
+    weight = (turn.T * torch.from_numpy(deviations.rest / deviations.values)) @ turn
+    return build_span_flow(ARCHITECTURES[name], reflection, weight, generator=generator)
+
+
+def _shaped_noise(prepared: Preparation, std: float) -> Perturbation:
     """Make noise that is narrower than ``std`` in directions in which a class hardly varies.
 
     Columns that nearly determine each other leave such directions. Noise in them would hide how
     exactly they do, which is most of what the density has to say (16 columns of dry_bean: 21 nats).
     """
     found = fit_whitening(prepared.z, prepared.targets, sample_weight=prepared.rows.weight)
+    if len(prepared.z) < prepared.z.shape[1]:
+        noise = found.deviations.map(lambda spread: std * np.minimum(1.0, NARROW * spread))
+        directions, widths = map(torch.from_numpy, (noise.directions, noise.values))
+        return SpanNoise(directions.float(), widths.float(), noise.rest)
     spread, directions = np.linalg.eigh(found.unwhitening)
     width = std * np.minimum(1.0, NARROW * spread)
     return ShapedNoise(torch.from_numpy((directions * width) @ directions.T).float())

@@ -145,14 +145,15 @@ def graph_methods(space: Space, labels: KnownLabels) -> Iterator[Method]:
 
 def logistic_posteriors(space: Space, labels: KnownLabels) -> Floats:
     """Posteriors (n, C) of logistic regression, moved to the class prior where it is given."""
-    posteriors = np.zeros((len(space.X), labels.n_classes))
+    Z = space.coordinates
+    posteriors = np.zeros((len(Z), labels.n_classes))
     if labels.n_seen < 2:
         posteriors[:, np.unique(labels.given)] = 1
         return posteriors
     model = fit_logistic(
-        space.X, labels.codes, space.weight, labels.inverse_penalty, labels.inverse_temperature
+        Z, labels.codes, space.weight, labels.inverse_penalty, labels.inverse_temperature
     )
-    posteriors[:, model.classes_] = model.predict_proba(space.X)
+    posteriors[:, model.classes_] = model.predict_proba(Z)
     if labels.class_prior is not None:
         posteriors *= labels.class_prior / np.maximum(labels.counts, 1)
     return _normalize(posteriors)
@@ -168,22 +169,26 @@ def linear_methods(space: Space, labels: KnownLabels) -> Iterator[Method]:
         yield "quadratic", Kind.DENSITY, _quadratic_steps(space, labels, first)
 
 
-def _class_moments(space: Space, labels: KnownLabels, P: Floats) -> tuple[Floats, Floats, Floats]:
-    """Weighted masses (C,), means (C, D) and log-priors (C,) of the classes."""
-    weighted = P * space.weight[:, None]
+def _class_moments(
+    X: Floats, weight: Floats, labels: KnownLabels, P: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Weighted masses (C,), means (C, D) and log-priors (C,) of the classes of rows (n, D)."""
+    weighted = P * weight[:, None]
     mass = weighted.sum(axis=0) + _EMPTY_MASS
-    means = weighted.T @ space.X / mass[:, None]
+    means = weighted.T @ X / mass[:, None]
     prior = labels.class_prior
     if prior is None:
         prior = (mass + 1) / (mass + 1).sum()
     return mass, means, np.log(np.maximum(prior, np.finfo(float).tiny))
 
 
-def _shrink(S: Floats, amount: float) -> Floats:
-    """Shrink a covariance (D, D) toward a multiple of the identity."""
-    D = len(S)
-    variance = max(float(np.trace(S)) / D, np.finfo(float).tiny)
-    return (1 - amount) * S + (amount + 1e-8) * variance * np.eye(D)
+def _shrink(S: Floats, amount: float, dim: int) -> Floats:
+    """Shrink a covariance toward a multiple of the identity.
+
+    It is that of ``dim`` columns, perhaps in a basis of the span of the rows.
+    """
+    variance = max(float(np.trace(S)) / dim, np.finfo(float).tiny)
+    return (1 - amount) * S + (amount + 1e-8) * variance * np.eye(len(S))
 
 
 def _affine_steps(
@@ -195,12 +200,13 @@ def _affine_steps(
     step costs one pass over the rows.
     """
     P, found = labels.impose(first), {}
+    Z, D = space.coordinates, space.X.shape[1]
     for step in range(1, max(steps) + 1):
-        mass, means, log_prior = _class_moments(space, labels, P)
+        mass, means, log_prior = _class_moments(Z, space.weight, labels, P)
         between = (means * (mass / mass.sum())[:, None]).T @ means
-        S = _shrink(space.scatter - between, space.shrinkage)
+        S = _shrink(space.scatter - between, space.shrinkage, D)
         A = np.linalg.solve(S, means.T)
-        Q = softmax(space.X @ A - 0.5 * (means * A.T).sum(axis=1) + log_prior, axis=1)
+        Q = softmax(Z @ A - 0.5 * (means * A.T).sum(axis=1) + log_prior, axis=1)
         P = labels.impose(Q)
         if step in steps:
             found[step] = Q
@@ -211,18 +217,18 @@ def _quadratic_steps(space: Space, labels: KnownLabels, first: Floats) -> Floats
     """Posteriors after EM steps with a covariance for each class, shrunk to the pooled one."""
     X, P, D = space.X, labels.impose(first), space.X.shape[1]
     for _ in range(_QUADRATIC_STEPS):
-        mass, means, log_prior = _class_moments(space, labels, P)
+        mass, means, log_prior = _class_moments(X, space.weight, labels, P)
         weighted = P * space.weight[:, None]
         own = [
             (X * weighted[:, [k]]).T @ X / mass[k] - np.outer(means[k], means[k])
             for k in range(labels.n_classes)
         ]
         pooled = sum((m * S for m, S in zip(mass, own, strict=True)), np.zeros((D, D)))
-        pooled = _shrink(pooled / mass.sum(), space.shrinkage)
+        pooled = _shrink(pooled / mass.sum(), space.shrinkage, D)
         score = np.empty_like(P)
         for k, S in enumerate(own):
             trust = 0.9 * mass[k] / (mass[k] + 5 * D)
-            L = np.linalg.cholesky(_shrink(trust * S + (1 - trust) * pooled, 0.0))
+            L = np.linalg.cholesky(_shrink(trust * S + (1 - trust) * pooled, 0.0, D))
             Z = (X - means[k]) @ np.linalg.inv(L).T
             score[:, k] = log_prior[k] - 0.5 * (Z**2).sum(axis=1) - np.log(np.diag(L)).sum()
         Q = np.asarray(softmax(score, axis=1))

@@ -48,14 +48,14 @@ def tune_logistic(space: Space, labels: KnownLabels, crossfit: CrossFit) -> Know
     folds = list(crossfit)
     if any(len(np.unique(f.codes[f.codes >= 0])) < 2 or not len(f.rows) for f in folds):
         return labels
-    evaluated, given = crossfit.left_out, crossfit.codes[crossfit.rows]
+    evaluated, given, Z = crossfit.left_out, crossfit.codes[crossfit.rows], space.coordinates
     found: list[tuple[float, float, float]] = []
     for C in INVERSE_PENALTIES:
         predictions = []
         for fold in folds:
-            model = fit_logistic(space.X, fold.codes, space.weight, C)
+            model = fit_logistic(Z, fold.codes, space.weight, C)
             P = np.zeros((len(fold.rows), labels.n_classes))
-            P[:, model.classes_] = model.predict_proba(space.X[fold.rows])
+            P[:, model.classes_] = model.predict_proba(Z[fold.rows])
             predictions.append(P)
         cross_fitted = crossfit.gather(predictions, (len(given), labels.n_classes))[evaluated]
         b = temper(cross_fitted, given[evaluated])

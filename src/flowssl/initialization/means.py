@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.cluster import KMeans
 
+from flowssl._spans import SpanMatrix
 from flowssl._typing import Floats, Integers
 from flowssl.initialization.spaces import oas_shrinkage
 
@@ -27,24 +28,23 @@ class Whitening:
     ----------
     mean : ndarray of shape (D,)
         Weighted mean of the rows.
-    whitening : ndarray of shape (D, D)
-        Symmetric matrix.
-    unwhitening : ndarray of shape (D, D)
-        Its inverse.
-    log_det : float
-        log |det whitening|, nats.
-    class_means : ndarray of shape (C, D)
-        Class means of z, weighted by the soft labels.
-    class_weights : ndarray of shape (C,)
-        Class frequencies according to the soft labels, summing to one.
+    deviations : SpanMatrix
+        Square root of the covariance within the classes. With fewer rows than columns the rows
+        span its directions.
     """
 
     mean: Floats
-    whitening: Floats
-    unwhitening: Floats
-    log_det: float
-    class_means: Floats
-    class_weights: Floats
+    deviations: SpanMatrix
+
+    @property
+    def whitening(self) -> Floats:
+        """The map's symmetric matrix (D, D)."""
+        return self.deviations.inverse()
+
+    @property
+    def unwhitening(self) -> Floats:
+        """Its inverse (D, D)."""
+        return self.deviations.matrix()
 
 
 def fit_whitening(
@@ -87,24 +87,22 @@ def fit_whitening(
     mass = P.sum(axis=0)
     mean = P.sum(axis=1) @ X
     centered = X - mean
+    basis = None
+    if n < D:  # nothing varies outside the span of the rows: n columns instead of D
+        basis, triangle = np.linalg.qr(centered.T)
+        centered = triangle.T
     means = P.T @ centered / np.maximum(mass, np.finfo(float).tiny)[:, None]
     S = (centered * P.sum(axis=1)[:, None]).T @ centered - (means * mass[:, None]).T @ means
-    amount = oas_shrinkage(S, n) if shrinkage is None else shrinkage
+    amount = oas_shrinkage(S, n, D) if shrinkage is None else shrinkage
     variance = float(np.trace(S)) / D
-    S = (1 - amount) * S + amount * variance * np.eye(D)
+    S = (1 - amount) * S + amount * variance * np.eye(len(S))
     values, vectors = np.linalg.eigh(S)
     # Directions without variance inside the classes keep a finite scale.
-    values = np.maximum(values, 1e-8 * variance if variance > 0 else 1.0)
-    root = np.sqrt(values)
-    whitening = (vectors / root) @ vectors.T
-    return Whitening(
-        mean=mean,
-        whitening=whitening,
-        unwhitening=(vectors * root) @ vectors.T,
-        log_det=float(-np.log(root).sum()),
-        class_means=means @ whitening.T,
-        class_weights=mass / mass.sum(),
-    )
+    least = 1e-8 * variance if variance > 0 else 1.0
+    root = np.sqrt(np.maximum(values, least))
+    directions = vectors if basis is None else basis @ vectors
+    rest = float(np.sqrt(max(amount * variance, least)))
+    return Whitening(mean, SpanMatrix(directions, root, rest))
 
 
 def component_means(

@@ -74,14 +74,25 @@ class Space:
     seed: int
 
     @cached_property
+    def coordinates(self) -> Floats:
+        """The rows in an orthonormal basis of their span, shape (n, R) with R = min(n, D).
+
+        For rules that a rotation does not change, which then cost as much as there are rows and
+        not columns. Of more rows than columns these are the rows themselves.
+        """
+        n, D = self.X.shape
+        return np.linalg.qr(self.X.T, mode="r").T if n < D else self.X
+
+    @cached_property
     def scatter(self) -> Floats:
-        """Weighted covariance (D, D) of all rows about the origin."""
-        return np.asarray((self.X * self.weight[:, None]).T @ self.X / len(self.X))
+        """Weighted covariance (R, R) of the coordinates about the origin."""
+        Z = self.coordinates
+        return np.asarray((Z * self.weight[:, None]).T @ Z / len(Z))
 
     @cached_property
     def shrinkage(self) -> float:
-        """OAS shrinkage of the covariance toward a multiple of the identity."""
-        return oas_shrinkage(self.scatter, len(self.X))
+        """OAS shrinkage of the covariance of all columns toward a multiple of the identity."""
+        return oas_shrinkage(self.scatter, *self.X.shape)
 
     @cached_property
     def components(self) -> Floats:
@@ -89,11 +100,16 @@ class Space:
         return _mixture_components(self.X[:, self.compared], self.n_components, self.seed)
 
 
-def oas_shrinkage(covariance: Floats, n: int) -> float:
-    """Oracle approximating shrinkage of a covariance (D, D) of n rows (Chen et al., 2010)."""
-    D = len(covariance)
+def oas_shrinkage(covariance: Floats, n: int, dim: int) -> float:
+    """Oracle approximating shrinkage of a covariance of n rows (Chen et al., 2010).
+
+    It may be given as (R, R), in a basis of the span of the rows, of ``dim`` columns.
+    """
+    D = dim
     mean = np.trace(covariance) / D
     spread = float((covariance**2).mean())
+    if len(covariance) < D:
+        spread *= (len(covariance) / D) ** 2
     denominator = (n + 1) * (spread - mean**2 / D)
     return float(min(1.0, (spread + mean**2) / denominator)) if denominator > 0 else 1.0
 

@@ -7,7 +7,7 @@ the batch; terms and samplers do not reweight rows.
 
 from flowssl.objectives.batch import Batch
 from flowssl.objectives.objective import Objective
-from flowssl.objectives.perturbations import GaussianNoise, Perturbation, ShapedNoise
+from flowssl.objectives.perturbations import GaussianNoise, Perturbation, ShapedNoise, SpanNoise
 from flowssl.objectives.terms import (
     CrossEntropy,
     ExpectationMaximization,
@@ -29,5 +29,6 @@ __all__ = [
     "PseudoLabels",
     "ShapedNoise",
     "SoftLabelLikelihood",
+    "SpanNoise",
     "Term",
 ]

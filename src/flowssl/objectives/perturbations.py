@@ -67,3 +67,45 @@ class ShapedNoise:
         """Show the largest and the smallest standard deviation over all directions."""
         width = torch.linalg.svdvals(self.factor)
         return f"ShapedNoise({float(width[0]):.6g} to {float(width[-1]):.6g})"
+
+
+@dataclass(frozen=True)
+class SpanNoise:
+    """The perturbation that adds Gaussian noise of one width in all but a few directions.
+
+    It is ``ShapedNoise`` of the factor ``U diag(widths) U^T + rest (I - U U^T)``, in the memory and
+    time of the few directions.
+
+    Attributes
+    ----------
+    directions : Tensor of shape (D, r)
+        Orthonormal directions ``U``.
+    widths : Tensor of shape (r,)
+        Standard deviations along them, in the flow's (standardized) units.
+    rest : float
+        Standard deviation along all others.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.objectives import SpanNoise
+    >>> noise = SpanNoise(torch.tensor([[1.0], [0.0]]), torch.tensor([0.5]), 0.0)
+    >>> noise(torch.zeros(5, 2))[:, 1].tolist()
+    [0.0, 0.0, 0.0, 0.0, 0.0]
+    """
+
+    directions: Tensor
+    widths: Tensor
+    rest: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return noisy rows (n, D)."""
+        noise = GaussianNoise(1.0)(torch.zeros_like(x))
+        directions = self.directions.to(x)
+        within = (noise @ directions) * (self.widths.to(x) - self.rest)
+        return torch.addmm(x + self.rest * noise, within, directions.T)
+
+    def __repr__(self) -> str:
+        """Show the largest and the smallest standard deviation over all directions."""
+        widths = [*self.widths.tolist(), self.rest]
+        return f"SpanNoise({max(widths):.6g} to {min(widths):.6g})"

@@ -18,13 +18,18 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import norm, qmc
 
-from flowssl._records import check_arrays
+from flowssl._records import Kind, check_arrays
 from flowssl._typing import Floats, Integers
 from flowssl.bijections import MonotonicSpline, SoftTails
 from flowssl.exceptions import ModelFileError
+from flowssl.preprocessing.proposals import (
+    Proposal,
+    fit_proposal,
+    proposal_tensors,
+    read_proposal,
+)
 
 N_DRAWS = 16
-SHRINKAGE = 0.1
 PROPOSAL_VARIANCE = 1.5
 FARTHEST = 1e150
 """Standard deviations from the middle of a column at which farther numbers are taken to be.
@@ -72,8 +77,8 @@ class Completion:
         Map of each column to standardized units.
     widths : ndarray of shape (D,)
         Width of each column's boxes; 0 for plain numbers.
-    covariance : ndarray of shape (D, D)
-        Covariance of the standardized columns, mean zero, for the proposal.
+    gaussian : Proposal
+        Gaussian of the standardized columns, for the proposal.
     extent : ndarray of shape (2, D)
         Minimum and maximum of each column.
     exponents : ndarray of shape (D,), int, optional
@@ -96,13 +101,13 @@ class Completion:
         self,
         spline: MonotonicSpline,
         widths: Floats,
-        covariance: Floats,
+        gaussian: Proposal,
         extent: Floats,
         exponents: Integers | None = None,
     ) -> None:
         self.spline = spline
         self.widths = widths
-        self.covariance = covariance
+        self.gaussian = gaussian
         self.extent = extent
         self.exponents = np.zeros(len(widths), np.int64) if exponents is None else exponents
         # Scrambled Sobol points with a fixed seed: scores are deterministic.
@@ -127,26 +132,14 @@ class Completion:
         middle = matrix + widths / 2
         spline = MonotonicSpline.fit(torch.from_numpy(_in_units(middle, exponents)))
         z, _ = _columns(spline, exponents, middle)
-        observed = ~np.isnan(z)
-        z = np.where(observed, z, 0.0)
-        if observed.all():
-            pairs: Floats | float = float(len(z))
-        else:
-            pairs = np.maximum(observed.T.astype(float) @ observed, 1.0)
-        covariance = z.T @ z / pairs
-        covariance *= 1 - SHRINKAGE
-        covariance[np.diag_indices_from(covariance)] += SHRINKAGE
-        if not observed.all():  # pairwise counts can break positive definiteness
-            values, vectors = np.linalg.eigh(covariance)
-            covariance = (vectors * values.clip(1e-3)) @ vectors.T
-        return cls(spline, widths, covariance, extent, exponents)
+        return cls(spline, widths, fit_proposal(z), extent, exponents)
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the fitted arrays by name."""
         spline = {key: getattr(self.spline, key).numpy() for key in _SPLINE}
-        fitted = {"widths": self.widths, "covariance": self.covariance, "extent": self.extent}
+        fitted = {"widths": self.widths, "extent": self.extent}
         units = {"exponents": self.exponents} if self.exponents.any() else {}
-        return {**fitted, **spline, **units}
+        return {**fitted, **self.gaussian.to_arrays(), **spline, **units}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Completion:
@@ -160,22 +153,19 @@ class Completion:
         dim, n_knots = (len(arrays[k].T) if k in arrays else 0 for k in ("widths", "x_knots"))
         # Files of earlier versions have no exponents.
         arrays = {"exponents": np.zeros(dim, np.int64), **arrays}
-        shapes = {"widths": (dim,), "covariance": (dim, dim), "extent": (2, dim)}
-        shapes |= dict.fromkeys(_SPLINE, (dim, n_knots))
-        expected = {key: ("f", shape) for key, shape in shapes.items()}
-        check_arrays(arrays, {**expected, "exponents": ("i", (dim,))}, "completion")
-        widths, covariance, extent, *knots = (arrays[key].astype(np.float64) for key in shapes)
+        shapes = {"widths": (dim,), "extent": (2, dim), **dict.fromkeys(_SPLINE, (dim, n_knots))}
+        expected: dict[str, Kind] = {key: ("f", shape) for key, shape in shapes.items()}
+        expected |= {"exponents": ("i", (dim,)), **proposal_tensors(arrays, dim)}
+        check_arrays(arrays, expected, "completion")
+        widths, extent, *knots = (arrays[key].astype(np.float64) for key in shapes)
         exponents = arrays["exponents"].astype(np.int64)
         if dim == 0 or not np.isin(widths, (0.0, 1.0)).all() or (extent[0] > extent[1]).any():
             raise ModelFileError("its widths must be 0 or 1, and its extents increase")
         if (np.abs(exponents.astype(np.float64)) > sys.float_info.max_exp).any():
             raise ModelFileError(f"its exponents must be within {sys.float_info.max_exp}")
-        if not np.allclose(covariance, covariance.T):
-            raise ModelFileError("its covariance is not symmetric")
-        np.linalg.cholesky(covariance)  # fails unless it is positive definite
         spline = MonotonicSpline(*map(torch.from_numpy, knots))
         spline.check_buffers()
-        return cls(spline, widths, covariance, extent, exponents)
+        return cls(spline, widths, read_proposal(arrays), extent, exponents)
 
     @property
     def dim(self) -> int:
@@ -202,7 +192,7 @@ class Completion:
         """
         z, _ = self._columns(matrix + self.widths / 2)
         for rows, missing in _patterns(z):
-            mean, _ = self._proposal(z[rows], missing)
+            mean, _ = self.gaussian.conditional(z[rows], missing)
             z[np.ix_(rows, missing)] = mean
         return z
 
@@ -253,8 +243,8 @@ class Completion:
         uniform = rng.random(matrix.shape)
         z, _ = self._columns(matrix + self.widths * uniform)
         for rows, missing in _patterns(z):
-            mean, factor = self._proposal(z[rows], missing)
-            z[np.ix_(rows, missing)] = mean + rng.standard_normal(mean.shape) @ factor.T
+            mean, root = self.gaussian.conditional(z[rows], missing)
+            z[np.ix_(rows, missing)] = mean + root.times(rng.standard_normal(mean.shape))
         return z
 
     def completed(self, matrix: Floats) -> CompletedRows:
@@ -269,25 +259,16 @@ class Completion:
         log_weight = np.nansum(log_derivative, axis=1).reshape(n, N_DRAWS)
         noise = norm.ppf(self._uniform)
         for rows, missing in _patterns(z[:, 0]):
-            mean, factor = self._proposal(z[rows, 0], missing)
-            factor = factor * math.sqrt(PROPOSAL_VARIANCE)
+            mean, root = self.gaussian.conditional(z[rows, 0], missing)
+            root = root.scaled(math.sqrt(PROPOSAL_VARIANCE))
             draws = noise[:, missing]
-            z[np.ix_(rows, np.arange(N_DRAWS), missing)] = mean[:, None] + draws @ factor.T
-            log_q = norm.logpdf(draws).sum(1) - np.log(factor.diagonal()).sum()
+            z[np.ix_(rows, np.arange(N_DRAWS), missing)] = mean[:, None] + root.times(draws)
+            log_q = norm.logpdf(draws).sum(1) - root.log_det()
             log_weight[rows] -= log_q
         return CompletedRows(z, log_weight)
 
     def _columns(self, matrix: Floats) -> tuple[Floats, Floats]:
         return _columns(self.spline, self.exponents, matrix)
-
-    def _proposal(self, z: Floats, missing: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        """Return the conditional means (n, M) and the Cholesky factor (M, M) of missing columns."""
-        observed = np.setdiff1d(np.arange(z.shape[1]), missing)
-        cross = self.covariance[np.ix_(missing, observed)]
-        gain = np.linalg.solve(self.covariance[np.ix_(observed, observed)], cross.T).T
-        covariance = self.covariance[np.ix_(missing, missing)] - gain @ cross.T
-        factor = np.linalg.cholesky(covariance).astype(np.float64)
-        return z[:, observed] @ gain.T, factor
 
 
 def _exponents(extent: Floats) -> Integers:
@@ -302,9 +283,7 @@ def _in_units(matrix: Floats, exponents: Integers) -> Floats:
     return np.ldexp(matrix, -exponents) if exponents.any() else matrix
 
 
-def _columns(
-    spline: MonotonicSpline, exponents: Integers, matrix: Floats
-) -> tuple[Floats, Floats]:
+def _columns(spline: MonotonicSpline, exponents: Integers, matrix: Floats) -> tuple[Floats, Floats]:
     """Standardize each number, NaN to NaN; returns values and log-derivatives, both (n, D)."""
     scaled = np.ascontiguousarray(_in_units(matrix, exponents))
     with torch.no_grad():
