@@ -87,7 +87,7 @@ class FittedState:
                 f"columns, classes and image shape are {shown(of_file)} of the model, "
                 f"{shown(of_rows)} of the rows"
             )
-        filled = completion.filled(np.zeros((1, completion.dim)))
+        features = completion.features(np.zeros((1, completion.dim)))
         baseline = parts.pop("baseline", {})
         parts.pop("encoder", None)  # read by the encoder
         scale = facts.record("outlier_scale")
@@ -95,7 +95,7 @@ class FittedState:
             spec=spec,
             models=models_from_arrays(spec, domain, parts),
             completion=completion,
-            baseline=baseline_from_arrays(baseline, filled.shape[1], n_classes),
+            baseline=baseline_from_arrays(baseline, features.shape[1], n_classes),
             initialization=facts.record("initialization").values,
             used_unlabeled=facts.flag("used_unlabeled"),
             history=_history(facts),
