@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
 from typing import ClassVar, Self, TypeAlias, cast
 
 import numpy as np
@@ -16,7 +18,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from flowssl._labels import is_missing
+from flowssl._label_vectors import LabelVector, is_missing
+from flowssl._class_prior import prior_by_label
 from flowssl._persistence import JSON, write_model_file
 from flowssl._typing import Labels
 from flowssl.preprocessing import ImageEncoder, TableEncoder
@@ -125,14 +128,20 @@ def _parameter_to_json(name: str, value: object) -> JSON:
         return None
     if name == "unlabeled_value" and value is not None and is_missing(value):
         return cast(JSON, MISSING)
+    by_label = prior_by_label(value) if name == "class_prior" else None
+    if by_label is not None:
+        labels, numbers = by_label
+        return {"labels": classes_to_json(labels), "numbers": [float(x) for x in numbers]}
+    if isinstance(value, date | np.datetime64 | np.timedelta64 | Decimal):  # a label
+        return {"label": classes_to_json(LabelVector.read([value]).present)}
     if isinstance(value, os.PathLike):
         return str(os.fspath(value))
-    if isinstance(value, np.ndarray | np.generic):
-        return cast(JSON, value.tolist())
-    if isinstance(value, list | tuple):
-        return [_parameter_to_json(name, item) for item in value]
     if hasattr(value, "to_numpy"):  # a Series
-        return cast(JSON, value.to_numpy().tolist())
+        value = value.to_numpy()
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_parameter_to_json(name, item) for item in value]
     if callable(value):  # code does not go into a file; only a further fit would need it
         return None
     return cast(JSON, value)
@@ -143,8 +152,15 @@ def parameters_from_json(
 ) -> dict[str, object]:
     """Return constructor parameters from their JSON; ``groups`` are those that hold options."""
     parameters: dict[str, object] = dict(record)
-    if parameters.get("unlabeled_value") == MISSING:
-        parameters["unlabeled_value"] = np.nan
+    marker, prior = record.get("unlabeled_value"), record.get("class_prior")
+    if isinstance(marker, list):
+        parameters["unlabeled_value"] = [_marker_from_json(each) for each in marker]
+    else:
+        parameters["unlabeled_value"] = _marker_from_json(marker)
+    if isinstance(prior, Mapping):
+        labels = classes_from_json(cast(Mapping[str, JSON], prior["labels"]), is_sorted=False)
+        numbers = cast("list[float]", prior["numbers"])
+        parameters["class_prior"] = dict(zip(labels.tolist(), numbers, strict=True))
     for name, options in groups.items():
         value = parameters.get(name)
         if isinstance(value, Mapping):
@@ -152,6 +168,16 @@ def parameters_from_json(
         else:
             parameters[name] = _untupled(value)
     return parameters
+
+
+def _marker_from_json(value: JSON) -> object:
+    """Return what marks an unlabeled row."""
+    if value == MISSING:
+        return np.nan
+    if isinstance(value, Mapping):
+        labels = classes_from_json(cast(Mapping[str, JSON], value["label"]))
+        return labels[0]
+    return value
 
 
 def _untupled(value: object) -> object:
@@ -167,7 +193,10 @@ def classes_to_json(classes: Labels) -> dict[str, JSON]:
     TypeError
         If they are of a type that JSON cannot hold.
     """
-    values = classes.astype(str).tolist() if classes.dtype.kind in "mM" else classes.tolist()
+    if classes.dtype.kind == "m":
+        values = classes.astype(np.int64).tolist()
+    else:
+        values = classes.astype(str).tolist() if classes.dtype.kind == "M" else classes.tolist()
     if not all(isinstance(value, bool | int | float | str) for value in values):
         raise TypeError(
             f"classes of type {type(values[0]).__name__} cannot be written to a model file; "
@@ -176,7 +205,7 @@ def classes_to_json(classes: Labels) -> dict[str, JSON]:
     return {"dtype": classes.dtype.str, "values": values}
 
 
-def classes_from_json(record: Mapping[str, JSON]) -> Labels:
+def classes_from_json(record: Mapping[str, JSON], *, is_sorted: bool = True) -> Labels:
     """Rebuild classes from their JSON.
 
     Raises
@@ -188,6 +217,6 @@ def classes_from_json(record: Mapping[str, JSON]) -> Labels:
     classes: Labels = np.asarray(record["values"], dtype=dtype)
     if classes.ndim != 1 or dtype.fields is not None or not len(classes):
         raise ValueError(f"classes must be a list of labels, got shape {classes.shape}")
-    if not np.array_equal(np.unique(classes), classes):
+    if is_sorted and not np.array_equal(np.unique(classes), classes):
         raise ValueError("classes must be sorted and different from each other")
     return classes

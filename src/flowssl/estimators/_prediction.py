@@ -63,7 +63,9 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         ValueError
             If no row is labeled.
         """
-        return labeled_accuracy(y, self.predict(X), self.unlabeled_value, sample_weight)
+        return labeled_accuracy(
+            y, self.predict(X), self.unlabeled_value, sample_weight, self.classes_
+        )
 
     def score_samples(self, X: TableLike) -> Floats:
         """Return ``log p(x)`` of each row in nats, per unit of the columns' own scales.

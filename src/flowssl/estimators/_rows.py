@@ -66,6 +66,25 @@ def counted_rows(X: TableLike, y: LabelsLike, sample_weight: ArrayLike | None) -
     return counted if len(weight) == _length(X) == _length(y) else None
 
 
+def check_order(X: TableLike, y: LabelsLike) -> None:
+    """Warn if X and y are of pandas and their indices name the same rows in another order.
+
+    Rows are matched by position, as everywhere in scikit-learn.
+    """
+    of_rows, of_labels = (getattr(given, "index", None) for given in (X, y))
+    if not (hasattr(of_rows, "equals") and hasattr(of_labels, "equals")):
+        return
+    if len(of_rows) != len(of_labels) or of_rows.equals(of_labels):
+        return
+    if of_rows.is_unique and of_labels.is_unique and of_rows.isin(of_labels).all():
+        warnings.warn(
+            "the indices of X and y name the same rows in another order. Rows and labels are "
+            "matched by position, not by index; if the index is right, give y.loc[X.index]",
+            FlowSSLWarning,
+            stacklevel=5,
+        )
+
+
 def labeled_rows(
     matrix: Floats, labels: EncodedLabels, sample_weight: ArrayLike | None
 ) -> tuple[Rows, Integers]:
@@ -81,8 +100,7 @@ def labeled_rows(
     Raises
     ------
     ValueError
-        If the numbers of rows differ, rows or columns are too few, a weight is negative, or a
-        class has only rows of weight 0.
+        If the numbers of rows differ, rows or columns are too few, or a weight is negative.
     """
     if len(labels.codes) != len(matrix):
         raise ValueError(
@@ -103,13 +121,6 @@ def labeled_rows(
             "and not the mark of an unlabeled row, set unlabeled_value=None",
             FlowSSLWarning,
             stacklevel=5,
-        )
-    known = rows.labeled
-    present = np.bincount(rows.codes[known], rows.weight[known], minlength=rows.n_classes) > 0
-    if not present.all():
-        raise ValueError(
-            f"classes {labels.classes[~present].tolist()} have only rows of weight 0; give "
-            "them a weight or leave their rows out"
         )
     return rows, places
 

@@ -21,6 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from flowssl._class_prior import GivenPrior, given_prior
 from flowssl._labels import LabelsLike
 from flowssl._model_file import Arrays, State
 from flowssl._persistence import JSON
@@ -31,7 +32,6 @@ from flowssl.estimators._domains import domain_of
 from flowssl.estimators._fit import FitSettings, Previous, fit_models
 from flowssl.estimators._prediction import DensityClassifier
 from flowssl.estimators._settings import TrainingSettings
-from flowssl.estimators._soft_labels import given_prior
 from flowssl.estimators._spec import ModelRequest, ModelSpec
 from flowssl.estimators._state import FittedState
 from flowssl.estimators._training_data import TrainingData
@@ -54,7 +54,7 @@ class FlowClassifier(DensityClassifier):
     images: ImageOptions | Shape | None
     init: str
     objective: ObjectiveOptions | str
-    class_prior: ArrayLike | str | None
+    class_prior: GivenPrior
     propagation_weight: float | str
     max_epochs: int | str
     batch_size: int | str
@@ -96,7 +96,7 @@ class FlowClassifier(DensityClassifier):
         "images": ["array-like", ImageOptions, None],
         "init": [StrOptions({"propagate", "latent", "random"})],
         "objective": [StrOptions({"soft-labels", "likelihood", "em"}), ObjectiveOptions],
-        "class_prior": [StrOptions({"uniform", "learned"}), "array-like", None],
+        "class_prior": [StrOptions({"uniform", "learned"}), "array-like", Mapping, None],
         "propagation_weight": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
         "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],

@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from flowssl._labels import is_missing
+from flowssl._label_vectors import is_missing
 from flowssl._typing import Floats
 from flowssl.exceptions import FlowSSLWarning
 from flowssl.preprocessing.containers import (

@@ -20,7 +20,7 @@ from scipy.sparse import csr_array, issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 
-from flowssl._labels import is_missing
+from flowssl._label_vectors import is_missing
 from flowssl._typing import Floats
 from flowssl.exceptions import DataError
 
