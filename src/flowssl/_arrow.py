@@ -6,7 +6,7 @@ no functions for many of them ("no kernel").
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,12 +48,21 @@ def readable(column: pa.ChunkedArray, what: str) -> pa.ChunkedArray:
             column = column.cast(pa.bool_())
     if _is(column.type, "run_end_encoded"):
         column = pc.run_end_decode(column)
-    of_values = column.type.value_type if types.is_dictionary(column.type) else column.type
+    is_dictionary = types.is_dictionary(column.type)
+    of_values = column.type.value_type if is_dictionary else column.type
     if _is(of_values, "string_view"):
-        column = cast("pa.ChunkedArray", column.cast(pa.string()))
-        of_values = column.type
+        of_values = pa.string()
+        chunks = [
+            pa.DictionaryArray.from_arrays(chunk.indices, chunk.dictionary.cast(of_values))
+            if is_dictionary
+            else chunk.cast(of_values)
+            for chunk in column.chunks
+        ]
+        column = pa.chunked_array(chunks, chunks[0].type if chunks else of_values)
     numbers = types.is_integer(of_values) or types.is_floating(of_values) or _is_decimal(of_values)
-    times = types.is_timestamp(of_values) or types.is_date(of_values) or types.is_duration(of_values)
+    times = (
+        types.is_timestamp(of_values) or types.is_date(of_values) or types.is_duration(of_values)
+    )
     text = types.is_string(of_values) or types.is_large_string(of_values)
     if numbers or times or text or types.is_boolean(of_values) or types.is_null(of_values):
         return column

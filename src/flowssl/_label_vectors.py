@@ -78,7 +78,7 @@ def is_missing(value: object) -> bool:
 
 
 def _pandas() -> ModuleType | None:
-    """pandas if it is loaded: without it no value can be one of its objects."""
+    """Pandas if it is loaded: without it no value can be one of its objects."""
     return sys.modules.get("pandas")
 
 
@@ -122,7 +122,9 @@ def _as_vector(y: LabelsLike) -> Labels:
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise ValueError(f"y should be a 1d array, got rows of different lengths: {error}") from error
+        raise ValueError(
+            f"y should be a 1d array, got rows of different lengths: {error}"
+        ) from error
     if is_sequence and array.dtype.kind in "USf":
         # NumPy would turn None and NaN among strings into "None" and "nan", and bools beside NaN
         # into numbers.

@@ -10,13 +10,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from numbers import Number
+from operator import eq
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from flowssl._label_vectors import LabelsLike as LabelsLike  # of the functions below
-from flowssl._label_vectors import LabelVector, is_missing, where
+from flowssl._label_vectors import LabelVector, where
 from flowssl._missing_marks import missing_marks
 from flowssl._typing import Booleans, Integers, Labels
 from flowssl.exceptions import FlowSSLWarning
@@ -253,7 +255,7 @@ class _Markers:
             elif present.dtype.kind in "Mm":
                 marked |= np.asarray(present == _as_time(marker, present.dtype), dtype=bool)
             elif present.dtype == object or isinstance(marker, str):
-                marked |= where(present.tolist(), lambda value, m=marker: bool(value == m))
+                marked |= where(present.tolist(), partial(eq, marker))
         return marked
 
     def marks(self, present: Labels, known: Collection[object]) -> frozenset[str]:
@@ -278,13 +280,11 @@ def markers_of(unlabeled_value: object) -> list[object]:
     return [unlabeled_value]
 
 
-def _as_time(marker: object, dtype: np.dtype[np.generic]) -> np.generic:
+def _as_time(marker: object, dtype: np.dtype[np.generic]) -> Labels:
     """Return a marker among dates; NaT, which equals nothing, for one that is no date."""
-    try:
-        time: np.generic = np.asarray(marker).astype(dtype)[()]
-    except (TypeError, ValueError):
-        time = np.asarray("NaT", dtype=dtype)[()]
-    return time
+    if isinstance(marker, np.datetime64 | np.timedelta64):
+        return np.asarray(marker).astype(dtype)
+    return np.asarray("NaT", dtype=dtype)
 
 
 def _in(present: Labels, texts: Collection[str]) -> Booleans:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 T = TypeVar("T")
 
+_EXACT_INTEGERS = 2**53
+
 
 def without_mask(values: T) -> T | NDArray[np.generic]:
     """Return a masked array as a plain one with missing values; anything else as it is.
@@ -24,21 +26,24 @@ def without_mask(values: T) -> T | NDArray[np.generic]:
         Of a masked array with masked values a copy of which these are NaN, NaT or None. Integers
         become float64 if that holds them exactly and else objects, as do texts and bools.
     """
-    if isinstance(values, list | tuple) and any(
-        isinstance(row, np.ma.MaskedArray) for row in values
-    ):
-        values = np.ma.stack([np.ma.asarray(row) for row in values])  # type: ignore[no-untyped-call]
-    if not isinstance(values, np.ma.MaskedArray):
-        return values
-    plain: NDArray[np.generic] = np.asarray(values.data)
-    masked = np.ma.getmaskarray(values)
+    if isinstance(values, np.ma.MaskedArray):
+        return _plain(values)
+    if isinstance(values, list | tuple) and any(isinstance(v, np.ma.MaskedArray) for v in values):
+        return _plain(np.ma.stack([np.ma.asarray(row) for row in values]))
+    return values
+
+
+def _plain(values: np.ma.MaskedArray[tuple[int, ...], np.dtype[np.generic]]) -> NDArray[np.generic]:
+    plain, masked = np.asarray(values.data), np.ma.getmaskarray(values)
     if not masked.any():
         return plain
-    if plain.dtype.kind in "iu" and np.abs(plain[~masked].astype(np.float64)).max(initial=0) < 2**53:
-        plain = plain.astype(np.float64)
-    elif plain.dtype.kind not in "fcMm":
-        plain = plain.astype(object)
-    else:
-        plain = plain.copy()
-    plain[masked] = None if plain.dtype == object else np.array("NaT" if plain.dtype.kind in "Mm" else np.nan, plain.dtype)
+    kind, missing = plain.dtype.kind, np.array(None, dtype=object)
+    if kind in "Mm":
+        missing = np.array("NaT", dtype=plain.dtype)
+    elif kind in "fc":
+        missing = np.array(np.nan, dtype=plain.dtype)
+    elif kind in "iu" and np.abs(plain[~masked].astype(float)).max(initial=0) < _EXACT_INTEGERS:
+        missing = np.array(np.nan)
+    plain = plain.astype(missing.dtype)  # a copy
+    plain[masked] = missing
     return plain

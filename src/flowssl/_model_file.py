@@ -15,11 +15,11 @@ from typing import ClassVar, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from flowssl._label_vectors import LabelVector, is_missing
 from flowssl._class_prior import prior_by_label
+from flowssl._label_vectors import LabelVector, is_missing
 from flowssl._persistence import JSON, write_model_file
 from flowssl._typing import Labels
 from flowssl.preprocessing import ImageEncoder, TableEncoder
@@ -88,6 +88,9 @@ class ModelFileMixin(BaseEstimator, ABC):
 
     def _take_encoder(self, encoder: TableEncoder | ImageEncoder) -> None:
         """Take a fitted encoder and what it knows of the columns."""
+        if isinstance(encoder, TransformerMixin):
+            # Arrays, whatever scikit-learn's setting transform_output is when it is called.
+            encoder.set_output(transform="default")
         self.encoder_ = encoder
         self.n_features_in_ = encoder.n_features_in_
         if hasattr(encoder, "feature_names_in_"):

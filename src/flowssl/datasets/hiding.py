@@ -6,6 +6,8 @@ The draw is stratified, so that no class is left without a label.
 import numpy as np
 import numpy.typing as npt
 
+from flowssl._label_vectors import LabelVector
+from flowssl._masks import without_mask
 from flowssl._typing import Integers, Labels
 
 
@@ -53,16 +55,11 @@ def hide_labels(
     """
     from sklearn.utils import check_random_state
 
-    from flowssl._label_vectors import LabelVector
-    from flowssl._masks import without_mask
-
     labels = np.asarray(without_mask(y))
     if labels.ndim != 1:
         raise ValueError(f"y must have one dimension, got shape {labels.shape}.")
     vector = LabelVector.read(y)
-    classes, of_present, counts = np.unique(
-        vector.present, return_inverse=True, return_counts=True
-    )
+    classes, of_present, counts = np.unique(vector.present, return_inverse=True, return_counts=True)
     codes = np.full(len(labels), -1)
     codes[~vector.missing] = of_present
     if any(marker == label for label in classes.tolist()):

@@ -8,6 +8,7 @@ category are broken by the order of the rows.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import dataclass
 
@@ -71,9 +72,10 @@ def check_order(X: TableLike, y: LabelsLike) -> None:
 
     Rows are matched by position, as everywhere in scikit-learn.
     """
-    of_rows, of_labels = (getattr(given, "index", None) for given in (X, y))
-    if not (hasattr(of_rows, "equals") and hasattr(of_labels, "equals")):
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(X, pandas.DataFrame) or not isinstance(y, pandas.Series):
         return
+    of_rows, of_labels = X.index, y.index
     if len(of_rows) != len(of_labels) or of_rows.equals(of_labels):
         return
     if of_rows.is_unique and of_labels.is_unique and of_rows.isin(of_labels).all():

@@ -121,14 +121,15 @@ class FlowClassifier(DensityClassifier):
 
         Parameters
         ----------
-        X : array-like or data frame of shape (n_samples, n_features)
-            Rows. Missing numbers are allowed; text and categorical columns of data frames too.
+        X : array-like, sparse matrix or data frame of shape (n_samples, n_features)
+            Rows. Missing numbers, text and categorical columns are allowed; a sparse matrix is
+            turned into a dense one of at most 1 GiB.
         y : array-like of shape (n_samples,)
-            Labels of any sortable type; unlabeled rows carry ``unlabeled_value``.
+            Labels: text, numbers, bools or dates; unlabeled rows carry ``unlabeled_value``. They
+            belong to rows by position, not by index.
         sample_weight : array-like of shape (n_samples,), optional
-            Weights, not negative. A row of weight 2 is the same as the row given twice, one of
-            weight 0 as none. With text or categories, ties for the reference category are broken
-            by row order.
+            Weights, not negative. A row of weight 2 is the row given twice, one of weight 0 none.
+            With categories, ties for the reference category are broken by row order.
 
         Returns
         -------
@@ -202,10 +203,10 @@ class FlowClassifier(DensityClassifier):
         return self
 
     def __sklearn_tags__(self) -> Tags:
-        """Say to scikit-learn that NaN is allowed in X."""
+        """Say to scikit-learn that NaN, categories and sparse matrices are allowed in X."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
+        tags.input_tags.categorical = tags.input_tags.sparse = True
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:

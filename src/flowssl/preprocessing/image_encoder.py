@@ -17,10 +17,12 @@ from scipy.stats import qmc
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
+from flowssl._masks import without_mask
 from flowssl._typing import Floats
 from flowssl.bijections.images import LEVELS, Shape
 from flowssl.preprocessing.completion import CompletedRows
 from flowssl.preprocessing.containers import TableLike
+from flowssl.preprocessing.sparse import densified
 from flowssl.preprocessing.table_encoder import OutputColumn
 
 PixelValues = Floats
@@ -167,7 +169,7 @@ class ImageEncoder:
         return encoder
 
     def _array(self, X: TableLike) -> NDArray[np.generic]:
-        images = np.asarray(X)
+        images = np.asarray(densified(without_mask(X)))
         if images.dtype.kind not in "iuf":
             raise ValueError(
                 f"images must be arrays of integers 0..255 or floats 0..1, got dtype {images.dtype}"

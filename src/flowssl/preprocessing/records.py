@@ -31,6 +31,7 @@ def _codec_from(record: Mapping[str, object]) -> Codec:
     is_sound = (
         isinstance(record["name"], str | int)
         and isinstance(record["is_constant"], bool)
+        and isinstance(record.get("is_open", False), bool)
         and isinstance(record["duplicate_of"], int | None)
         and type_record["kind"] in ("numeric", "datetime", "categorical")
         and type_record["dtype"] in DTYPES
@@ -52,6 +53,8 @@ def _check_consistent(codecs: list[Codec]) -> None:
     if not codecs:
         raise ValueError("no columns")
     for position, codec in enumerate(codecs):
+        if codec.is_open and not codec.infrequent:
+            raise ValueError(f"column {position} has no code for other values")
         if codec.is_categorical and not codec.is_constant and not codec.indicated:
             raise ValueError(f"column {position} is categorical and has no categories")
         if codec.duplicate_of is not None:
