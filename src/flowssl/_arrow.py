@@ -72,6 +72,21 @@ def readable(column: pa.ChunkedArray, what: str) -> pa.ChunkedArray:
     )
 
 
+def readable_table(table: pa.Table) -> pa.Table:
+    """Return a table of such columns, with the metadata of its fields.
+
+    Raises
+    ------
+    TypeError
+        If a column is of another type; it is named.
+    """
+    for position, field in enumerate(table.schema):
+        column = readable(table.column(position), f"column {field.name!r} of X")
+        if column.type != field.type:
+            table = table.set_column(position, field.with_type(column.type), column)
+    return table
+
+
 def _is(type_: pa.DataType, name: str) -> bool:
     """Whether an Arrow type is of a kind that old versions of pyarrow do not know."""
     import pyarrow.types

@@ -116,7 +116,7 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
 
     def inverse_transform(self, Z: ArrayLike) -> TableLike:
         """Map latents back to rows of the kind of table that ``fit`` saw."""
-        rows = self.density_.invert(np.asarray(Z, dtype=np.float64))
+        rows = self.density_.invert(np.array(Z, dtype=np.float64))
         table: TableLike = self.encoder_.inverse_transform(rows)
         return table
 

@@ -17,6 +17,7 @@ from narwhals.typing import IntoDataFrame
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 
+from flowssl._arrow import readable_table
 from flowssl._masks import without_mask
 from flowssl._typing import Floats
 from flowssl.exceptions import DataError
@@ -132,6 +133,8 @@ def take_rows(X: TableLike, index: NDArray[np.int64]) -> TableLike:
     """
     frame = frame_or_other(X)
     if isinstance(frame, nw.DataFrame):
+        if frame.implementation.is_pyarrow():
+            frame = nw.from_native(readable_table(nw.to_native(frame)))
         return cast("IntoDataFrame", frame[index.tolist()].to_native())
     if isinstance(X, list | tuple):
         return [X[row] for row in index.tolist()]

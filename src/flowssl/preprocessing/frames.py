@@ -27,6 +27,7 @@ from flowssl.preprocessing.containers import (
     check_finite,
     is_category,
 )
+from flowssl.preprocessing.levels import text_of
 from flowssl.preprocessing.objects import read_objects
 
 
@@ -61,7 +62,8 @@ def _read_series(given: nw.Series[IntoSeries], *, as_levels: bool) -> Column:
     is_pandas = given.implementation.is_pandas()
     native = str(native_dtype) if is_pandas else None
     if is_pandas and native is not None and native.startswith("interval"):
-        return Column(name, ColumnType("categorical", "Object", "object"), _texts(given.to_list()))
+        texts: list[object] = [None if is_missing(value) else str(value) for value in given]
+        return Column(name, ColumnType("categorical", "Object", "object"), texts)
     series = _plain(given, name)
     dtype = series.dtype
 
@@ -123,13 +125,18 @@ def _with_declared(column: Column, declared: Sequence[object] | None) -> Column:
     if all(map(is_category, declared)):
         categories = tuple(map(as_category, declared))
         return replace(column, type=replace(column.type, categories=categories))
-    categories = tuple(map(str, declared))  # intervals, for example
-    values = _texts(cast("list[object]", column.values))
+    values: list[object] = [  # intervals, for example
+        None if is_missing(value) else _text(value, column.name) for value in column.values
+    ]
+    categories = tuple(_text(category, column.name) for category in declared)
     return replace(column, type=replace(column.type, categories=categories), values=values)
 
 
-def _texts(values: list[object]) -> list[object]:
-    return [None if is_missing(value) else str(value) for value in values]
+def _text(value: object, name: str | int) -> str:
+    try:
+        return text_of(value)
+    except TypeError as error:
+        raise TypeError(f"{error} (column {name!r} of X)") from error
 
 
 def _numbers(series: nw.Series[IntoSeries]) -> Floats:
