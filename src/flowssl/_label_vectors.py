@@ -63,6 +63,8 @@ class LabelVector:
         else:
             present = _as_vector(y)
             missing = np.zeros(len(present), dtype=bool)
+        if present.dtype.kind == "T":  # NumPy's texts of variable length
+            present = present.astype(object)
         absent = _absent(present)
         missing[~missing] = absent
         return cls(_plain(present[~absent] if absent.any() else present), missing)
@@ -193,6 +195,8 @@ def _plain(present: Labels) -> Labels:
         return np.asarray(values, dtype="M8[us]")
     if kinds and all(issubclass(kind, date) and not issubclass(kind, datetime) for kind in kinds):
         return np.asarray(values, dtype="M8[D]")
+    if kinds and all(issubclass(kind, np.datetime64 | np.timedelta64) for kind in kinds):
+        return np.asarray(values)
     if Decimal in kinds:
         if any(isinstance(v, Decimal) and (not v.is_finite() or v != int(v)) for v in values):
             raise ValueError(

@@ -240,8 +240,12 @@ class _Markers:
         if unlabeled_value is None:
             return cls((), missing=False, automatic=False)
         several = markers_of(unlabeled_value)
-        # Read like labels, so that dates and decimal numbers are what they are among these.
-        present = [LabelVector.read([value]).present for value in several]
+        try:  # like labels, so that dates and decimal numbers are what they are among these
+            present = [LabelVector.read([value]).present for value in several]
+        except ValueError as error:
+            raise ValueError(
+                f"unlabeled_value={unlabeled_value!r} cannot mark rows among labels: {error}"
+            ) from error
         values = tuple(value for found in present for value in found)
         return cls(values, missing=len(values) < len(several), automatic=False)
 

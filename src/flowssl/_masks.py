@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,13 @@ T = TypeVar("T")
 _EXACT_INTEGERS = 2**53
 
 
-def without_mask(values: T) -> T | NDArray[np.generic]:
+def without_mask(values: T) -> T:
     """Return a masked array as a plain one with missing values; anything else as it is.
 
     Parameters
     ----------
     values : object
-        A `numpy.ma.MaskedArray`, a list or tuple of them, or anything else.
+        A `numpy.ma.MaskedArray`, `numpy.ma.masked`, a list or tuple with some, or anything else.
 
     Returns
     -------
@@ -26,11 +26,16 @@ def without_mask(values: T) -> T | NDArray[np.generic]:
         Of a masked array with masked values a copy of which these are NaN, NaT or None. Integers
         become float64 if that holds them exactly and else objects, as do texts and bools.
     """
-    if isinstance(values, np.ma.MaskedArray):
-        return _plain(values)
-    if isinstance(values, list | tuple) and any(isinstance(v, np.ma.MaskedArray) for v in values):
-        return _plain(np.ma.stack([np.ma.asarray(row) for row in values]))
-    return values
+    plain: object = values
+    if values is np.ma.masked:
+        plain = None
+    elif isinstance(values, np.ma.MaskedArray):
+        plain = _plain(values)
+    elif isinstance(values, list | tuple):
+        rows = [without_mask(row) for row in values]
+        if any(after is not before for after, before in zip(rows, values, strict=True)):
+            plain = rows
+    return cast(T, plain)
 
 
 def _plain(values: np.ma.MaskedArray[tuple[int, ...], np.dtype[np.generic]]) -> NDArray[np.generic]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import sparray, spmatrix
 
 from flowssl.exceptions import DataError
@@ -16,7 +15,7 @@ MAX_DENSE_BYTES = 2**30
 T = TypeVar("T")
 
 
-def densified(X: T) -> T | NDArray[np.generic]:
+def densified(X: T) -> T:
     """Return a sparse matrix or array as a dense array, anything else as it is.
 
     Every column of a flow depends on every other one, so that it takes dense rows.
@@ -36,5 +35,4 @@ def densified(X: T) -> T | NDArray[np.generic]:
             "columns, for example with sklearn.decomposition.TruncatedSVD(100) in a pipeline, or "
             "take fewer rows."
         )
-    dense: NDArray[np.generic] = X.toarray()
-    return dense
+    return cast(T, X.toarray())
