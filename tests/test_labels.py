@@ -1,6 +1,8 @@
 """Labels of every type and container, encoded and decoded."""
 
+import collections
 import datetime
+import decimal
 import math
 
 import numpy as np
@@ -14,7 +16,12 @@ from hypothesis import strategies as st
 from sklearn.exceptions import DataConversionWarning
 from sklearn.preprocessing import LabelEncoder
 
-from flowssl._labels import encode_labels, is_unlabeled
+from flowssl._labels import codes_of, encode_labels, is_unlabeled
+from flowssl.exceptions import FlowSSLWarning
+
+FIRST_DAY = datetime.date(1900, 1, 1)
+YEARS = [datetime.datetime(2020, 1, 1), datetime.datetime(2021, 1, 1)]
+DAYS = [year.date() for year in YEARS]
 
 CONTAINERS = {
     "list": lambda v: v,
@@ -56,9 +63,7 @@ def test_integers_stay_integers_beside_missing_values(container):
         (np.array([1, -1, 0], dtype=np.int8), np.array([0, 1], dtype=np.int8)),
         (np.array([1.0, np.nan, 0.0]), np.array([0.0, 1.0])),
         (np.array([1.0, -1.0, 0.0], dtype=np.float32), np.array([0, 1], dtype=np.float32)),
-        (np.array(["b", "-1", "a"]), np.array(["-1", "a", "b"])),
         (np.array(["b", -1, "a"], dtype=object), np.array(["a", "b"], dtype=object)),
-        (np.array([b"b", b"a"]), np.array([b"a", b"b"])),
         (np.array(["2020-01-02", "NaT"], dtype="M8[D]"), np.array(["2020-01-02"], dtype="M8[D]")),
         (np.array([True, False]), np.array([False, True])),
         (np.array([3, 0], dtype=np.uint8), np.array([0, 3], dtype=np.uint8)),
@@ -83,7 +88,12 @@ def test_nan_in_polars_floats_is_unlabeled():
 
 def test_dates_are_labels():
     first, second = datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)
-    assert encode_labels([second, None, first]).classes.tolist() == [first, second]
+    encoded = encode_labels([second, None, first])
+    assert encoded.classes.tolist() == [first, second]
+    assert encoded.classes.dtype == "M8[D]"
+    moments = [datetime.datetime(2020, 1, 1, 12), pd.Timestamp("2019-01-01")]
+    assert encode_labels(moments).classes.dtype == "M8[us]"
+    assert encode_labels(moments).codes.tolist() == [1, 0]
 
 
 def test_none_as_marker_makes_minus_one_a_class():
@@ -166,7 +176,7 @@ def test_a_column_vector_is_taken_with_a_warning(column):
     )
 )
 def test_labels_agree_with_label_encoder_and_decode_to_themselves(values):
-    encoded = encode_labels(values)
+    encoded = encode_labels(values, unlabeled_value=None)
     reference = LabelEncoder().fit(np.array(values, dtype=object if "" in values else None))
     assert encoded.classes.tolist() == reference.classes_.tolist()
     assert encoded.decode(encoded.codes).tolist() == values
@@ -189,3 +199,157 @@ def test_the_input_is_not_changed():
     encode_labels(y)
     is_unlabeled(y)
     pd.testing.assert_series_equal(y, before)
+
+
+MASKED_LABELS = {
+    "integers": (np.array([2, 9, 1]), np.dtype(np.int64)),
+    "text": (np.array(["b", "z", "a"]), np.dtype("<U1")),
+    "floats": (np.array([2.0, 9.0, 1.0]), np.dtype(np.float64)),
+    "dates": (np.array(["2021", "2030", "2020"], dtype="M8[Y]"), np.dtype("M8[Y]")),
+}
+
+
+@pytest.mark.parametrize("name", MASKED_LABELS)
+def test_masked_labels_are_unlabeled(name):
+    values, dtype = MASKED_LABELS[name]
+    y = np.ma.array(values, mask=[False, True, False])
+    encoded = encode_labels(y)
+    assert encoded.codes.tolist() == [1, -1, 0]
+    assert encoded.classes.dtype == dtype
+    assert encode_labels(list(y)).codes.tolist() == [1, -1, 0]
+    assert is_unlabeled(y).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("y", "n_marked"),
+    [
+        (np.array(["a", np.nan]), 1),
+        (["a", ""], 1),
+        (["a", " "], 1),
+        (["a", "-1"], 1),
+        (pd.Series(["a", "<NA>"]), 1),
+        (pl.Series(["a", "N/A"]), 1),
+        (pa.array(["a", "None"]), 1),
+        (np.array(["a", "?", -1], dtype=object), 1),
+        (pd.Categorical(["a", "NULL", "nan", None]), 2),
+        (np.array(["a", "NaN"]).astype(np.dtypes.StringDType()), 1),
+    ],
+)
+def test_texts_that_mark_missing_labels_are_unlabeled_with_a_note(y, n_marked):
+    with pytest.warns(FlowSSLWarning, match=f"^{n_marked} of the labels .* count as unlabeled"):
+        encoded = encode_labels(y)
+    assert encoded.classes.tolist() == ["a"]
+    assert encoded.codes.tolist() == [0] + [-1] * (len(y) - 1)
+    assert is_unlabeled(y).tolist() == [False] + [True] * (len(y) - 1)
+
+
+def test_the_code_of_a_country_is_a_class():
+    assert encode_labels(["NA", "DE", "FR"]).classes.tolist() == ["DE", "FR", "NA"]
+    assert encode_labels(["NA", "x", None], known={"NA", "x"}).classes.tolist() == ["NA", "x"]
+    assert not is_unlabeled(["NA", "x"], known={"NA", "x"}).any()
+
+
+def test_with_a_marker_of_its_own_every_text_is_a_class():
+    encoded = encode_labels(["?", "", "-1", "nan"], unlabeled_value="?")
+    assert encoded.classes.tolist() == ["", "-1", "nan"]
+    assert encode_labels(["", "a"], unlabeled_value=None).classes.tolist() == ["", "a"]
+
+
+@pytest.mark.parametrize(
+    ("y", "marker"),
+    [
+        (["?", "a", "NA"], ["?", "NA"]),
+        (np.array(["?", "a", "NA"]), ("?", "NA")),
+        (pd.Series(["?", "a", "NA"]), {"?", "NA"}),
+        (pl.Series(["?", "a", None]), ["?", None]),
+        (["?", "a", math.nan], np.array(["?", None], dtype=object)),
+        (np.array([9, 1, 8]), [9, 8]),
+        (pa.array([9, 1, 8]), pd.Series([9, 8])),
+        ([datetime.date(1900, 1, 1), datetime.date(2020, 1, 1), None], [FIRST_DAY, None]),
+        (np.array(["1900-01-01", "2020-01-01", "NaT"], "M8[ns]"), [FIRST_DAY, np.nan]),
+    ],
+)
+def test_several_markers(y, marker):
+    assert encode_labels(y, unlabeled_value=marker).codes.tolist() == [-1, 0, -1]
+    assert is_unlabeled(y, unlabeled_value=marker).tolist() == [True, False, True]
+
+
+def test_a_date_marks_an_unlabeled_row():
+    days = [FIRST_DAY, datetime.date(2020, 1, 1)]
+    assert encode_labels(days, unlabeled_value=FIRST_DAY).codes.tolist() == [-1, 0]
+
+
+@pytest.mark.parametrize("marker", [object(), b"x", ["a", (1, 2)]])
+def test_a_marker_that_is_no_label_is_refused(marker):
+    with pytest.raises(ValueError, match="labels"):
+        encode_labels(["a", "b"], unlabeled_value=marker)
+
+
+@pytest.mark.parametrize(
+    ("y", "classes"),
+    [
+        ([np.str_("b"), "a"], ["a", "b"]),
+        ([True, math.nan, False], [False, True]),
+        (pd.Categorical([2, None, 1]), [1, 2]),
+        (pd.Series(pd.Categorical(["b", "a"], categories=["c", "b", "a"])), ["a", "b"]),
+        (pd.Index(["b", None, "a"]), ["a", "b"]),
+        ([decimal.Decimal("2"), None, decimal.Decimal("1.0")], [1, 2]),
+        (pa.array([decimal.Decimal("2"), decimal.Decimal("-1"), decimal.Decimal("1")]), [1, 2]),
+        (pl.Series([decimal.Decimal("2"), decimal.Decimal("1")]), [1, 2]),
+        (pa.chunked_array([pa.array(["b", "a"], pa.string_view())]), ["a", "b"]),
+        (pa.array(["b", None, "a"]).dictionary_encode(), ["a", "b"]),
+        (pd.Series(pd.arrays.SparseArray([1, 0, -1])), [0, 1]),
+        (collections.deque(["b", None, "a"]), ["a", "b"]),
+        (range(3), [0, 1, 2]),
+        (pd.DatetimeIndex(["2021", None, "2020"]).astype("M8[s]"), YEARS),
+        (pd.Series([datetime.date(2021, 1, 1), None, YEARS[0].date()], dtype=object), DAYS),
+    ],
+)
+def test_labels_of_every_container(y, classes):
+    assert encode_labels(y).classes.tolist() == classes
+
+
+REFUSED_LABELS = {
+    "bytes": (np.array([b"a", b"b"]), "bytes as labels; convert them to text"),
+    "byte objects": ([b"a", b"b"], r"got the types \['bytes'\]"),
+    "decimals": ([decimal.Decimal("1.5"), 1], r"decimal.Decimal numbers with a fraction.*str\("),
+    "periods": (pd.Series(pd.period_range("2020", "2021", freq="Y")), "'Period'.*str"),
+    "intervals": (pd.cut([1, 5, 9], [0, 4, 10]), "'Interval'.*str"),
+    "times of day": (pl.Series([datetime.time(1), datetime.time(2)]), "'time'.*str"),
+    "zones": (pd.Series(pd.date_range("2020", periods=2, tz="UTC")), "time zone"),
+    "zone objects": ([datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)], "time zone"),
+    "records": (np.array([(1, 2)], dtype="i4,i4"), "records as labels"),
+    "large integers": ([2**70, 1], "more than 64 bits"),
+    "one-hot": (np.eye(3), r"shape \(3, 3\) instead.*one-hot.*y.argmax\(axis=1\)"),
+    "one-hot frame": (pd.DataFrame(np.eye(2)), "one-hot"),
+    "ragged": ([[1], [1, 2]], "rows of different lengths"),
+    "mapping": ({0: "a", 1: "b"}, "got a dict; pass a list with one label for each row"),
+    "set": ({"a", "b"}, "got a set; pass a list"),
+    "values": ({0: "a"}.values(), "got a dict_values; pass a list"),
+    "generator": ((label for label in "ab"), "got a generator; pass a list"),
+    "text": ("ab", "1d array"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_LABELS)
+def test_labels_that_cannot_be_are_refused_with_the_way_out(name):
+    y, message = REFUSED_LABELS[name]
+    with pytest.raises(ValueError, match=message):
+        encode_labels(y)
+
+
+def test_codes_of_labels_of_dates():
+    classes = encode_labels(DAYS).classes
+    assert codes_of(DAYS[::-1], classes, 1).tolist() == [1, 0]
+    assert codes_of(DAYS[1], classes, 2).tolist() == [1, 1]
+    assert codes_of(np.array(DAYS, dtype="M8[ns]"), classes, 1).tolist() == [0, 1]
+    with pytest.raises(ValueError, match="is not one of the classes"):
+        codes_of(FIRST_DAY, classes, 1)
+
+
+def test_classes_of_some_rows():
+    encoded = encode_labels(["a", "b", None, "c", "b"]).with_classes_of(np.array([1, 2, 3]))
+    assert encoded.classes.tolist() == ["b", "c"]
+    assert encoded.codes.tolist() == [-1, 0, -1, 1, 0]
+    with pytest.raises(ValueError, match="no labeled row of a weight other than 0"):
+        encode_labels(["a", None]).with_classes_of(np.array([1]))

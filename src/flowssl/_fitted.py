@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flowssl._isolation import isolated
-from flowssl._labels import LabelsLike, encode_labels, is_unlabeled
+from flowssl._labels import LabelsLike, encode_labels, is_unlabeled, positions
 from flowssl._typing import Floats, Integers
 
 if TYPE_CHECKING:
@@ -22,20 +22,20 @@ def class_codes(estimator: FlowClassifier, y: LabelsLike) -> Integers:
     ValueError
         If a label is not one of the estimator's classes.
     """
-    unlabeled = is_unlabeled(y, estimator.unlabeled_value)
+    classes = estimator.classes_
+    unlabeled = is_unlabeled(y, estimator.unlabeled_value, known=set(classes.tolist()))
     if unlabeled.all():
         return np.full(len(unlabeled), -1, dtype=np.int64)
-    encoded = encode_labels(y, estimator.unlabeled_value)
-    position = {label: code for code, label in enumerate(estimator.classes_.tolist())}
-    unknown = [label for label in encoded.classes.tolist() if label not in position]
-    if unknown:
+    encoded = encode_labels(y, estimator.unlabeled_value, known=set(classes.tolist()))
+    places = positions(encoded.classes, classes)
+    if (places < 0).any():
+        unknown = encoded.classes[places < 0].tolist()
         raise ValueError(
             f"y holds the label {unknown[0]!r}, which is not one of the estimator's "
-            f"{len(position)} classes {list(position)[:10]}"
+            f"{len(classes)} classes {classes.tolist()[:10]}"
         )
     # The code -1 of an unlabeled row selects the last entry.
-    positions = np.array([position[label] for label in encoded.classes.tolist()] + [-1])
-    codes: Integers = positions[encoded.codes]
+    codes: Integers = np.append(places, -1)[encoded.codes]
     return codes
 
 

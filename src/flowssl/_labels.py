@@ -5,21 +5,23 @@ integer code for each row, -1 for unlabeled rows. This is the only module that d
 unlabeled row.
 """
 
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from numbers import Number
-from typing import TypeAlias
+from __future__ import annotations
 
-import narwhals as nw
+import warnings
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
+from numbers import Number
+from operator import eq
+
 import numpy as np
-from narwhals.typing import IntoSeries
 from numpy.typing import ArrayLike
 
+from flowssl._label_vectors import LabelsLike as LabelsLike  # of the functions below
+from flowssl._label_vectors import LabelVector, where
+from flowssl._missing_marks import missing_marks
 from flowssl._typing import Booleans, Integers, Labels
-
-LabelsLike: TypeAlias = ArrayLike | Sequence[object] | IntoSeries
-"""A list, NumPy array, pandas or polars Series, or pyarrow array of labels."""
+from flowssl.exceptions import FlowSSLWarning
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,20 +65,43 @@ class EncodedLabels:
         labels: Labels = self.classes[codes]
         return labels
 
+    def with_classes_of(self, rows: Integers) -> EncodedLabels:
+        """Return the labels with those classes only that some rows have; others are unlabeled.
 
-def encode_labels(y: LabelsLike, unlabeled_value: object = "auto") -> EncodedLabels:
+        Raises
+        ------
+        ValueError
+            If none of these rows is labeled.
+        """
+        present = np.zeros(len(self.classes), dtype=bool)
+        of_rows = self.codes[rows]
+        present[of_rows[of_rows >= 0]] = True
+        if not present.any():
+            raise ValueError("y holds no labeled row of a weight other than 0; give one a weight.")
+        # The code -1 of an unlabeled row selects the last entry.
+        code_of = np.append(np.where(present, np.cumsum(present) - 1, -1), -1)
+        return EncodedLabels(code_of[self.codes], self.classes[present])
+
+
+def encode_labels(
+    y: LabelsLike, unlabeled_value: object = "auto", *, known: Collection[object] = ()
+) -> EncodedLabels:
     """Encode labels as indices into the sorted classes, and -1 for unlabeled rows.
 
     Parameters
     ----------
     y : list, ndarray, pandas or polars Series, or pyarrow array of length n
-        Labels of any hashable type whose values can be sorted: strings, numbers, bools, dates. A
+        Labels that can be sorted: strings, numbers, bools, dates. Masked values are missing. A
         column of shape (n, 1) is accepted with a `DataConversionWarning`, as in scikit-learn.
     unlabeled_value : object, default="auto"
-        Marker of unlabeled rows. "auto": -1 (as a number, never the string "-1"), NaN, None, pd.NA
-        and NaT, the conventions of scikit-learn and data frames. None: every row is labeled and -1
-        is an ordinary class. Any other value is the only marker, for example "?" or 0; `np.nan` and
-        `pd.NA` stand for every kind of missing value.
+        Marker of unlabeled rows. "auto": -1, NaN, None, pd.NA and NaT, the conventions of
+        scikit-learn and data frames; in text also empty and blank labels, "-1", "nan", "NA" and the
+        other marks of `flowssl._missing_marks`, with a warning of how many. None: every row is
+        labeled and -1 is an ordinary class. Any other value is the only marker, for example "?" or
+        0; `np.nan` and `pd.NA` stand for every kind of missing value. A list, tuple, set or array
+        holds several markers; None in it stands for missing values.
+    known : collection of str, default=()
+        Classes of a fitted model, which are never marks.
 
     Returns
     -------
@@ -84,23 +109,31 @@ def encode_labels(y: LabelsLike, unlabeled_value: object = "auto") -> EncodedLab
         `classes` keeps the dtype of `y`, like scikit-learn's `classes_`: a float array of integral
         labels with NaN as marker stays float. Integers stay integers in containers that hold both
         integers and missing values (lists with None, pandas "Int64", polars, pyarrow). Object
-        arrays of numbers or bools get the dtype of these.
+        arrays of numbers, bools or dates get the dtype of these; whole decimal numbers become
+        integers.
 
     Raises
     ------
     ValueError
         If no row is labeled, if y has missing values that are not the marker, or if labels are
-        continuous, infinite, complex, unhashable, of types that cannot be sorted together, or
-        multi-output.
+        continuous, infinite, complex, unhashable, of types that cannot be sorted together or
+        written to a file, or multi-output.
     """
-    present, missing = _present_values(y)
-    if missing.any() and not _marks_missing(unlabeled_value):
+    vector, markers = LabelVector.read(y), _Markers.of(unlabeled_value)
+    present, missing = vector.present, vector.missing
+    if missing.any() and not markers.missing:
         raise ValueError(
             f"Input y contains NaN, None or another missing value in {missing.sum()} of "
             f"{len(missing)} rows, and unlabeled_value={unlabeled_value!r} does not mark them as "
-            "unlabeled. Use unlabeled_value='auto', or drop these rows."
+            "unlabeled. Use unlabeled_value='auto', add None to a list of markers, or drop these "
+            "rows."
         )
-    marked = _marked(present, unlabeled_value)
+    marked = markers.marked(present)
+    texts = markers.marks(present[~marked], known)
+    if texts:
+        by_text = _in(present, texts)
+        marked |= by_text
+        _warn_of_marks(texts, int(by_text.sum()))
     labeled = present[~marked]
     if not len(labeled):
         raise ValueError(_no_label_message(len(missing), unlabeled_value))
@@ -112,6 +145,41 @@ def encode_labels(y: LabelsLike, unlabeled_value: object = "auto") -> EncodedLab
     codes = np.full(len(missing), -1, dtype=np.int64)
     codes[np.flatnonzero(~missing)[~marked]] = codes_of_labeled
     return EncodedLabels(codes=codes, classes=classes)
+
+
+def is_unlabeled(
+    y: LabelsLike, unlabeled_value: object = "auto", *, known: Collection[object] = ()
+) -> Booleans:
+    """Mark the unlabeled rows.
+
+    Parameters
+    ----------
+    y : list, ndarray, pandas or polars Series, or pyarrow array of length n
+        Labels.
+    unlabeled_value : object, default="auto"
+        Marker of unlabeled rows; see `encode_labels`.
+    known : collection of str, default=()
+        Classes of a fitted model, which are never marks.
+
+    Returns
+    -------
+    ndarray of shape (n,), bool
+        True where a row is unlabeled; all False for `unlabeled_value=None`.
+    """
+    vector, markers = LabelVector.read(y), _Markers.of(unlabeled_value)
+    unlabeled = vector.missing if markers.missing else np.zeros_like(vector.missing)
+    marked = markers.marked(vector.present)
+    texts = markers.marks(vector.present[~marked], known)
+    unlabeled[~vector.missing] = marked | _in(vector.present, texts) if texts else marked
+    return unlabeled
+
+
+def positions(labels: Labels, classes: Labels) -> Integers:
+    """Return the position of each of the labels (m,) among the classes, -1 where it is none."""
+    if classes.dtype.kind in "Mm" and labels.dtype.kind == classes.dtype.kind:
+        labels = labels.astype(classes.dtype)
+    place = {label: code for code, label in enumerate(classes.tolist())}
+    return np.asarray([place.get(label, -1) for label in labels.tolist()], dtype=np.int64)
 
 
 def codes_of(labels: ArrayLike | object, classes: Labels, n: int) -> Integers:
@@ -136,114 +204,106 @@ def codes_of(labels: ArrayLike | object, classes: Labels, n: int) -> Integers:
         If a label is not one of the classes.
     """
     given = np.asarray(labels)
+    if classes.dtype.kind in "Mm" and given.dtype == object:
+        given = given.astype(classes.dtype)
     given = np.repeat(given, n) if given.ndim == 0 else given.ravel()
-    place = {label: code for code, label in enumerate(classes.tolist())}
-    unknown = [label for label in given.tolist() if label not in place]
-    if unknown:
-        raise ValueError(f"{unknown[0]!r} is not one of the classes {classes.tolist()}")
-    return np.asarray([place[label] for label in given.tolist()], dtype=np.int64)
+    codes = positions(given, classes)
+    if (codes < 0).any():
+        unknown = given[codes < 0].tolist()[0]
+        raise ValueError(f"{unknown!r} is not one of the classes {classes.tolist()}")
+    return codes
 
 
-def is_unlabeled(y: LabelsLike, unlabeled_value: object = "auto") -> Booleans:
-    """Mark the unlabeled rows.
+@dataclass(frozen=True)
+class _Markers:
+    """What marks an unlabeled row.
 
-    Parameters
+    Attributes
     ----------
-    y : list, ndarray, pandas or polars Series, or pyarrow array of length n
-        Labels.
-    unlabeled_value : object, default="auto"
-        Marker of unlabeled rows; see `encode_labels`.
-
-    Returns
-    -------
-    ndarray of shape (n,), bool
-        True where a row is unlabeled; all False for `unlabeled_value=None`.
+    values : tuple
+        Values that do, missing ones apart.
+    missing : bool
+        Whether missing values do.
+    automatic : bool
+        Whether the usual marks in text do.
     """
-    present, missing = _present_values(y)
-    unlabeled = missing if _marks_missing(unlabeled_value) else np.zeros_like(missing)
-    unlabeled[~missing] = _marked(present, unlabeled_value)
-    return unlabeled
+
+    values: tuple[object, ...]
+    missing: bool
+    automatic: bool
+
+    @classmethod
+    def of(cls, unlabeled_value: object) -> _Markers:
+        """Read the parameter ``unlabeled_value``."""
+        if isinstance(unlabeled_value, str) and unlabeled_value == "auto":
+            return cls((-1,), missing=True, automatic=True)
+        if unlabeled_value is None:
+            return cls((), missing=False, automatic=False)
+        several = markers_of(unlabeled_value)
+        try:  # like labels, so that dates and decimal numbers are what they are among these
+            present = [LabelVector.read([value]).present for value in several]
+        except ValueError as error:
+            raise ValueError(
+                f"unlabeled_value={unlabeled_value!r} cannot mark rows among labels: {error}"
+            ) from error
+        values = tuple(value for found in present for value in found)
+        return cls(values, missing=len(values) < len(several), automatic=False)
+
+    def marked(self, present: Labels) -> Booleans:
+        """Mark which of the values that are not missing equal a marker, shape (n_present,)."""
+        marked = np.zeros(len(present), dtype=bool)
+        for marker in self.values:
+            if present.dtype.kind in "biufc":
+                if isinstance(marker, Number | np.number | np.bool_):
+                    marked |= np.asarray(present == marker, dtype=bool)
+            elif present.dtype.kind in "Mm":
+                marked |= np.asarray(present == _as_time(marker, present.dtype), dtype=bool)
+            elif present.dtype == object or isinstance(marker, str):
+                marked |= where(present.tolist(), partial(eq, marker))
+        return marked
+
+    def marks(self, present: Labels, known: Collection[object]) -> frozenset[str]:
+        """Return the texts among labels of text that are usual marks of a missing value."""
+        if not self.automatic or present.dtype.kind not in "OU":
+            return frozenset()
+        try:
+            levels = set(present.tolist())
+        except TypeError:  # not hashable; `_unique` refuses such labels with a message
+            return frozenset()
+        if not all(isinstance(level, str) for level in levels):
+            return frozenset()
+        return missing_marks(levels, labels=True, known=known)
 
 
-def is_missing(value: object) -> bool:
-    """Whether a Python object is None, NaN, NaT or pd.NA."""
-    if value is None or value is _pandas_na():
-        return True
-    # Only NaN and NaT differ from themselves; comparing arrays gives an array.
-    differs: object = value != value
-    return isinstance(differs, bool | np.bool_) and bool(differs)
+def markers_of(unlabeled_value: object) -> list[object]:
+    """Return the markers that an ``unlabeled_value`` other than "auto" and None stands for."""
+    if isinstance(unlabeled_value, list | tuple | set | frozenset):
+        return list(unlabeled_value)
+    if np.ndim(unlabeled_value) and hasattr(unlabeled_value, "tolist"):  # type: ignore[arg-type]
+        return list(unlabeled_value.tolist())
+    return [unlabeled_value]
 
 
-def _pandas_na() -> object:
-    """pd.NA if pandas is loaded, else None: without pandas no value can be pd.NA."""
-    return getattr(sys.modules.get("pandas"), "NA", None)
+def _as_time(marker: object, dtype: np.dtype[np.generic]) -> Labels:
+    """Return a marker among dates; NaT, which equals nothing, for one that is no date."""
+    if isinstance(marker, np.datetime64 | np.timedelta64):
+        return np.asarray(marker).astype(dtype)
+    return np.asarray("NaT", dtype=dtype)
 
 
-def _marks_missing(unlabeled_value: object) -> bool:
-    if isinstance(unlabeled_value, str):
-        return unlabeled_value == "auto"
-    return unlabeled_value is not None and is_missing(unlabeled_value)
+def _in(present: Labels, texts: Collection[str]) -> Booleans:
+    return where(present.tolist(), lambda value: value in texts)
 
 
-def _present_values(y: LabelsLike) -> tuple[Labels, Booleans]:
-    """Return the values that are not missing (n_present,) and a mask of the missing ones (n,)."""
-    if y is None:
-        raise ValueError("fit requires y to be passed, but the target y is None.")
-    series = nw.from_native(y, series_only=True, pass_through=True)
-    if isinstance(series, nw.Series):
-        null = series.is_null()
-        # Nulls are removed before the conversion, which would turn integers into floats.
-        present, missing = series.filter(~null).to_numpy(), null.to_numpy().copy()
-    else:
-        present = _as_vector(y)
-        missing = np.zeros(len(present), dtype=bool)
-    if present.dtype.kind in "fMm":
-        absent = np.isnan(present)
-    elif present.dtype == object:
-        absent = _where(present.tolist(), is_missing)
-    else:
-        return present, missing
-    missing[~missing] = absent
-    return present[~absent], missing
-
-
-def _as_vector(y: LabelsLike) -> Labels:
-    values = y.to_pylist() if hasattr(y, "to_pylist") else y  # pyarrow.Array
-    array = np.asarray(values)
-    if isinstance(values, list | tuple) and array.dtype.kind in "US":
-        # NumPy would turn None and NaN among strings into "None" and "nan".
-        array = np.asarray(values, dtype=object)
-    if array.ndim != 1:
-        from sklearn.utils.validation import column_or_1d
-
-        array = column_or_1d(y if array.ndim == 0 else array, warn=True)
-    return array
-
-
-def _marked(present: Labels, unlabeled_value: object) -> Booleans:
-    """Mark which of the values that are not missing equal the marker, shape (n_present,)."""
-    is_auto = isinstance(unlabeled_value, str) and unlabeled_value == "auto"
-    if not is_auto and is_missing(unlabeled_value):
-        return np.zeros(len(present), dtype=bool)
-    marker = -1 if is_auto else unlabeled_value
-    if present.dtype.kind in "biufc":
-        if not isinstance(marker, Number | np.number | np.bool_):
-            return np.zeros(len(present), dtype=bool)
-        return np.asarray(present == marker, dtype=bool)
-    if is_auto and present.dtype != object:
-        return np.zeros(len(present), dtype=bool)
-    return _where(present.tolist(), lambda value: bool(value == marker))
-
-
-def _where(values: list[object], holds: Callable[[object], bool]) -> Booleans:
-    """Mark the values for which `holds(value)` is true; it is called once per distinct value."""
-    try:
-        hits = {value for value in set(values) if holds(value)}
-    except TypeError:  # not hashable; `_unique` refuses such labels with a message
-        return np.fromiter(map(holds, values), dtype=bool, count=len(values))
-    if not hits:
-        return np.zeros(len(values), dtype=bool)
-    return np.fromiter((value in hits for value in values), dtype=bool, count=len(values))
+def _warn_of_marks(texts: frozenset[str], n_rows: int) -> None:
+    shown = ", ".join(repr(text) for text in sorted(texts)[:5])
+    warnings.warn(
+        f"{n_rows} of the labels ({shown}) count as unlabeled: such texts mark missing values. If "
+        "one of them is a class, say what marks an unlabeled row, for example "
+        "unlabeled_value='?', or unlabeled_value=None if every row is labeled.",
+        FlowSSLWarning,
+        stacklevel=4,
+    )
 
 
 def _unique(labels: Labels) -> tuple[Labels, Integers]:
@@ -276,6 +336,10 @@ def _check_classes(classes: Labels) -> None:
     """Refuse targets that are not classes, with scikit-learn's messages."""
     if classes.dtype.kind == "c":
         raise ValueError("Complex data not supported: y must hold class labels.")
+    if classes.dtype.kind == "O" and not all(isinstance(label, str) for label in classes):
+        raise ValueError(
+            f"y holds integers of more than 64 bits, such as {max(classes)}; convert y to text."
+        )
     if classes.dtype.kind != "f":
         return
     from sklearn.utils import assert_all_finite
@@ -290,7 +354,7 @@ def _no_label_message(n_rows: int, unlabeled_value: object) -> str:
     if not n_rows:
         return "y is empty: at least one labeled row is needed."
     if isinstance(unlabeled_value, str) and unlabeled_value == "auto":
-        markers = "-1 (in numeric labels), NaN, None and pd.NA mark an unlabeled row"
+        markers = "-1, NaN, None, pd.NA and, in text, marks such as '' and 'NA' are unlabeled rows"
         way_out = "label at least one row, or pass unlabeled_value=None if -1 is a class"
     else:
         markers = f"unlabeled_value={unlabeled_value!r} marks an unlabeled row"

@@ -11,16 +11,19 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
 from typing import ClassVar, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from flowssl._class_prior import prior_by_label
 from flowssl._isolation import isolated
-from flowssl._labels import is_missing
+from flowssl._label_vectors import LabelVector, is_missing
 from flowssl._persistence import JSON, write_model_file
 from flowssl._records import Kind, Record, shown
 from flowssl._typing import Labels
@@ -110,6 +113,9 @@ class ModelFileMixin(BaseEstimator, ABC):
 
     def _take_encoder(self, encoder: TableEncoder | ImageEncoder) -> None:
         """Take a fitted encoder and what it knows of the columns."""
+        if isinstance(encoder, TransformerMixin):
+            # Arrays, whatever scikit-learn's setting transform_output is when it is called.
+            encoder.set_output(transform="default")
         self.encoder_ = encoder
         self.n_features_in_ = encoder.n_features_in_
         if hasattr(encoder, "feature_names_in_"):
@@ -165,14 +171,20 @@ def _parameter_to_json(name: str, value: object) -> JSON:
         return None
     if name == "unlabeled_value" and value is not None and is_missing(value):
         return cast(JSON, MISSING)
+    by_label = prior_by_label(value) if name == "class_prior" else None
+    if by_label is not None:
+        labels, numbers = by_label
+        return {"labels": classes_to_json(labels), "numbers": [float(x) for x in numbers]}
+    if isinstance(value, date | np.datetime64 | np.timedelta64 | Decimal):  # a label
+        return {"label": classes_to_json(LabelVector.read([value]).present)}
     if isinstance(value, os.PathLike):
         return str(os.fspath(value))
-    if isinstance(value, np.ndarray | np.generic):
-        return cast(JSON, value.tolist())
-    if isinstance(value, list | tuple):
-        return [_parameter_to_json(name, item) for item in value]
     if hasattr(value, "to_numpy"):  # a Series
-        return cast(JSON, value.to_numpy().tolist())
+        value = value.to_numpy()
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_parameter_to_json(name, item) for item in value]
     if callable(value):  # code does not go into a file; only a further fit would need it
         return None
     return cast(JSON, value)
@@ -183,8 +195,15 @@ def parameters_from_json(
 ) -> dict[str, object]:
     """Return constructor parameters from their JSON; ``groups`` are those that hold options."""
     parameters: dict[str, object] = dict(record)
-    if parameters.get("unlabeled_value") == MISSING:
-        parameters["unlabeled_value"] = np.nan
+    marker, prior = record.get("unlabeled_value"), record.get("class_prior")
+    if isinstance(marker, list):
+        parameters["unlabeled_value"] = [_marker_from_json(each) for each in marker]
+    else:
+        parameters["unlabeled_value"] = _marker_from_json(marker)
+    if isinstance(prior, Mapping):
+        labels = classes_from_json(cast(Mapping[str, JSON], prior["labels"]), is_sorted=False)
+        numbers = cast("list[float]", prior["numbers"])
+        parameters["class_prior"] = dict(zip(labels.tolist(), numbers, strict=True))
     for name, options in groups.items():
         value = parameters.get(name)
         if isinstance(value, Mapping):
@@ -192,6 +211,16 @@ def parameters_from_json(
         else:
             parameters[name] = _untupled(value)
     return parameters
+
+
+def _marker_from_json(value: JSON) -> object:
+    """Return what marks an unlabeled row."""
+    if value == MISSING:
+        return np.nan
+    if isinstance(value, Mapping):
+        labels = classes_from_json(cast(Mapping[str, JSON], value["label"]))
+        return labels[0]
+    return value
 
 
 def _untupled(value: object) -> object:

@@ -30,7 +30,8 @@ from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from flowssl._labels import LabelsLike, encode_labels, is_unlabeled
+from flowssl._labels import LabelsLike, encode_labels, is_unlabeled, positions
+from flowssl._masks import without_mask
 from flowssl._typing import Integers, Labels
 from flowssl.exceptions import FlowSSLWarning
 from flowssl.preprocessing.containers import TableLike, take_rows
@@ -57,6 +58,7 @@ def labeled_accuracy(
     predicted: Labels,
     unlabeled_value: object = "auto",
     sample_weight: ArrayLike | None = None,
+    classes: Labels | None = None,
 ) -> float:
     """Accuracy on the labeled rows; unlabeled rows do not count.
 
@@ -67,9 +69,11 @@ def labeled_accuracy(
     predicted : ndarray of shape (n,)
         Predicted classes.
     unlabeled_value : object, default="auto"
-        Marker of an unlabeled row. "auto": -1, NaN, None or pd.NA; None: every row is labeled.
+        Marker of an unlabeled row, or several in a list; as the classifiers' `unlabeled_value`.
     sample_weight : array-like of shape (n,), optional
         Weights of the rows.
+    classes : ndarray of shape (n_classes,), optional
+        Classes of the model, which are never marks of unlabeled rows in text.
 
     Returns
     -------
@@ -88,15 +92,19 @@ def labeled_accuracy(
     >>> labeled_accuracy(["a", None, "b"], np.array(["a", "a", "a"]))
     0.5
     """
-    truth = encode_labels(y, unlabeled_value)
+    truth = encode_labels(y, unlabeled_value, known=_texts(classes))
     known, weight = truth.codes >= 0, None
     check_consistent_length(predicted, truth.codes, sample_weight)
     if sample_weight is not None:
         weight = check_array(
-            sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+            without_mask(sample_weight),
+            ensure_2d=False,
+            dtype=np.float64,
+            input_name="sample_weight",
         )[known]
-    labels = truth.decode(truth.codes[known])
-    return float(accuracy_score(labels, predicted[known], sample_weight=weight))
+    # As codes: scikit-learn's metrics do not take labels of every type.
+    found = positions(np.asarray(predicted)[known], truth.classes)
+    return float(accuracy_score(truth.codes[known], found, sample_weight=weight))
 
 
 class LabeledStratifiedKFold(BaseCrossValidator):
@@ -117,7 +125,7 @@ class LabeledStratifiedKFold(BaseCrossValidator):
     random_state : int, RandomState instance or None, default=None
         Seed of the shuffling; only with `shuffle=True`.
     unlabeled_value : object, default="auto"
-        Marker of an unlabeled row. "auto": -1, NaN, None or pd.NA; None: every row is labeled.
+        Marker of an unlabeled row, or several in a list; as the classifiers' `unlabeled_value`.
 
     Notes
     -----
@@ -220,7 +228,7 @@ class LabeledScorer:
     scorer : callable
         Called as `scorer(estimator, X, y)` with the labeled rows of X and y.
     unlabeled_value : object, default="auto"
-        Marker of an unlabeled row. "auto": -1, NaN, None or pd.NA; None: every row is labeled.
+        Marker of an unlabeled row, or several in a list; as the classifiers' `unlabeled_value`.
     """
 
     def __init__(self, scorer: Scorer, unlabeled_value: object = "auto") -> None:
@@ -258,11 +266,12 @@ class LabeledScorer:
         ValueError
             If no row is labeled.
         """
-        encoded = encode_labels(y, self.unlabeled_value)
+        known = _texts(getattr(estimator, "classes_", None))
+        encoded = encode_labels(y, self.unlabeled_value, known=known)
         rows = np.flatnonzero(encoded.codes >= 0)
         metadata: dict[str, object] = {}
         if sample_weight is not None:
-            metadata["sample_weight"] = np.asarray(sample_weight)[rows]
+            metadata["sample_weight"] = np.asarray(without_mask(sample_weight))[rows]
         labels = encoded.decode(encoded.codes[rows])
         return self.scorer(estimator, take_rows(X, rows), labels, **metadata)
 
@@ -317,7 +326,7 @@ def make_labeled_scorer(
         `sklearn.metrics.make_scorer` makes one from a metric. Unlike scikit-learn's own,
         "neg_log_loss" allows for test folds without some of the classes.
     unlabeled_value : object, default="auto"
-        Marker of an unlabeled row. "auto": -1, NaN, None or pd.NA; None: every row is labeled.
+        Marker of an unlabeled row, or several in a list; as the classifiers' `unlabeled_value`.
 
     Returns
     -------
@@ -359,7 +368,7 @@ def unlabeled_log_likelihood_scorer(
     y : array-like of shape (n,)
         Labels, with unlabeled rows marked.
     unlabeled_value : object, default="auto"
-        Marker of an unlabeled row. "auto": -1, NaN, None or pd.NA; None: every row is labeled.
+        Marker of an unlabeled row, or several in a list; as the classifiers' `unlabeled_value`.
 
     Returns
     -------
@@ -380,13 +389,19 @@ def unlabeled_log_likelihood_scorer(
     >>> round(unlabeled_log_likelihood_scorer(model, X, [0, 1, -1, -1]), 3)
     -1.419
     """
-    rows = np.flatnonzero(is_unlabeled(y, unlabeled_value))
+    known = _texts(getattr(estimator, "classes_", None))
+    rows = np.flatnonzero(is_unlabeled(y, unlabeled_value, known=known))
     if not len(rows):
         raise ValueError(
             "every row to score is labeled, so there is no unlabeled likelihood; split with "
             "KFold(shuffle=True), whose test folds have unlabeled rows too."
         )
     return float(np.mean(estimator.score_samples(take_rows(X, rows))))
+
+
+def _texts(classes: Labels | None) -> frozenset[object]:
+    """Return a model's classes, which are never marks of unlabeled rows."""
+    return frozenset() if classes is None else frozenset(classes.tolist())
 
 
 def _neg_log_loss(estimator: BaseEstimator, X: TableLike, y: Labels, **metadata: object) -> float:

@@ -65,3 +65,13 @@ def mixed():
     labels = pd.Series(np.where(truth, "yes", "no"), dtype=object)
     labels[20:] = None
     return frame, np.where(truth, "yes", "no"), labels
+
+
+@pytest.fixture
+def cheap_start(monkeypatch):
+    """Compare the start's candidates on two folds: the checks fit hundreds of tiny tables."""
+    from flowssl.initialization import propagation
+
+    monkeypatch.setattr(propagation, "MIN_FOLDS", 2)
+    monkeypatch.setattr(propagation, "_FOLDED_LABELS", 0)
+    monkeypatch.setattr("flowssl.initialization.logistic.INVERSE_PENALTIES", (1.0,))

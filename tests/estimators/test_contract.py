@@ -33,16 +33,6 @@ def run_checks(estimator, expected_failures):
     assert set(failed) == set(expected_failures), failed
 
 
-@pytest.fixture
-def cheap_start(monkeypatch):
-    """Compare the start's candidates on two folds: the checks fit hundreds of tiny tables."""
-    from flowssl.initialization import propagation
-
-    monkeypatch.setattr(propagation, "MIN_FOLDS", 2)
-    monkeypatch.setattr(propagation, "_FOLDED_LABELS", 0)
-    monkeypatch.setattr("flowssl.initialization.logistic.INVERSE_PENALTIES", (1.0,))
-
-
 FLOW = {"architecture": "affine", "max_epochs": 1}
 ESTIMATORS = {
     "flowgmm": FlowGMMClassifier(**FLOW),

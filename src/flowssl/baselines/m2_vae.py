@@ -215,10 +215,10 @@ class M2VAEClassifier(NetworkClassifier, ModelFileMixin):
         self.network_ = network.double().requires_grad_(False)
 
     def __sklearn_tags__(self) -> Tags:
-        """Say to scikit-learn that NaN and categories are allowed in X."""
+        """Say to scikit-learn that NaN, categories and sparse matrices are allowed in X."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
+        tags.input_tags.categorical = tags.input_tags.sparse = True
         return tags
 
     def _learn_columns(self, X: TableLike) -> Floats:

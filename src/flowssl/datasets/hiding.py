@@ -6,6 +6,8 @@ The draw is stratified, so that no class is left without a label.
 import numpy as np
 import numpy.typing as npt
 
+from flowssl._label_vectors import LabelVector
+from flowssl._masks import without_mask
 from flowssl._typing import Integers, Labels
 
 
@@ -22,7 +24,7 @@ def hide_labels(
     Parameters
     ----------
     y : array-like of shape (n,)
-        Complete labels of any type.
+        Labels of any type. Missing ones (None, NaN, masked) stay unlabeled and do not count.
     n_labeled : int, default=None
         Total number of labels to keep: one in each class, the others in proportion to the class
         frequencies (largest remainders). Give either this or `per_class`.
@@ -53,10 +55,13 @@ def hide_labels(
     """
     from sklearn.utils import check_random_state
 
-    labels = np.asarray(y)
+    labels = np.asarray(without_mask(y))
     if labels.ndim != 1:
         raise ValueError(f"y must have one dimension, got shape {labels.shape}.")
-    classes, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    vector = LabelVector.read(y)
+    classes, of_present, counts = np.unique(vector.present, return_inverse=True, return_counts=True)
+    codes = np.full(len(labels), -1)
+    codes[~vector.missing] = of_present
     if any(marker == label for label in classes.tolist()):
         raise ValueError(f"marker {marker!r} is a class of y; choose another marker.")
     quotas = _quotas(counts, n_labeled, per_class)

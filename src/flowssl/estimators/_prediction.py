@@ -68,7 +68,9 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         ValueError
             If no row is labeled.
         """
-        return labeled_accuracy(y, self.predict(X), self.unlabeled_value, sample_weight)
+        return labeled_accuracy(
+            y, self.predict(X), self.unlabeled_value, sample_weight, self.classes_
+        )
 
     @isolated()
     def score_samples(self, X: TableLike) -> Floats:
@@ -126,7 +128,7 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
     @isolated()
     def inverse_transform(self, Z: ArrayLike) -> TableLike:
         """Map latents back to rows of the kind of table that ``fit`` saw."""
-        rows = self.density_.invert(np.asarray(Z, dtype=np.float64))
+        rows = self.density_.invert(np.array(Z, dtype=np.float64))
         table: TableLike = self.encoder_.inverse_transform(rows)
         return table
 

@@ -8,6 +8,7 @@ category are broken by the order of the rows.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import dataclass
 
@@ -19,7 +20,6 @@ from flowssl._labels import EncodedLabels, LabelsLike
 from flowssl._typing import Booleans, Floats, Integers
 from flowssl.exceptions import FlowSSLWarning
 from flowssl.preprocessing.containers import TableLike
-
 
 LEAST_RATIO = 1e-20
 """Smallest positive weight of a row relative to the largest one."""
@@ -70,6 +70,26 @@ def counted_rows(X: TableLike, y: LabelsLike, sample_weight: ArrayLike | None) -
     return counted if len(weight) == _length(X) == _length(y) else None
 
 
+def check_order(X: TableLike, y: LabelsLike) -> None:
+    """Warn if X and y are of pandas and their indices name the same rows in another order.
+
+    Rows are matched by position, as everywhere in scikit-learn.
+    """
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(X, pandas.DataFrame) or not isinstance(y, pandas.Series):
+        return
+    of_rows, of_labels = X.index, y.index
+    if len(of_rows) != len(of_labels) or of_rows.equals(of_labels):
+        return
+    if of_rows.is_unique and of_labels.is_unique and of_rows.isin(of_labels).all():
+        warnings.warn(
+            "the indices of X and y name the same rows in another order. Rows and labels are "
+            "matched by position, not by index; if the index is right, give y.loc[X.index]",
+            FlowSSLWarning,
+            stacklevel=5,
+        )
+
+
 def labeled_rows(
     matrix: Floats, labels: EncodedLabels, sample_weight: ArrayLike | None
 ) -> tuple[Rows, Integers]:
@@ -85,8 +105,7 @@ def labeled_rows(
     Raises
     ------
     ValueError
-        If the numbers of rows differ, rows or columns are too few, a weight is negative, or a
-        class has only rows of weight 0.
+        If the numbers of rows differ, rows or columns are too few, or a weight is negative.
     """
     if len(labels.codes) != len(matrix):
         raise ValueError(
@@ -107,13 +126,6 @@ def labeled_rows(
             "and not the mark of an unlabeled row, set unlabeled_value=None",
             FlowSSLWarning,
             stacklevel=6,
-        )
-    known = rows.labeled
-    present = np.bincount(rows.codes[known], rows.weight[known], minlength=rows.n_classes) > 0
-    if not present.all():
-        raise ValueError(
-            f"classes {labels.classes[~present].tolist()} have only rows of weight 0; give "
-            "them a weight or leave their rows out"
         )
     return rows, places
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 
 from flowssl._persistence import JSON
-from flowssl._typing import Floats, Labels
+from flowssl._typing import Floats
 from flowssl.densities import ClassPrior
 from flowssl.estimators._domain import Domain
 from flowssl.estimators._preparation import Preparation
@@ -123,33 +122,6 @@ def with_class_fractions(posteriors: Floats, prior: Floats, rows: Rows) -> Float
         posteriors[unlabeled], wanted / wanted.sum(), rows.weight[unlabeled]
     )
     return matched
-
-
-def is_learned(parameter: ArrayLike | str | None) -> bool:
-    """Return whether the ``class_prior`` parameter asks for class probabilities that are trained."""
-    return isinstance(parameter, str) and parameter == "learned"
-
-
-def given_prior(parameter: ArrayLike | str | None, classes: Labels) -> Floats | None:
-    """Return the class probabilities (C,) that the ``class_prior`` parameter gives, if it does.
-
-    Raises
-    ------
-    ValueError
-        If it is not one positive, finite number for each class.
-    """
-    if parameter is None or is_learned(parameter):
-        return None
-    if isinstance(parameter, str):
-        return np.full(len(classes), 1 / len(classes))
-    prior = np.asarray(parameter, dtype=np.float64)
-    if prior.shape != (len(classes),) or not ((prior > 0) & np.isfinite(prior)).all():
-        raise ValueError(
-            f"class_prior needs {len(classes)} positive, finite numbers, one for each of the classes "
-            f"{classes.tolist()}; got {parameter!r}"
-        )
-    normalized: Floats = prior / prior.sum()
-    return normalized
 
 
 def class_prior(prepared: Preparation, given: Floats | None, *, learn: bool) -> ClassPrior:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from flowssl._labels import EncodedLabels, LabelsLike, encode_labels
+from flowssl._labels import LabelsLike, encode_labels
+from flowssl._masks import without_mask
 from flowssl._typing import Floats, Integers, Labels
-from flowssl.estimators._rows import Rows, counted_rows, labeled_rows
+from flowssl.estimators._rows import Rows, check_order, counted_rows, labeled_rows
 from flowssl.preprocessing import ImageEncoder, TableEncoder
 from flowssl.preprocessing.containers import TableLike, take_rows
 
@@ -25,7 +26,7 @@ class TrainingData:
     encoder : TableEncoder or ImageEncoder
         Fitted.
     classes : ndarray of shape (C,)
-        The labels, sorted.
+        The labels of rows of a weight other than 0, sorted.
     codes : ndarray of shape (n,), int64
         Class of each given row, -1 for unlabeled.
     places : ndarray of shape (n,), int64
@@ -56,19 +57,22 @@ class TrainingData:
         ValueError
             If the input is malformed or nothing can be learned from it.
         """
+        check_order(X, y)
+        sample_weight = without_mask(sample_weight)
         counted = counted_rows(X, y, sample_weight)
         if counted is not None:
             X = take_rows(X, counted)
         if not is_fitted:
             encoder = encoder.fit(X)
         labels = encode_labels(y, unlabeled_value)
-        codes, places = labels.codes, np.full(len(labels.codes), -1)
+        places = np.full(len(labels.codes), -1)
         if counted is not None:
-            labels = EncodedLabels(codes[counted], labels.classes)
+            labels = labels.with_classes_of(counted)
             sample_weight = np.asarray(sample_weight)[counted]
-        rows, of_counted = labeled_rows(encoder.transform(X), labels, sample_weight)
-        places[slice(None) if counted is None else counted] = of_counted
-        return cls(rows, encoder, labels.classes, codes, places)
+        given = slice(None) if counted is None else counted
+        of_given = replace(labels, codes=labels.codes[given])
+        rows, places[given] = labeled_rows(encoder.transform(X), of_given, sample_weight)
+        return cls(rows, encoder, labels.classes, labels.codes, places)
 
     @property
     def n_labeled(self) -> int:

@@ -21,6 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from flowssl._class_prior import GivenPrior, given_prior
 from flowssl._isolation import isolated
 from flowssl._labels import LabelsLike
 from flowssl._model_file import Arrays, State
@@ -33,7 +34,6 @@ from flowssl.estimators._domains import domain_of
 from flowssl.estimators._fit import FitSettings, Previous, fit_models
 from flowssl.estimators._prediction import DensityClassifier
 from flowssl.estimators._settings import TrainingSettings
-from flowssl.estimators._soft_labels import given_prior
 from flowssl.estimators._spec import ModelRequest, ModelSpec
 from flowssl.estimators._state import FittedState
 from flowssl.estimators._training_data import TrainingData
@@ -56,7 +56,7 @@ class FlowClassifier(DensityClassifier):
     images: ImageOptions | Shape | None
     init: str
     objective: ObjectiveOptions | str
-    class_prior: ArrayLike | str | None
+    class_prior: GivenPrior
     propagation_weight: float | str
     max_epochs: int | str
     batch_size: int | str
@@ -98,7 +98,7 @@ class FlowClassifier(DensityClassifier):
         "images": ["array-like", ImageOptions, None],
         "init": [StrOptions({"propagate", "latent", "random"})],
         "objective": [StrOptions({"soft-labels", "likelihood", "em"}), ObjectiveOptions],
-        "class_prior": [StrOptions({"uniform", "learned"}), "array-like", None],
+        "class_prior": [StrOptions({"uniform", "learned"}), "array-like", Mapping, None],
         "propagation_weight": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="both")],
         "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -124,14 +124,15 @@ class FlowClassifier(DensityClassifier):
 
         Parameters
         ----------
-        X : array-like or data frame of shape (n_samples, n_features)
-            Rows. Missing numbers are allowed; text and categorical columns of data frames too.
+        X : array-like, sparse matrix or data frame of shape (n_samples, n_features)
+            Rows. Missing numbers, text and categorical columns are allowed; a sparse matrix is
+            turned into a dense one of at most 1 GiB.
         y : array-like of shape (n_samples,)
-            Labels of any sortable type; unlabeled rows carry ``unlabeled_value``.
+            Labels: text, numbers, bools or dates; unlabeled rows carry ``unlabeled_value``. They
+            belong to rows by position, not by index.
         sample_weight : array-like of shape (n_samples,), optional
-            Weights, not negative. A row of weight 2 is the same as the row given twice, one of
-            weight 0 as none. With text or categories, ties for the reference category are broken
-            by row order.
+            Weights, not negative. A row of weight 2 is the row given twice, one of weight 0 none.
+            With categories, ties for the reference category are broken by row order.
 
         Returns
         -------
@@ -205,10 +206,10 @@ class FlowClassifier(DensityClassifier):
         return self
 
     def __sklearn_tags__(self) -> Tags:
-        """Say to scikit-learn that NaN is allowed in X."""
+        """Say to scikit-learn that NaN, categories and sparse matrices are allowed in X."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
+        tags.input_tags.categorical = tags.input_tags.sparse = True
         return tags
 
     def __sklearn_is_fitted__(self) -> bool:

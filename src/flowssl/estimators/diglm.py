@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from numbers import Integral
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from flowssl.estimators._soft_labels import is_learned
+from flowssl._class_prior import is_learned
 from flowssl.estimators._spec import ModelRequest
 from flowssl.estimators.base import FlowClassifier
 from flowssl.estimators.options import ImageOptions, ObjectiveOptions
@@ -40,9 +41,10 @@ class DIGLMClassifier(FlowClassifier):
         "latent": means of the labeled rows' latents. "random": random class means.
     objective : ObjectiveOptions or {"soft-labels", "likelihood", "em"}, default="soft-labels"
         What training maximizes: a kind, or options that say how much each part weighs.
-    class_prior : {"uniform"}, array-like of shape (n_classes,) or None, default=None
-        Fractions of the classes among all rows, sorted by label, if known. Known fractions place
-        the decision boundary better than a few labels do.
+    class_prior : {"uniform"}, array-like of shape (n_classes,), dict or None, default=None
+        Fractions of the classes among all rows, if known: a dict or a pandas Series by label, or
+        numbers in the order of the sorted labels. Known fractions place the decision boundary
+        better than a few labels do.
     propagation_weight : "auto" or float in [0, 1], default="auto"
         Weight of the soft labels that are propagated to the unlabeled rows; the rest are the
         labels-only baseline's probabilities. "auto" takes 1 unless held-out labels say that the
@@ -144,7 +146,7 @@ class DIGLMClassifier(FlowClassifier):
 
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         **FlowClassifier._parameter_constraints,
-        "class_prior": [StrOptions({"uniform"}), "array-like", None],
+        "class_prior": [StrOptions({"uniform"}), "array-like", Mapping, None],
         "class_features": [StrOptions({"auto", "all"}), Interval(Integral, 1, None, closed="left")],
     }
 
@@ -156,7 +158,7 @@ class DIGLMClassifier(FlowClassifier):
         images: ImageOptions | tuple[int, int, int] | None = None,
         init: str = "propagate",
         objective: ObjectiveOptions | str = "soft-labels",
-        class_prior: ArrayLike | str | None = None,
+        class_prior: ArrayLike | Mapping[object, float] | str | None = None,
         propagation_weight: float | str = "auto",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from numbers import Integral
 from typing import ClassVar
 
@@ -10,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from flowssl._class_prior import is_learned
 from flowssl.densities import COVARIANCES
-from flowssl.estimators._soft_labels import is_learned
 from flowssl.estimators._spec import ModelRequest
 from flowssl.estimators.base import FlowClassifier
 from flowssl.estimators.options import ImageOptions, ObjectiveOptions
@@ -54,10 +55,10 @@ class FlowGMMClassifier(FlowClassifier):
         "propagate".
     learn_gaussians : bool, default=True
         Whether training changes the Gaussians: means, covariances and weights; the paper fixes them.
-    class_prior : {"uniform", "learned"}, array-like of shape (n_classes,) or None, default=None
-        Fractions of the classes among all rows, sorted by label, if known; None takes the mean of
-        the soft labels, "learned" trains it further. Known fractions place the decision boundary
-        better than a few labels do.
+    class_prior : {"uniform", "learned"}, array-like of shape (n_classes,), dict or None, default=None
+        Fractions of the classes among all rows, if known: a dict or a pandas Series by label, or
+        numbers in the order of the sorted labels. None takes the mean of the soft labels, "learned"
+        trains it further. Known fractions place the decision boundary better than a few labels do.
     propagation_weight : "auto" or float in [0, 1], default="auto"
         Weight of the soft labels that are propagated to the unlabeled rows; the rest are the
         labels-only baseline's probabilities. "auto" takes 1 unless held-out labels say that the
@@ -182,7 +183,7 @@ class FlowGMMClassifier(FlowClassifier):
         covariance_rank: int | str = "auto",
         n_components: int | str = "auto",
         learn_gaussians: bool = True,
-        class_prior: ArrayLike | str | None = None,
+        class_prior: ArrayLike | Mapping[object, float] | str | None = None,
         propagation_weight: float | str = "auto",
         max_epochs: int | str = "auto",
         batch_size: int | str = "auto",

@@ -77,7 +77,10 @@ def _pandas_series(type_: ColumnType, values: Values) -> object:
         cannot_hold = integral and "[" not in native and native[0] in "iu"
         if native == "object" or (cannot_hold and np.isnan(numbers).any()):
             native = "float64"
-        return pd.Series(numbers).astype(native)
+        try:
+            return pd.Series(numbers).astype(native)
+        except (NotImplementedError, TypeError):  # decimals and nulls of Arrow
+            return pd.Series(numbers)
     if type_.categories is not None:
         return pd.Series(
             pd.Categorical(values, categories=type_.categories, ordered=type_.dtype == "Enum")
@@ -86,7 +89,10 @@ def _pandas_series(type_: ColumnType, values: Values) -> object:
     if incomplete_bools:
         return pd.Series(values, dtype="object")
     is_arrow_dictionary = type_.dtype == "Categorical"
-    return pd.Series(values, dtype="category" if is_arrow_dictionary else type_.native)
+    try:
+        return pd.Series(values, dtype="category" if is_arrow_dictionary else type_.native)
+    except TypeError:  # JSON and run-end encoded text of Arrow
+        return pd.Series(values, dtype="object")
 
 
 def _series(
@@ -122,6 +128,8 @@ def _narwhals_dtype(type_: ColumnType) -> nw.dtypes.DType:
         return nw.Datetime(type_.unit, type_.zone)  # type: ignore[arg-type]
     if type_.dtype == "Duration":
         return nw.Duration(type_.unit)  # type: ignore[arg-type]
+    if type_.dtype == "Enum" and type_.categories is None:
+        return nw.String()  # they were too many to keep
     if type_.dtype == "Enum":
         return nw.Enum([str(category) for category in type_.categories or ()])
     if type_.dtype in (*OBJECTS, "Decimal"):

@@ -18,6 +18,7 @@ from scipy.stats import qmc
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
+from flowssl._masks import without_mask
 from flowssl._persistence import parse_json
 from flowssl._records import Kind, Record, check_arrays, shown
 from flowssl._typing import Floats
@@ -25,6 +26,7 @@ from flowssl.bijections.images import LEVELS, Shape
 from flowssl.exceptions import ModelFileError
 from flowssl.preprocessing.completion import CompletedRows
 from flowssl.preprocessing.containers import TableLike
+from flowssl.preprocessing.sparse import densified
 from flowssl.preprocessing.table_encoder import OutputColumn
 
 PixelValues = Floats
@@ -179,7 +181,7 @@ class ImageEncoder:
         return encoder
 
     def _array(self, X: TableLike) -> NDArray[np.generic]:
-        images = np.asarray(X)
+        images = np.asarray(densified(without_mask(X)))
         if images.dtype.kind not in "iuf":
             raise ValueError(
                 f"images must be arrays of integers 0..255 or floats 0..1, got dtype {images.dtype}"

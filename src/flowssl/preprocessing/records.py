@@ -69,6 +69,8 @@ def _codec_from(record: Record) -> Codec:
         is_constant=record.flag("is_constant"),
         constant=cast("Category | None", constant),
         duplicate_of=None if is_original else record.whole("duplicate_of"),
+        # Files of earlier versions have no such columns.
+        is_open="is_open" in record.values and record.flag("is_open"),
     )
 
 
@@ -122,6 +124,7 @@ def _check_codes(codec: Codec, position: int) -> None:
         is_sound = codec.is_constant or (len(codes) > 1 and len(set(codes)) == len(codes))
     else:
         is_sound = not codes and isinstance(codec.constant, int | float | None)
+    is_sound = is_sound and (bool(codec.infrequent) or not codec.is_open)
     if not is_sound:
         raise ModelFileError(
             f"its column {position} is {codec.type.kind} and has the categories {shown(codes)}"

@@ -21,15 +21,15 @@ from flowssl._records import Record
 from flowssl._typing import Floats
 from flowssl.exceptions import ModelFileError
 from flowssl.preprocessing.building import build_table
-from flowssl.preprocessing.codecs import Codec
+from flowssl.preprocessing.codecs import Codec, check_size
 from flowssl.preprocessing.containers import (
     Category,
     Container,
     Table,
     TableLike,
     Values,
-    as_table,
 )
+from flowssl.preprocessing.reading import as_table
 from flowssl.preprocessing.records import codecs_from_records
 
 _FORMAT = 1
@@ -133,7 +133,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """Tell scikit-learn that missing values, strings and categories are accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
+        tags.input_tags.string = tags.input_tags.sparse = True
         tags.input_tags.categorical = True
         return tags
 
@@ -190,8 +190,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n, D), float64
-            NaN where a value is missing. The input itself, not a copy, where nothing had to be
-            changed.
+            NaN where a value is missing. The input itself where nothing had to be changed.
 
         Raises
         ------
@@ -200,7 +199,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             changed its kind, or as in `fit`.
         """
         check_is_fitted(self)
-        table = as_table(X, self)
+        table = as_table(X, self, [codec.type.kind for codec in self.codecs_])
         validate_data(self, X, reset=False, skip_check_array=True)
         return self._encode(table)
 
@@ -362,6 +361,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                     twins.append(position)
                     encoded[position] = rows
             codecs.append(codec)
+        check_size(codecs)
         self._fitted_to(table.container, codecs)
         return table
 
