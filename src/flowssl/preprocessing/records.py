@@ -120,11 +120,12 @@ def _check_names(names: list[str | int], container: str) -> None:
 def _check_codes(codec: Codec, position: int) -> None:
     """Refuse categories of numbers, and columns without what they are decoded to."""
     codes = (*codec.categories, *codec.infrequent)
+    if codec.is_open and not codec.infrequent:
+        raise ModelFileError(f"its column {position} has no code for other values")
     if codec.is_categorical:
         is_sound = codec.is_constant or (len(codes) > 1 and len(set(codes)) == len(codes))
     else:
         is_sound = not codes and isinstance(codec.constant, int | float | None)
-    is_sound = is_sound and (bool(codec.infrequent) or not codec.is_open)
     if not is_sound:
         raise ModelFileError(
             f"its column {position} is {codec.type.kind} and has the categories {shown(codes)}"
