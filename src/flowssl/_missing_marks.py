@@ -70,9 +70,9 @@ def missing_marks(
     Returns
     -------
     frozenset of str
-        Those levels, as they were given, that mark a missing value. "NA" stays a value if two or
-        more of the other values, and more than half of them, are codes of two capital letters, as
-        those of countries are ("na": of two small letters).
+        Those levels, as they were given, that mark a missing value. "NA" stays a value if more than
+        half of the other values are codes of two capital letters, as those of countries are ("na":
+        of two small letters).
 
     Examples
     --------
@@ -90,7 +90,7 @@ def missing_marks(
         marks.update(NO_LABEL)
     for mark, code in _TWO_LETTERS.items():
         n_codes = sum(code.fullmatch(value) is not None for value in values)
-        if n_codes >= 2 and 2 * n_codes > len(values):
+        if 2 * n_codes > len(values):
             marks.discard(mark)
     return frozenset(
         level for level, text in stripped.items() if text in marks and text not in known
