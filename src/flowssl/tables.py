@@ -22,7 +22,7 @@ from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from types import ModuleType
 
     import numpy as np
@@ -45,10 +45,17 @@ _UNREADABLE = (
     tokenize.TokenError,
     zlib.error,
 )
+# Endings of delimited text; the delimiter of a CSV is detected.
+_TEXT_DELIMITERS = {".csv": None, ".csv.gz": None, ".tsv": "\t", ".tsv.gz": "\t"}
 _ARRAY_KEYS = (("X", "y"), ("X_train", "y_train"), ("X_test", "y_test"))
 
 
-def read_table(path: str | os.PathLike[str]) -> pa.Table:
+def read_table(
+    path: str | os.PathLike[str],
+    *,
+    as_text: Collection[str] = (),
+    schema: pa.Schema | None = None,
+) -> pa.Table:
     r"""Read a table in the format that the ending of the file name says.
 
     Parameters
@@ -97,7 +104,13 @@ def read_table(path: str | os.PathLike[str]) -> pa.Table:
     _check_readable(path)
     _arrow()
     try:
-        table = _READERS[_ending(path)](path)
+        if _ending(path) in _TEXT_DELIMITERS:
+            from flowssl._delimited import read_delimited
+
+            delimiter = _TEXT_DELIMITERS[_ending(path)]
+            table = read_delimited(path, delimiter, as_text=as_text, schema=schema)
+        else:
+            table = _READERS[_ending(path)](path)
     except DataError:
         raise
     except _UNREADABLE as error:
@@ -204,10 +217,11 @@ def write_csv(frame: IntoDataFrame, stream: IO[bytes], *, delimiter: str = ",") 
 def _check_readable(path: Path) -> None:
     """Raise `DataError` unless there is a file with content and a known ending."""
     ending = _ending(path)
-    if ending not in _READERS:
+    known = (*_TEXT_DELIMITERS, *_READERS)
+    if ending not in known:
         raise DataError(
             f"{path}: cannot tell the format from the ending {ending!r}; "
-            f"known are {', '.join(_READERS)}."
+            f"known are {', '.join(known)}."
         )
     if not path.exists():
         raise DataError(f"{path}: no such file.")
@@ -226,12 +240,6 @@ def _check_names(path: Path, names: list[str]) -> None:
         )
     if "" in names:
         raise DataError(f"{path}: column {names.index('') + 1} has no name; give it one.")
-
-
-def _read_delimited(path: Path) -> pa.Table:
-    from flowssl._delimited import read_delimited
-
-    return read_delimited(path, "\t" if _ending(path).startswith(".tsv") else None)
 
 
 def _read_parquet(path: Path) -> pa.Table:
@@ -353,10 +361,6 @@ def _arrow() -> ModuleType:
 
 
 _READERS: dict[str, Callable[[Path], pa.Table]] = {
-    ".csv": _read_delimited,
-    ".csv.gz": _read_delimited,
-    ".tsv": _read_delimited,
-    ".tsv.gz": _read_delimited,
     ".parquet": _read_parquet,
     ".pq": _read_parquet,
     ".feather": _read_feather,
