@@ -13,6 +13,8 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flowssl._field_facts import is_notation
+
 _MINUS = "^([-+]?)[\u2212\u2013\ufe63\uff0d]"
 _BLANK = "[ \u00a0\u2009\u202f]"
 _GROUPS = {",": ",", ".": r"\.", " ": _BLANK, "'": "['\u2019]"}
@@ -50,9 +52,9 @@ class Notation:
         """
         if text is None:
             return cls()
-        decimal, group, sign = [*text.split("|"), "", ""][:3]
-        if decimal not in (".", ",") or group not in ("", *_GROUPS) or len(sign) > 1:
+        if not is_notation(text):
             raise ValueError(f"not how numbers are written: {text!r}")
+        decimal, group, sign = text.split("|")
         return cls(decimal, group, sign)
 
     def to_text(self) -> str | None:

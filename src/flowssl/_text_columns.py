@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flowssl._field_facts import CELLS, FAULT, NOTATION, NOTE
 from flowssl._missing_marks import MARKS, MARKS_AMONG_NUMBERS, NO_LABEL, missing_marks
 from flowssl._notation import (
     Notation,
@@ -24,12 +25,6 @@ from flowssl._notation import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-NOTE = b"note"
-"""Key of a field's metadata: what was decided about the column, in a sentence."""
-FAULT = b"fault"
-"""Key of a field's metadata: why the column cannot be learned from, in a sentence."""
-NOTATION = b"notation"
-"""Key of a field's metadata: how its numbers are written, as `Notation.to_text` has it."""
 _ZERO_FIRST = r"^[-+]?0\d"
 _TOO_LONG = r"^[-+]?\d{19,}$"
 _BARE_EXPONENT = r"^[-+]?\d+[eE]\d+$"
@@ -91,7 +86,7 @@ def guess_types(
         With notes, faults and notations in the metadata of its fields.
     """
     columns = [
-        _Column(cells) if name in as_text else _guessed(cells, place)
+        _Column(cells, {CELLS: ""}) if name in as_text else _guessed(cells, place)
         for name, cells in zip(table.column_names, table.columns, strict=True)
     ]
     numeric = [at for at, column in enumerate(columns) if _is_number(column.values)]

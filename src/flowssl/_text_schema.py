@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flowssl._field_facts import CELLS, KEPT_MARKS, NOTATION, NOTE, fact
 from flowssl._missing_marks import MARKS, NO_LABEL
 from flowssl._notation import PLAIN, Notation, with_ascii_minus, without_separators
-from flowssl._text_columns import NOTATION, NOTE, without_marks
+from flowssl._text_columns import without_marks
 from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from flowssl._text_columns import Place
-
-KEPT_MARKS = b"kept marks"
-"""Key of a field's metadata: usual marks of missing values that are values of the column, by lines."""
 
 _TRUE, _FALSE = ["true", "1", "1.0"], ["false", "0", "0.0"]
 
@@ -46,7 +44,7 @@ def read_by_schema(
     """
     fields, columns = [], []
     for name, cells in zip(table.column_names, table.columns, strict=True):
-        values, field = cells, pa.field(name, pa.string())
+        values, field = cells, pa.field(name, pa.string(), metadata={CELLS: ""})
         if name in schema.names and name not in as_text:
             values, field = _by_field(cells, schema.field(name), place)
         columns.append(values)
@@ -62,8 +60,7 @@ def _by_field(
         values, note = _booleans(without_marks(cells))
         metadata = {**metadata, NOTE: note} if note else metadata
     elif pa.types.is_floating(kind) or pa.types.is_integer(kind):
-        text = metadata.get(NOTATION)
-        notation = Notation.from_text(None if text is None else text.decode())
+        notation = Notation.from_text(fact(field, NOTATION))
         what = "a number" if notation == PLAIN else f"a number like {notation.example}"
         values = _convert_all(
             without_marks(cells), lambda part: _numbers(part, notation), field.name, what, place
@@ -79,7 +76,7 @@ def _by_field(
             place,
         )
     else:
-        kept = metadata.get(KEPT_MARKS, b"").decode().split("\n")
+        kept = (fact(field, KEPT_MARKS) or "").split("\n")
         marks = [mark for mark in (*MARKS, *NO_LABEL) if mark not in kept]
         values = pc.if_else(pc.is_in(cells, pa.array(marks)), pa.scalar(None, pa.string()), cells)
     return values, pa.field(field.name, values.type, metadata=metadata or None)

@@ -63,17 +63,18 @@ def read_table(
     path : str or path-like
         One of
 
-        - ``.csv``, ``.csv.gz``, ``.tsv``, ``.tsv.gz``: UTF-8 text whose first row names the
-          columns. The delimiter of a CSV is detected among comma, semicolon, tab and bar; with
-          a semicolon or a tab, decimal commas are supported. Empty cells are missing values, as
-          are ``NA``, ``NaN``, ``null`` and ``?`` in columns of numbers. A first column without
-          a name holds row numbers, as written by pandas and R, and is left out.
+        - ``.csv``, ``.csv.gz``, ``.tsv``, ``.tsv.gz``: text whose first row names the columns
+          (see Notes). The delimiter of a CSV is detected among comma, semicolon, tab and bar.
         - ``.parquet``, ``.pq``, ``.feather``, ``.arrow``, ``.ipc``.
         - ``.npz``: a matrix ``X`` of numbers and, optionally, labels ``y`` and
           ``feature_names`` (or ``X_train`` and ``y_train``; otherwise ``X_test`` and
           ``y_test``). Without names the columns are ``x0``, ``x1``, ...; the labels become the
           column ``y``. Pickled objects are refused.
         - ``.npy``: a matrix of numbers.
+    as_text : collection of str, default=()
+        Columns of a text file whose cells stay as they are written, such as labels and ids.
+    schema : pyarrow.Schema, optional
+        Types that columns of a text file must have; others stay text. By default the cells decide.
 
     Returns
     -------
@@ -84,9 +85,15 @@ def read_table(
     ------
     DataError
         If there is no such file, its ending is unknown, it is not in the format of its ending,
-        it has no rows, a row has too many or too few cells, or two columns share a name.
+        it has no rows, two columns share a name, a row has too many or too few cells, a quote is
+        stray, or a cell is not what `schema` has.
     ImportError
         If pyarrow is not installed (``pip install 'flowssl[tables]'``).
+
+    Notes
+    -----
+    Whole columns of a text file decide what they hold; a choice is told in the metadata of their
+    fields, under "note". The rules are in the guide.
 
     Examples
     --------
@@ -105,10 +112,7 @@ def read_table(
     _arrow()
     try:
         if _ending(path) in _TEXT_DELIMITERS:
-            from flowssl._delimited import read_delimited
-
-            delimiter = _TEXT_DELIMITERS[_ending(path)]
-            table = read_delimited(path, delimiter, as_text=as_text, schema=schema)
+            table = _read_text(path, as_text, schema)
         else:
             table = _READERS[_ending(path)](path)
     except DataError:
@@ -240,6 +244,13 @@ def _check_names(path: Path, names: list[str]) -> None:
         )
     if "" in names:
         raise DataError(f"{path}: column {names.index('') + 1} has no name; give it one.")
+
+
+def _read_text(path: Path, as_text: Collection[str], schema: pa.Schema | None) -> pa.Table:
+    from flowssl._delimited import read_delimited
+
+    delimiter = _TEXT_DELIMITERS[_ending(path)]
+    return read_delimited(path, delimiter, as_text=as_text, schema=schema)
 
 
 def _read_parquet(path: Path) -> pa.Table:
