@@ -60,7 +60,7 @@ class QuotedText:
         belongs : callable
             Whether cells could be in the column at a position.
         """
-        if width < 2:
+        if width < 2 or not len(self.starts):
             return
         breaks = np.flatnonzero(np.frombuffer(self.data, np.uint8) == _NEWLINE)
         first, last = np.searchsorted(breaks, self.starts), np.searchsorted(breaks, self.ends)

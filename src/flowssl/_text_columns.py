@@ -7,6 +7,7 @@ schema of an earlier table, each cell is read by itself, whatever the rest of th
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -40,6 +41,8 @@ _LIKE_A_NUMBER = (
     r"(0x[0-9a-fA-F]+|[.,]?\d[\d.,'\s\x{a0}\x{2009}\x{202f}\x{2019}]*([eE][-+]?\d+)?)"
     r"\s?(\p{Sc}|%|[ \x{a0}]?[a-zA-Z\x{b5}\x{b0}]{1,3}[\x{b2}\x{b3}]?)?\)?$"
 )
+_INEXACT = 1e18
+_FEW = 1000
 _MOSTLY = 0.8
 # Marks that only a column of numbers or times has; others need no note there.
 _RARE_MARKS = [mark for mark in MARKS_AMONG_NUMBERS if mark not in MARKS]
@@ -85,10 +88,12 @@ def guess_types(
     pyarrow.Table
         With notes, faults and notations in the metadata of its fields.
     """
-    columns = [
-        _Column(cells, {CELLS: ""}) if name in as_text else _guessed(cells, place)
-        for name, cells in zip(table.column_names, table.columns, strict=True)
-    ]
+
+    def typed(name: str, cells: pa.ChunkedArray) -> _Column:
+        return _Column(cells, {CELLS: ""}) if name in as_text else _guessed(cells, place)
+
+    with ThreadPoolExecutor(pa.cpu_count()) as threads:  # Arrow computes without Python's lock
+        columns = list(threads.map(typed, table.column_names, table.columns))
     numeric = [at for at, column in enumerate(columns) if _is_number(column.values)]
     if any(columns[at].ways for at in numeric):
         decide = _Decision(
@@ -121,6 +126,8 @@ def _guessed(cells: pa.ChunkedArray, place: Place) -> _Column:
 def without_marks(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     """Make the marks null that stand for missing values among numbers and times."""
     marks = pc.is_in(cells, pa.array(MARKS_AMONG_NUMBERS))
+    if not pc.any(marks).as_py():
+        return cells
     return pc.if_else(marks, pa.scalar(None, pa.string()), cells)
 
 
@@ -137,10 +144,10 @@ def _plain_numbers(
 
 def _other_numbers(present: pa.ChunkedArray) -> _Column | None:
     """Recognize numbers as people write them; which, depends on the other columns, too."""
+    if not _has(present.drop_null()[:1], _LIKE_A_NUMBER):
+        return None
     ways = _ways(present)
-    return (
-        _Column(pc.cast(pa.chunked_array([pa.nulls(0)]), pa.float64()), ways=ways) if ways else None
-    )
+    return _Column(pc.cast(present[:0], pa.float64()), ways=ways) if ways else None
 
 
 def _ways(cells: pa.ChunkedArray) -> list[Notation]:
@@ -234,8 +241,9 @@ def _numbers(cells: pa.ChunkedArray, plain: pa.ChunkedArray, place: Place) -> _C
         if row >= 0:
             fault = f"{place(row)}: {cells[row].as_py()!r} is no finite number"
             return _Column(values, {FAULT: fault})
-        codes.append((_TOO_LONG, "has more digits than a number keeps"))
-        if not _has(plain, _FRACTION):
+        if pc.max(pc.abs(values)).as_py() >= _INEXACT:
+            codes.append((_TOO_LONG, "has more digits than a number keeps"))
+        if not _has(plain[:_FEW], _FRACTION) and not _has(plain, _FRACTION):
             codes.append((_BARE_EXPONENT, "looks like a code"))
     for pattern, reason in codes:
         found = plain.filter(pc.match_substring_regex(plain, pattern))

@@ -63,13 +63,12 @@ def read_table(
     path : str or path-like
         One of
 
-        - ``.csv``, ``.csv.gz``, ``.tsv``, ``.tsv.gz``: text whose first row names the columns
-          (see Notes). The delimiter of a CSV is detected among comma, semicolon, tab and bar.
+        - ``.csv``, ``.csv.gz``, ``.tsv``, ``.tsv.gz``: text whose first row names the columns;
+          the delimiter of a CSV is detected among comma, semicolon, tab and bar.
         - ``.parquet``, ``.pq``, ``.feather``, ``.arrow``, ``.ipc``.
         - ``.npz``: a matrix ``X`` of numbers and, optionally, labels ``y`` and
-          ``feature_names`` (or ``X_train`` and ``y_train``; otherwise ``X_test`` and
-          ``y_test``). Without names the columns are ``x0``, ``x1``, ...; the labels become the
-          column ``y``. Pickled objects are refused.
+          ``feature_names`` (or ``X_train`` and ``y_train``; otherwise ``X_test`` and ``y_test``).
+          Without names the columns are ``x0``, ``x1``, ...; the labels become the column ``y``.
         - ``.npy``: a matrix of numbers.
     as_text : collection of str, default=()
         Columns of a text file whose cells stay as they are written, such as labels and ids.
@@ -79,21 +78,16 @@ def read_table(
     Returns
     -------
     pyarrow.Table
-        At least one row, distinct column names. Half-precision arrays are read as float32.
+        At least one row, distinct column names. Half-precision arrays are read as float32. Where
+        the cells of a text file left a choice, its field's metadata have a "note".
 
     Raises
     ------
     DataError
         If there is no such file, its ending is unknown, it is not in the format of its ending,
-        it has no rows, two columns share a name, a row has too many or too few cells, a quote is
-        stray, or a cell is not what `schema` has.
+        it has no rows, columns share a name, or a row or cell of a text file does not fit.
     ImportError
         If pyarrow is not installed (``pip install 'flowssl[tables]'``).
-
-    Notes
-    -----
-    Whole columns of a text file decide what they hold; a choice is told in the metadata of their
-    fields, under "note". The rules are in the guide.
 
     Examples
     --------
@@ -110,19 +104,14 @@ def read_table(
     path = Path(path)
     _check_readable(path)
     _arrow()
+    is_text = _ending(path) in _TEXT_DELIMITERS
     try:
-        if _ending(path) in _TEXT_DELIMITERS:
-            table = _read_text(path, as_text, schema)
-        else:
-            table = _READERS[_ending(path)](path)
+        table = _read_text(path, as_text, schema) if is_text else _READERS[_ending(path)](path)
     except DataError:
         raise
     except _UNREADABLE as error:
         raise DataError(f"{path}: cannot be read as {_ending(path)}: {_one_line(error)}") from error
-    _check_names(path, table.column_names)
-    if table.num_rows == 0:
-        raise DataError(f"{path} has column names but no rows.")
-    return table
+    return _checked(path, table)
 
 
 def write_table(frame: IntoDataFrame, path: str | os.PathLike[str]) -> None:
@@ -235,7 +224,9 @@ def _check_readable(path: Path) -> None:
         raise DataError(f"{path} is empty.")
 
 
-def _check_names(path: Path, names: list[str]) -> None:
+def _checked(path: Path, table: pa.Table) -> pa.Table:
+    """Return the table if it has rows, and each column its own name."""
+    names = table.column_names
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(
@@ -244,6 +235,9 @@ def _check_names(path: Path, names: list[str]) -> None:
         )
     if "" in names:
         raise DataError(f"{path}: column {names.index('') + 1} has no name; give it one.")
+    if table.num_rows == 0:
+        raise DataError(f"{path} has column names but no rows.")
+    return table
 
 
 def _read_text(path: Path, as_text: Collection[str], schema: pa.Schema | None) -> pa.Table:

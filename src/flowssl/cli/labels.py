@@ -110,16 +110,17 @@ def marked_for_fit(y: Labels, chosen: str, target: str) -> MarkedLabels:
     marks = missing_marks(counts, labels=True) & texts
     y = _tidy([None if label in marks else label for label in y.tolist()])
     remarks = [
-        f"{mark!r} in column {target!r} marks unlabeled rows ({count:,}); if it is a class, add "
-        "--unlabeled-value '', and only empty cells mark them"
-        for mark, count in counts.items()
-        if mark in marks
-    ] + [
         f"{label!r} in column {target!r} is taken for a class; if it marks unlabeled rows, add "
         f"--unlabeled-value {shlex.quote(label)}"
         for label in sorted(texts - marks)
         if label.lower() in _DOUBTFUL
     ]
+    if marks:
+        found = ", ".join(f"{mark!r} ({counts[mark]:,})" for mark in sorted(marks))
+        remarks.append(
+            f"rows without a label in column {target!r}: {found}; if this is a class, add "
+            "--unlabeled-value '', and only empty cells mark unlabeled rows"
+        )
     return MarkedLabels(y, "auto", remarks)
 
 
