@@ -10,15 +10,17 @@ import csv
 import gzip
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from flowssl._quotes import QuoteError, quoted_text
+from flowssl._quotes import QuotedText, QuoteError, quoted_text
 from flowssl._text_columns import guess_types, without_marks
 from flowssl._text_schema import read_by_schema
 from flowssl.exceptions import DataError
@@ -77,19 +79,14 @@ def read_delimited(
     data, delimiter, header, start = _opened(path, delimiter)
     try:
         text = quoted_text(data, delimiter)
-    except QuoteError as error:
-        raise DataError(f"{path}: {error}") from None
-    data = text.data
-    table = _cells(path, data, delimiter, header, start)
-    try:
+        table = _cells(path, text, header, start)
         text.refuse_swallowed_rows(len(header), partial(_belongs, table))
     except QuoteError as error:
         raise DataError(f"{path}: {error}") from None
-    del text
     table = _named_columns(table)
 
     def place(row: int) -> str:
-        return f"{path}: line {_line_of(data, delimiter, start, row)}"
+        return f"{path}: line {text.rows_below(start)[0][row]}"
 
     if schema is not None:
         return read_by_schema(table, as_text, schema, place)
@@ -105,12 +102,12 @@ def _opened(path: Path, delimiter: str | None) -> tuple[bytes, str, list[str], i
     if named:
         delimiter, lines, n_above = named[1], lines[1:], 1
     delimiter = delimiter or _sniffed(lines)
-    above = islice(_lines(data), n_above, None)
+    below = islice(_lines(data), n_above, None)
     try:
-        rows = csv.reader(above, delimiter=delimiter)
+        rows = csv.reader(below, delimiter=delimiter)
         header = [name.strip() for name in next((row for row in rows if any(row)), [])]
         n_above += rows.line_num
-        has_rows = any(map(any, rows))
+        has_rows = any(line.strip() for line in below)
     except csv.Error as error:
         raise DataError(f"{path}: is not delimited text: {error}.") from error
     _check_header(path, header, has_rows)
@@ -164,7 +161,10 @@ def _sniffed(sample: list[str]) -> str:
     """Choose the delimiter that gives rows of one width, and among these the widest."""
 
     def score(delimiter: str) -> tuple[bool, int]:
-        widths = [len(row) for row in csv.reader(sample, delimiter=delimiter) if row]
+        widths = []
+        with suppress(csv.Error):  # a cell too long for this reader; the rows above tell
+            for row in csv.reader(sample, delimiter=delimiter):
+                widths += [len(row)] if row else []
         # The sample may end inside quotes, so its last row does not count.
         return len(set(widths[:-1])) <= 1, widths[0] if widths else 0
 
@@ -193,23 +193,25 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _cells(path: Path, data: bytes, delimiter: str, header: list[str], start: int) -> pa.Table:
+def _cells(path: Path, text: QuotedText, header: list[str], start: int) -> pa.Table:
     """Read all cells as text without blanks around it, null where it is empty."""
     names = [str(place) for place in range(len(header))]
+    delimiter = text.delimiter.decode()
     options = {
         "parse_options": pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         "convert_options": pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), check_utf8=False
         ),
     }
-    for block in (_BLOCK, len(data)):  # a row must fit into a block
+    for block in (_BLOCK, len(text.data)):  # a row must fit into a block
         reading = pyarrow.csv.ReadOptions(column_names=names, skip_rows=start, block_size=block)
         try:
-            table = pyarrow.csv.read_csv(pa.BufferReader(data), read_options=reading, **options)
+            stream = pa.BufferReader(text.data)
+            table = pyarrow.csv.read_csv(stream, read_options=reading, **options)
         except pa.ArrowInvalid as error:
-            if "straddl" in str(error) and block < len(data):
+            if "straddl" in str(error) and block < len(text.data):
                 continue
-            raise DataError(_why(path, data, delimiter, start, len(header), error)) from error
+            raise DataError(f"{path}: {_why(text, start, len(header), error)}") from error
         break
     with ThreadPoolExecutor(pa.cpu_count()) as threads:  # Arrow computes without Python's lock
         columns = list(threads.map(_stripped, table.columns))
@@ -224,29 +226,14 @@ def _stripped(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.string()), cells)
 
 
-def _rows(data: bytes, delimiter: str, start: int) -> Iterator[tuple[int, list[str]]]:
-    """Give the rows below the names, each with the line in which it begins."""
-    lines = islice(_lines(data), start, None)
-    rows = csv.reader(lines, delimiter=delimiter)
-    line = start + 1
-    for row in rows:
-        if row:
-            yield line, row
-        line = start + rows.line_num + 1
-
-
-def _line_of(data: bytes, delimiter: str, start: int, row: int) -> int:
-    return next(islice(_rows(data, delimiter, start), row, None))[0]
-
-
-def _why(path: Path, data: bytes, delimiter: str, start: int, width: int, error: ValueError) -> str:
-    for line, row in _rows(data, delimiter, start):
-        if len(row) != width:
-            return (
-                f"{path}: line {line} has {len(row)} cells where the header names {width} "
-                "columns; cells that hold the delimiter need quotes."
-            )
-    return f"{path}: cannot be read: {' '.join(str(error).split())}"
+def _why(text: QuotedText, start: int, width: int, error: ValueError) -> str:
+    lines, widths = text.rows_below(start)
+    for row in np.flatnonzero(widths != width)[:1]:
+        return (
+            f"line {lines[row]} has {widths[row]} cells where the header names {width} columns; "
+            "cells that hold the delimiter need quotes."
+        )
+    return f"cannot be read: {' '.join(str(error).split())}"
 
 
 def _belongs(table: pa.Table, place: int, cells: list[str]) -> bool:

@@ -46,6 +46,30 @@ class QuotedText:
     starts: Integers
     ends: Integers
 
+    def rows_below(self, start: int) -> tuple[Integers, Integers]:
+        """Return the line in which each row begins, and its number of cells.
+
+        Parameters
+        ----------
+        start : int
+            Number of lines above the rows. Empty lines are no rows.
+        """
+        text = np.frombuffer(self.data, np.uint8)
+        breaks = self._outside(np.flatnonzero(text == _NEWLINE))
+        begins, ends = np.append(0, breaks + 1), np.append(breaks, len(text))
+        delimiters = self._outside(np.flatnonzero(text == self.delimiter[0]))
+        before = np.searchsorted(delimiters, [begins, ends])
+        lines = np.searchsorted(np.flatnonzero(text == _NEWLINE), begins) + 1
+        rows = (ends > begins) & (lines > start)
+        return lines[rows], (before[1] - before[0] + 1)[rows]
+
+    def _outside(self, positions: Integers) -> Integers:
+        """Select the positions that are in no quoted cell."""
+        if not len(self.starts):
+            return positions
+        cell = np.searchsorted(self.starts, positions) - 1
+        return positions[(cell < 0) | (positions > self.ends[cell])]
+
     def refuse_swallowed_rows(self, width: int, belongs: Callable[[int, list[str]], bool]) -> None:
         """Raise `QuoteError` if a quoted cell of several lines holds rows of the table.
 
