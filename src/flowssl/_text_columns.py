@@ -43,6 +43,7 @@ _LIKE_A_NUMBER = (
 )
 _INEXACT = 1e18
 _FEW = 1000
+_SHOWN = 60  # characters of a cell in a message
 _MOSTLY = 0.8
 # Marks that only a column of numbers or times has; others need no note there.
 _RARE_MARKS = [mark for mark in MARKS_AMONG_NUMBERS if mark not in MARKS]
@@ -222,7 +223,7 @@ def _written(
         if why:  # an example that is read in another way, not one whose sign alone is taken off
             row = pc.index(pc.match_substring_regex(present, "[.,]"), True).as_py()
         value = column.values[row].as_py()
-        reading = f"{cells[row].as_py()!r} is read as {value:.15g}"
+        reading = f"{shown(cells[row].as_py())} is read as {value:.15g}"
         column = column.noted(f"{reading}, {why}" if why else reading)
     if (text := notation.to_text()) is not None:
         column = replace(column, metadata={**column.metadata, NOTATION: text})
@@ -239,7 +240,7 @@ def _numbers(cells: pa.ChunkedArray, plain: pa.ChunkedArray, place: Place) -> _C
     if not pa.types.is_integer(values.type):
         row = pc.index(pc.is_inf(values), True).as_py()
         if row >= 0:
-            fault = f"{place(row)}: {cells[row].as_py()!r} is no finite number"
+            fault = f"{place(row)}: {shown(cells[row].as_py())} is no finite number"
             return _Column(values, {FAULT: fault})
         if pc.max(pc.abs(values)).as_py() >= _INEXACT:
             codes.append((_TOO_LONG, "has more digits than a number keeps"))
@@ -248,7 +249,7 @@ def _numbers(cells: pa.ChunkedArray, plain: pa.ChunkedArray, place: Place) -> _C
     for pattern, reason in codes:
         found = plain.filter(pc.match_substring_regex(plain, pattern))
         if len(found):
-            return _text(cells, f"it stays text: {found[0].as_py()!r} {reason}")
+            return _text(cells, f"it stays text: {shown(found[0].as_py())} {reason}")
     return _Column(values)
 
 
@@ -308,7 +309,9 @@ def _resemblance(cells: pa.ChunkedArray) -> str:
             continue
         if n_like < len(present):
             stray = present.filter(pc.invert(is_like))[0].as_py()
-            return f"it stays text, because {stray!r} is not a {what}; leave missing cells empty"
+            return (
+                f"it stays text, because {shown(stray)} is not a {what}; leave missing cells empty"
+            )
         example = _listed(pc.unique(present)[:2].to_pylist())
         plain = "2020-12-31" if what == "date" else "1234.5"
         return f"it stays text: write all of its {what}s like {plain}, not like {example}"
@@ -316,7 +319,12 @@ def _resemblance(cells: pa.ChunkedArray) -> str:
 
 
 def _listed(cells: Sequence[str]) -> str:
-    return " and ".join(map(repr, cells))
+    return " and ".join(map(shown, cells))
+
+
+def shown(cell: str) -> str:
+    """Return a cell for a message, in quotes and not too long."""
+    return repr(cell if len(cell) <= _SHOWN else f"{cell[:_SHOWN]}...")
 
 
 def _is_number(values: pa.ChunkedArray) -> bool:

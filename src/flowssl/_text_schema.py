@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from flowssl._field_facts import CELLS, KEPT_MARKS, NOTATION, NOTE, fact
 from flowssl._missing_marks import MARKS, NO_LABEL
 from flowssl._notation import PLAIN, Notation, with_ascii_minus, without_separators
-from flowssl._text_columns import without_marks
+from flowssl._text_columns import shown, without_marks
 from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _convert_all(
         except ValueError:
             high = middle
     raise DataError(
-        f"{place(low)}: {cells[low].as_py()!r} in column {name!r} is not {what}, which the model "
+        f"{place(low)}: {shown(cells[low].as_py())} in column {name!r} is not {what}, which the model "
         "was fitted on; leave the cell empty if its value is missing."
     )
 
@@ -131,5 +131,5 @@ def _booleans(cells: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str]:
     is_true, is_false = (pc.is_in(lower, pa.array(words)) for words in (_TRUE, _FALSE))
     known = pc.or_(is_true, is_false)
     stray = pc.unique(cells.filter(pc.invert(known)).drop_null()).to_pylist()
-    note = f"{stray[0]!r} is neither true nor false and counts as missing" if stray else ""
+    note = f"{shown(stray[0])} is neither true nor false and counts as missing" if stray else ""
     return pc.if_else(known, is_true, pa.scalar(None, pa.bool_())), note

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
 _DECIMAL = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _WHOLE_AS_FLOAT = re.compile(r"(-?\d+)\.0+")
+_MANY = 10
 _DOUBTFUL = ("none", "-", "unknown", "unlabeled", "unlabelled", "missing", "na", "null", "nan")
 
 
@@ -101,6 +102,7 @@ def marked_for_fit(y: Labels, chosen: str, target: str) -> MarkedLabels:
         If the labels are numbers and `chosen` is not.
     """
     if chosen != "auto":
+        y = _of_one_kind(y, chosen)
         marker = typed_marker(chosen, y)
         named = marker in (None, "") or marker in y.tolist()
         remark = f"no label in column {target!r} is {chosen!r}, which --unlabeled-value names"
@@ -213,14 +215,21 @@ def _from_cells(cells: list[str | None], target: str) -> Labels:
     levels = {cell for cell in cells if cell is not None}
     known = levels - (missing_marks(levels, labels=True) - {*NO_LABEL})
     if known and all(_DECIMAL.fullmatch(level) for level in known):
-        fractions = [level for level in known if not _WHOLE_AS_FLOAT.fullmatch(level)]
-        fractions = [level for level in fractions if "." in level]
+        fractions = [n for n in known if "." in n and not _WHOLE_AS_FLOAT.fullmatch(n)]
         n_labeled = sum(cell in known for cell in cells)
-        if fractions and 2 * len(known) > n_labeled:
+        # Versions such as 1.10 are few, and repeat; quantities hardly do.
+        if fractions and len(known) >= _MANY and 2 * len(known) > n_labeled:
             raise DataError(_quantities(target, min(fractions)))
     if not all(_WHOLE.fullmatch(level) for level in known):
         return _tidy(cells)
     return _tidy([int(cell) if cell in known else cell for cell in cells])
+
+
+def _of_one_kind(y: Labels, marker: str) -> Labels:
+    """Make whole numbers text again if text other than the marker is among them."""
+    if all(not isinstance(label, str) or label == marker for label in y.tolist()):
+        return y
+    return _tidy([None if label is None else str(label) for label in y.tolist()])
 
 
 def _quantities(target: str, example: str) -> str:
