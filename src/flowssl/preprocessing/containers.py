@@ -82,6 +82,8 @@ class ColumnType:
         Time unit and time zone of a "datetime" column.
     categories : tuple or None, default=None
         All declared categories, seen or not, in their order.
+    notation : str or None, default=None
+        How the numbers were written in a file of text; None is the plain way, with decimal points.
     """
 
     kind: Kind
@@ -90,6 +92,7 @@ class ColumnType:
     unit: str | None = None
     zone: str | None = None
     categories: tuple[Category, ...] | None = None
+    notation: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

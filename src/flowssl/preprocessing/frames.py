@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import narwhals as nw
 import numpy as np
 from narwhals.typing import IntoDataFrame, IntoSeries
 
 from flowssl._arrow import readable
+from flowssl._field_facts import NOTATION, fact
 from flowssl._label_vectors import is_missing
 from flowssl._typing import Floats
 from flowssl.preprocessing.containers import (
@@ -29,6 +30,9 @@ from flowssl.preprocessing.containers import (
 )
 from flowssl.preprocessing.levels import text_of
 from flowssl.preprocessing.objects import read_objects
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def read_frame(frame: nw.DataFrame[IntoDataFrame], kinds: Sequence[Kind]) -> Table:
@@ -51,6 +55,12 @@ def read_frame(frame: nw.DataFrame[IntoDataFrame], kinds: Sequence[Kind]) -> Tab
         _read_series(series, as_levels=position < len(kinds) and kinds[position] == "categorical")
         for position, series in enumerate(frame.iter_columns())
     ]
+    if frame.implementation.is_pyarrow():
+        fields = cast("pa.Table", nw.to_native(frame)).schema
+        columns = [
+            replace(column, type=replace(column.type, notation=fact(field, NOTATION)))
+            for column, field in zip(columns, fields, strict=True)
+        ]
     container = cast("Container", frame.implementation.name.lower())
     return Table(container, len(frame), columns)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import cast
 
+from flowssl._field_facts import is_notation
 from flowssl._persistence import JSON
 from flowssl._records import Record, shown
 from flowssl.exceptions import ModelFileError
@@ -84,6 +85,10 @@ def _type_from(record: Record) -> ColumnType:
     declared = None
     if record.get("categories") is not None:
         declared = _categories(record, "categories")
+    # Files of earlier versions have no notations.
+    notation = record.optional_text("notation") if "notation" in record.values else None
+    if notation is not None and not is_notation(notation):
+        raise ModelFileError(f"its {record.name} has the notation {shown(notation)}")
     return ColumnType(
         kind=record.text("kind", _KINDS),  # type: ignore[arg-type]  # one of the literals
         dtype=record.text("dtype", sorted(DTYPES)),
@@ -91,6 +96,7 @@ def _type_from(record: Record) -> ColumnType:
         unit=record.optional_text("unit", _UNITS),
         zone=zone,
         categories=declared,
+        notation=notation,
     )
 
 
