@@ -145,12 +145,14 @@ def _as_8_bits(file: ImageFile, white: float | None) -> tuple[PillowImage, int |
     largest = None
     if file.format in ("PNG", "TIFF") and ";16" in layout:
         if white not in (None, _WHITE_16):
-            raise DataError("it has color of 16 bits, and --image-white is for gray images")
+            raise DataError(
+                "it has color of 16 bits, and --image-white is for gray; save it with 8"
+            )
         if "transparency" in image.info:
             raise DataError("it has a transparent color of 16 bits; save it with 8 bits")
-        # Pillow keeps the upper byte of each value.
-        bands = [image.getchannel(band) for band in image.getbands() if band != "A"]
-        largest = max(256 * int(np.asarray(band).max()) + 255 for band in bands)
+        if white is None:  # Pillow keeps the upper byte of each value
+            bands = [image.getchannel(band) for band in image.getbands() if band != "A"]
+            largest = max(256 * int(np.asarray(band).max()) + 255 for band in bands)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -185,9 +185,10 @@ def _check_white(path: str | Path, found: dict[str, Decoded]) -> None:
     largest = {name: image.largest for name, image in found.items() if image.largest is not None}
     if largest and max(largest.values()) <= _DARK:
         raise DataError(
-            f"{path}: {len(largest)} images of 16 bits, {min(largest)} first, have no value above "
+            f"{path}: the images of 16 bits, {min(largest)} among them, have no value above "
             f"{max(largest.values()):,}, where white is 65,535; give the value of white with "
-            "--image-white, such as 4095 for values of 12 bits, or 65535 if they are dark."
+            "--image-white, such as 4095 for gray of 12 bits, or 65535 if they are dark (color of "
+            "12 bits must be saved with 8)."
         )
 
 

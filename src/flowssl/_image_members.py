@@ -8,7 +8,6 @@ import struct
 import threading
 import zipfile
 import zlib
-from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -129,21 +128,21 @@ def _read_file(path: Path) -> bytes:
 
 def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
     lock = threading.Lock()  # the archive counts its open members without one
-    named = [(_member_name(entry), entry) for entry in archive.infolist() if not entry.is_dir()]
-    parts = {name: [part for part in name.split("/") if part not in ("", ".")] for name, _ in named}
-    count = Counter("/".join(parts[name]) for name, _ in named)
-    for raw, entry in named:
-        name = "/".join(parts[raw])
-        if not _is_image(parts[raw]):
+    named: dict[str, list[zipfile.ZipInfo]] = {}
+    for entry in archive.infolist():
+        name = _member_name(entry)
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        if entry.is_dir() or not _is_image(parts):
             continue
-        if raw.startswith("/") or ".." in parts[raw] or re.match("[A-Za-z]:", raw):
-            yield Member(raw, partial(_refuse, "its path leads out of the archive"))
-        elif count[name] > 1:
-            if name in parts:
-                del parts[name]  # one of its places is enough
-                yield Member(name, partial(_refuse, f"the archive has it {count[name]} times"))
+        if name.startswith("/") or ".." in parts or re.match("[A-Za-z]:", name):
+            yield Member(name, partial(_refuse, "its path leads out of the archive"))
         else:
-            yield Member(name, _refusal(name) or partial(_read_entry, archive, entry, lock))
+            named.setdefault("/".join(parts), []).append(entry)
+    for name, entries in named.items():
+        if len(entries) > 1:
+            yield Member(name, partial(_refuse, f"the archive has it {len(entries)} times"))
+        else:
+            yield Member(name, _refusal(name) or partial(_read_entry, archive, entries[0], lock))
 
 
 def _member_name(entry: zipfile.ZipInfo) -> str:
@@ -174,7 +173,7 @@ def _refusal(name: str) -> Callable[[], bytes] | None:
     if name.lower().endswith(ENDINGS):
         return None
     ending = name.rpartition(".")[2]
-    return partial(_refuse, f"images of the type {ending} are not read; convert it to PNG")
+    return partial(_refuse, f"it is of the type {ending}, which is not read; convert it to PNG")
 
 
 def _refuse(reason: str) -> bytes:
@@ -182,7 +181,7 @@ def _refuse(reason: str) -> bytes:
 
 
 def _is_image(parts: list[str]) -> bool:
-    hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
+    hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in parts)
     return bool(parts) and parts[-1].lower().endswith((*ENDINGS, *_UNREAD)) and not hidden
 
 
