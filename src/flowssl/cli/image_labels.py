@@ -64,7 +64,7 @@ class ImageNames:
         for found in (
             self._exact.get(given, []),
             self._paths.get(path, []),
-            list(dict.fromkeys(loose)),
+            sorted(set(loose)),
             self._bases.get(folded, []),
         ):
             if len(found) > 1:
@@ -79,8 +79,9 @@ class ImageNames:
     def hint(self, given: str) -> str:
         """Return the question whether an image with a similar name is meant, if there is one."""
         folded = _path(given).casefold()
-        same = self._bases.get(folded.rpartition("/")[2], [])
+        base = folded.rpartition("/")[2]
         known = {_path(name).casefold(): name for name in self._names}
+        same = [name for path, name in known.items() if base in _base_and_stem(path)]
         near = get_close_matches(folded, known, n=1, cutoff=0.7)
         likely = same[:1] or [known[match] for match in near]
         return f"; did you mean {likely[0]}?" if likely else "."
@@ -144,6 +145,11 @@ def _path(name: str) -> str:
     """Return a path with slashes, composed Unicode characters and no empty parts."""
     parts = unicodedata.normalize("NFC", name.strip()).replace("\\", "/").split("/")
     return "/".join(part for part in parts if part not in ("", "."))
+
+
+def _base_and_stem(path: str) -> tuple[str, str]:
+    base = path.rpartition("/")[2]
+    return base, base.rpartition(".")[0]
 
 
 def _described(label: object) -> str:
