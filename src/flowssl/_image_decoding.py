@@ -6,12 +6,15 @@ of 8 bits are here. None of them depends on the other pixels of an image.
 
 from __future__ import annotations
 
+import os
 import struct
+import sys
 import threading
 import zlib
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +22,8 @@ import numpy as np
 from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
     from PIL.Image import Image as PillowImage
     from PIL.ImageFile import ImageFile
@@ -31,6 +36,7 @@ MAX_UNSCALED = 2**20
 _MAX_PIXELS = 2**27
 _LARGE = 2**25  # pixels from which on images are decoded one at a time
 _ONE_AT_A_TIME = threading.Lock()
+_STANDARD_ERROR = 2
 _WHITE_16 = 65535
 _WHITE_12 = 4095
 # What damaged files raise in Pillow, besides its own errors, which are OSErrors.
@@ -102,8 +108,7 @@ def decode(data: bytes, shape: Shape | None, white: float | None) -> Decoded:
     try:
         file = Image.open(BytesIO(data), formats=FORMATS)
         _check(file, scaled=shape is not None)
-        width, height = file.size
-        with _ONE_AT_A_TIME if width * height > _LARGE else nullcontext():
+        with _alone_if_needed(file):
             image, largest = _as_8_bits(file, white)
             return Decoded(_pixels(image, shape), largest)
     except DataError:
@@ -130,6 +135,29 @@ def _check(image: ImageFile, *, scaled: bool) -> None:
     # Phones append previews to a JPEG, which Pillow then calls MPO; the first is the image.
     if image.format != "MPO" and getattr(image, "is_animated", False):
         raise DataError("it is animated or has several pages; save one of them as an image")
+
+
+@contextmanager
+def _alone_if_needed(file: ImageFile) -> Iterator[None]:
+    """Keep large images from being in memory together, and libtiff from writing to the terminal."""
+    width, height = file.size
+    if file.format != "TIFF" and width * height <= _LARGE:
+        yield
+        return
+    with _ONE_AT_A_TIME:
+        if file.format != "TIFF":
+            yield
+            return
+        # libtiff describes each error on standard error, beside the one that Pillow raises.
+        sys.stderr.flush()
+        standard_error = os.dup(_STANDARD_ERROR)
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), _STANDARD_ERROR)
+        try:
+            yield
+        finally:
+            os.dup2(standard_error, _STANDARD_ERROR)
+            os.close(standard_error)
 
 
 def _as_8_bits(file: ImageFile, white: float | None) -> tuple[PillowImage, int | None]:

@@ -132,7 +132,7 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
     for entry in archive.infolist():
         name = _member_name(entry)
         parts = [part for part in name.split("/") if part not in ("", ".")]
-        if entry.is_dir() or not _is_image(parts):
+        if name.endswith("/") or not _is_image(parts):
             continue
         if name.startswith("/") or ".." in parts or re.match("[A-Za-z]:", name):
             yield Member(name, partial(_refuse, "its path leads out of the archive"))

@@ -1,0 +1,1 @@
+"""How flowssl takes files that are damaged or forged."""
