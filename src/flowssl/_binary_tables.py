@@ -52,6 +52,7 @@ _GROWTH = 500
 Deflate reaches 1,032 and run lengths any number: a small file could fill the memory.
 """
 _SMALL = 2**28
+_MAX_COLUMNS = 100_000
 _ARROW_FILE = b"ARROW1"
 _PARQUET = b"PAR1"
 
@@ -219,6 +220,11 @@ def _from_matrix(
     if X.ndim != 2 or not X.shape[1]:
         raise DataError(
             f"{path}: X has the shape {X.shape}; it must have two dimensions, rows and columns."
+        )
+    if X.shape[1] > _MAX_COLUMNS:
+        raise DataError(
+            f"{path}: X has {X.shape[1]:,} columns and {X.shape[0]:,} rows, and at most "
+            f"{_MAX_COLUMNS:,} columns are read; is it transposed?"
         )
     if X.dtype.kind not in "biuf":
         raise DataError(f"{path}: X holds {X.dtype}, not numbers; save it with a numeric dtype.")
