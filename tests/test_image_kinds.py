@@ -281,9 +281,25 @@ def test_large_photos_need_a_size():
     assert pixels(data, shape=(1, 4, 4)).shape == (1, 4, 4)
 
 
-def test_a_bomb_is_refused_by_its_header():
-    tall = bytearray(saved(Image.new("L", (8, 8))))
-    tall[16:24] = struct.pack(">II", 60_000, 60_000)
-    tall[29:33] = struct.pack(">I", zlib.crc32(bytes(tall[12:29])))
-    with pytest.raises(DataError, match="too many pixels"):
-        pixels(bytes(tall), shape=(1, 4, 4))
+@pytest.mark.parametrize(
+    ("side", "reason"), [(60_000, "too many pixels"), (9_000, "scale it down")]
+)
+def test_a_bomb_is_refused_by_its_header(side, reason):
+    data = bytearray(saved(Image.new("L", (8, 8))))
+    data[16:24] = struct.pack(">II", side, side)
+    data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
+    with pytest.raises(DataError, match=reason):
+        pixels(bytes(data), shape=(1, 4, 4))
+
+
+def test_damaged_images_write_nothing_to_the_terminal(tmp_path, capfd):
+    whole = saved(Image.fromarray(RAMP), "TIFF", compression="tiff_lzw")
+    (tmp_path / "a.tif").write_bytes(whole)
+    for place in range(8, len(whole), 3):
+        data = bytearray(whole)
+        data[place] ^= 0xFF
+        (tmp_path / f"{place:04d}.tif").write_bytes(data)
+    files = read_images(tmp_path, (1, 8, 8), white=65535, bad="skip")
+    assert len(files.left_out) > 10
+    assert "a.tif" in files.names
+    assert capfd.readouterr() == ("", "")

@@ -23,6 +23,11 @@ from PIL import Image
 
 N_ROWS = 30
 SIDE = 16
+# What a damaged file raises where its content is to be changed.
+_UNREACHABLE = (
+    *(OSError, EOFError, IndexError, RuntimeError, ValueError),
+    *(struct.error, zipfile.BadZipFile, zlib.error),
+)
 _EXTREMES = (0, 1, -1, 127, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1)
 _TEXTS = (
     *(
@@ -247,7 +252,7 @@ class Mutants:
                     content = _changed(content, donor, rng)
                 else:
                     content = change(content, donor, rng)
-            except (OSError, EOFError, ValueError, struct.error, zipfile.BadZipFile, zlib.error):
+            except _UNREACHABLE:
                 break  # what is below can no longer be reached
         return content
 

@@ -10,7 +10,6 @@ import json
 import selectors
 import subprocess
 import sys
-import time
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -43,13 +42,12 @@ class Tally:
     seconds: float = 0.0
     mib: float = 0.0
 
-    def add(self, number: int, answer: dict[str, object] | None, seconds: float) -> None:
-        """Count one mutant; without an answer its reader crashed or was stopped."""
+    def add(self, number: int, answer: dict[str, object] | str) -> None:
+        """Count one mutant, of which its reader may say nothing: "crashes" or "slow"."""
         self.counts["mutants"] += 1
-        if answer is None:
-            kind = "slow" if seconds >= SECONDS else "crashes"
-            self.counts[kind] += 1
-            self.examples.append(f"{number}: {kind}")
+        if isinstance(answer, str):
+            self.counts[answer] += 1
+            self.examples.append(f"{number}: {answer}")
             return
         outcome = str(answer["outcome"])
         kind = outcome if outcome in ("read", "refused") else "other errors"
@@ -82,13 +80,13 @@ class Reader:
         self._seed = seed
         self._process = self._started()
 
-    def ask(self, ending: str, number: int) -> dict[str, object] | None:
-        """Return how reading a mutant went, None if the process crashed or took too long."""
+    def ask(self, ending: str, number: int) -> dict[str, object] | str:
+        """Return how reading a mutant went; "crashes" or "slow" if the process did not tell."""
         line = self._line(f"{ending} {number}\n")
-        if not line:
+        if line in ("", "slow"):
             self.close()
             self._process = self._started()
-            return None
+            return line or "crashes"
         return json.loads(line)
 
     def close(self) -> None:
@@ -117,7 +115,7 @@ class Reader:
         with selectors.DefaultSelector() as selector:
             selector.register(answers, selectors.EVENT_READ)
             if not selector.select(2 * SECONDS):
-                return ""
+                return "slow"
         return answers.readline()
 
 
@@ -142,9 +140,7 @@ def tally(endings: list[str], n_mutants: int, seed: int, workers: int) -> dict[s
                     ending, number = jobs.popleft()
                 except IndexError:
                     return
-                started = time.perf_counter()
-                answer = reader.ask(ending, number)
-                tallies[ending].add(number, answer, time.perf_counter() - started)
+                tallies[ending].add(number, reader.ask(ending, number))
         finally:
             reader.close()
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_UNSCALED = 2**20
 """Most pixels of an image that is not scaled; a flow of more cannot be trained."""
-_MAX_PIXELS = 2**27
+_MAX_PIXELS = 2**26  # with transparency, 12 bytes each while they are decoded
 _LARGE = 2**25  # pixels from which on images are decoded one at a time
 _ONE_AT_A_TIME = threading.Lock()
 _STANDARD_ERROR = 2
@@ -126,7 +126,9 @@ def _check(image: ImageFile, *, scaled: bool) -> None:
     """Refuse, from its header, an image that is too large or several images in one file."""
     width, height = image.size
     if width * height > _MAX_PIXELS:
-        raise DataError(f"it has {width} x {height} pixels; more than {_MAX_PIXELS:,} are not read")
+        raise DataError(
+            f"it has {width} x {height} pixels; scale it down first, as more than {_MAX_PIXELS:,} are not read"
+        )
     if width * height > MAX_UNSCALED and not scaled:
         raise DataError(
             f"it has {width} x {height} pixels; scale images of more than {MAX_UNSCALED:,} with "
@@ -228,7 +230,9 @@ def _scaled_values(
             f"its values go from {low:g} to {high:g}, and black to white from 0 to {white:g}; "
             "give the value of white with --image-white"
         )
-    gray = np.rint(values.astype(np.float64) * (255 / white)).astype(np.uint8)
+    scaled = values.astype(np.float64)
+    scaled *= 255 / white
+    gray = np.rint(scaled, out=scaled).astype(np.uint8)
     if file.format == "TIFF" and dict(getattr(file, "tag_v2", {})).get(_PHOTOMETRIC) == 0:
         gray = 255 - gray
     transparent = file.info.get("transparency")

@@ -7,10 +7,12 @@ caller chooses.
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +21,8 @@ from flowssl._image_members import ENDINGS, image_members
 from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -90,8 +94,7 @@ def read_images(
         If Pillow is not installed.
     """
     _require_pillow()
-    with warnings.catch_warnings(), image_members(Path(path)) as members:
-        warnings.simplefilter("ignore")  # of Pillow, on metadata that are not read
+    with _quiet_pillow(), image_members(Path(path)) as members:
         found, left_out = _decoded(members, shape, white)
     if shape is None:
         left_out |= _remove_other_sizes(found)
@@ -138,6 +141,19 @@ def _require_pillow() -> None:
         raise ImportError(
             "reading images needs Pillow; install it with: pip install 'flowssl[images]'"
         ) from error
+
+
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """Keep Pillow from writing to the terminal; what matters it raises."""
+    logger, handler = logging.getLogger("PIL"), logging.NullHandler()
+    logger.addHandler(handler)  # without one, Python writes errors to standard error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on metadata that are not read
+            yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _decoded(
