@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.robustness.mutants import FORMATS
 
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).parent / "results"
 SECONDS, MIB = 10.0, 1024.0
 COLUMNS = ("mutants", "read", "refused", "other errors", "crashes", "slow", "large", "noisy")
@@ -97,7 +98,7 @@ class Reader:
     def _started(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "benchmarks.robustness.reader", str(self._seed)]
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
         if process.stdout is None or process.stdout.readline() != "ready\n":
             raise RuntimeError("the process that reads mutants does not start")
