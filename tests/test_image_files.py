@@ -2,6 +2,8 @@
 
 import io
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -244,3 +246,44 @@ def test_what_is_written_is_read_again(tmp_path, channels):
     images = np.random.default_rng(0).integers(0, 256, (2, channels, 5, 4), dtype=np.uint8)
     write_images(tmp_path / "new", images, ["a", "b"])
     assert (read_images(tmp_path / "new").images == images).all()
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from flowssl._image_files import read_images
+
+def peak():
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) / 1024
+
+import numpy, PIL.Image
+before = peak()
+print(read_images(sys.argv[1], (3, 32, 32)).images.shape, peak() - before)
+"""
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="needs Linux's account of memory"
+)
+def test_only_a_few_photos_are_in_memory_at_full_size(tmp_path):
+    photo = Image.fromarray(np.zeros((2000, 3000, 3), dtype=np.uint8))
+    photo.save(tmp_path / "00.jpg")
+    for number in range(1, 40):
+        (tmp_path / f"{number:02d}.jpg").hardlink_to(tmp_path / "00.jpg")
+    command = [sys.executable, "-c", PEAK, str(tmp_path)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    shape, _, mebibytes = answer.strip().rpartition(" ")
+    assert shape == "(40, 3, 32, 32)"
+    assert float(mebibytes) < 40 * 3000 * 2000 * 4 / 2**20 / 4  # a fourth of all
+
+
+def test_images_are_scaled_as_pillow_scales_them(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    color = Image.fromarray(noise).resize((8, 6), Image.Resampling.BILINEAR)
+    assert (
+        read_images(tmp_path, (3, 6, 8)).images[0] == np.moveaxis(np.asarray(color), -1, 0)
+    ).all()
+    gray = Image.fromarray(noise).convert("L").resize((8, 6), Image.Resampling.BILINEAR)
+    assert (read_images(tmp_path, (1, 6, 8)).images[0, 0] == np.asarray(gray)).all()
