@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -303,3 +305,20 @@ def test_damaged_images_write_nothing_to_the_terminal(tmp_path, capfd):
     assert len(files.left_out) > 10
     assert "a.tif" in files.names
     assert capfd.readouterr() == ("", "")
+
+
+def test_messages_of_pillow_do_not_reach_the_terminal(tmp_path):
+    data = bytearray(saved(Image.fromarray(BYTES), "TIFF"))
+    entry = data.index(struct.pack("<HH", 277, 3))  # samples per pixel
+    data[entry + 8 : entry + 10] = struct.pack("<H", 60_000)
+    (tmp_path / "a.tif").write_bytes(data)
+    program = (
+        "import sys; from flowssl._image_files import read_images\n"
+        "try: read_images(sys.argv[1])\n"
+        "except ValueError as error: print(error)"
+    )
+    # In a process of its own: pytest takes what is logged.
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "the first is a.tif" in answer.stdout
+    assert answer.stderr == ""
