@@ -308,7 +308,7 @@ def test_damaged_images_write_nothing_to_the_terminal(tmp_path, capfd):
 
 
 def test_messages_of_pillow_do_not_reach_the_terminal(tmp_path):
-    data = bytearray(saved(Image.fromarray(BYTES), "TIFF"))
+    data = bytearray(saved(Image.fromarray(BYTES).convert("RGB"), "TIFF"))
     entry = data.index(struct.pack("<HH", 277, 3))  # samples per pixel
     data[entry + 8 : entry + 10] = struct.pack("<H", 60_000)
     (tmp_path / "a.tif").write_bytes(data)
