@@ -105,6 +105,7 @@ def test_links_are_followed_and_circles_are_not(folder, tmp_path_factory):
     gray(77).save(elsewhere / "e.png")
     (folder / "link").symlink_to(elsewhere)
     (folder / "sub" / "up").symlink_to(folder)
+    (folder / "another").symlink_to(folder / "sub")
     (folder / "x.png").symlink_to(elsewhere / "e.png")
     (folder / "folder.png").mkdir()
     names = read_images(folder).names
@@ -131,12 +132,19 @@ def test_files_that_are_no_images_are_ignored(folder, name):
     assert not files.left_out
 
 
-def test_a_name_that_is_not_utf8_is_refused(folder):
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"caf\xe9.png", "caf\\xe9.png"),
+        (b"a\nb.png", "a\\x0ab.png"),
+        (b"\x1b[2J.png", "\\x1b[2J.png"),
+    ],
+)
+def test_names_that_cannot_be_written_are_refused(folder, name, shown):
     gray(1).save(folder / "d.png")
-    (folder / "d.png").rename(folder / os.fsdecode(b"caf\xe9.png"))
-    assert read_images(folder, bad="skip").left_out == {
-        "caf\\xe9.png": "its name is not UTF-8; rename it"
-    }
+    (folder / "d.png").rename(folder / os.fsdecode(name))
+    reason = "its name has control characters or is not UTF-8; rename it"
+    assert read_images(folder, bad="skip").left_out == {shown: reason}
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ Deflate reaches 1,032 and run lengths any number: a small file could fill the me
 """
 _SMALL = 2**28
 _MAX_COLUMNS = 100_000
+_SHOWN = 20  # keys in a message
 _ARROW_FILE = b"ARROW1"
 _PARQUET = b"PAR1"
 
@@ -145,7 +146,7 @@ def read_npz(path: Path) -> pa.Table:
     known = "; ".join(f"{x} and {y}" for x, y in _ARRAY_KEYS)
     raise DataError(
         f"{path}: has no matrix under a known key ({known}); "
-        f"its keys: {', '.join(entries) or 'none'}."
+        f"its keys: {', '.join(map(ascii, [*entries][:_SHOWN])) or 'none'}."
     )
 
 

@@ -44,6 +44,7 @@ _UNREADABLE = (
     RuntimeError,  # NotImplementedError among them: an unknown compression
     ValueError,
 )
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ENCRYPTED = 0x1
 _UTF8_NAME = 0x800
 
@@ -100,16 +101,13 @@ def _folder_members(folder: Path) -> Iterator[Member]:
             folders.clear()
             continue
         seen.add(identity)
+        # What is reached in two ways has its own name, not that of a link.
+        folders.sort(key=lambda name: (Path(parent, name).is_symlink(), name))
         for file in files:
             path = Path(parent, file)
             raw = path.relative_to(folder).as_posix()
-            name = raw.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-            if not _is_image(name.split("/")):
-                continue
-            if name != raw:
-                yield Member(name, partial(_refuse, "its name is not UTF-8; rename it"))
-            else:
-                yield Member(name, _refusal(name) or partial(_read_file, path))
+            if _is_image(raw.split("/")):
+                yield _member(raw, partial(_read_file, path))
 
 
 def _read_file(path: Path) -> bytes:
@@ -135,14 +133,14 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
         if name.endswith("/") or not _is_image(parts):
             continue
         if name.startswith("/") or ".." in parts or re.match("[A-Za-z]:", name):
-            yield Member(name, partial(_refuse, "its path leads out of the archive"))
+            yield _member(name, partial(_refuse, "its path leads out of the archive"))
         else:
             named.setdefault("/".join(parts), []).append(entry)
     for name, entries in named.items():
         if len(entries) > 1:
-            yield Member(name, partial(_refuse, f"the archive has it {len(entries)} times"))
+            yield _member(name, partial(_refuse, f"the archive has it {len(entries)} times"))
         else:
-            yield Member(name, _refusal(name) or partial(_read_entry, archive, entries[0], lock))
+            yield _member(name, partial(_read_entry, archive, entries[0], lock))
 
 
 def _member_name(entry: zipfile.ZipInfo) -> str:
@@ -168,12 +166,16 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, lock: threadin
         raise DataError(f"it is damaged ({_cause(error)})") from error
 
 
-def _refusal(name: str) -> Callable[[], bytes] | None:
-    """Return what refuses an image of a type that is not read, None for those that are."""
-    if name.lower().endswith(ENDINGS):
-        return None
-    ending = name.rpartition(".")[2]
-    return partial(_refuse, f"it is of the type {ending}, which is not read; convert it to PNG")
+def _member(raw: str, read: Callable[[], bytes]) -> Member:
+    """Return a file, to be read only if its name can be written and its type is one of `ENDINGS`."""
+    name = raw.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    name = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", name)
+    if name != raw:
+        read = partial(_refuse, "its name has control characters or is not UTF-8; rename it")
+    elif not name.lower().endswith(ENDINGS):
+        ending = name.rpartition(".")[2]
+        read = partial(_refuse, f"it is of the type {ending}, which is not read; convert it to PNG")
+    return Member(name, read)
 
 
 def _refuse(reason: str) -> bytes:
