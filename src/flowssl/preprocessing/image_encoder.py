@@ -110,7 +110,8 @@ class ImageEncoder:
         Raises
         ------
         ValueError
-            If the array has another shape, or values outside 0..255 (integers) or 0..1 (floats).
+            If the array has another shape, masked pixels, or values outside 0..255 (integers) or
+            0..1 (floats).
         """
         images = self._array(X)
         if self._layout(images) == "channels last":
@@ -167,6 +168,8 @@ class ImageEncoder:
         return encoder
 
     def _array(self, X: TableLike) -> NDArray[np.generic]:
+        if np.ma.is_masked(X):
+            raise ValueError("images must not have masked pixels; remove such images or fill them")
         images = np.asarray(X)
         if images.dtype.kind not in "iuf":
             raise ValueError(
@@ -199,7 +202,10 @@ def _pixel_values(images: NDArray[np.generic]) -> NDArray[np.uint8]:
     low, high = images.min(), images.max()
     if images.dtype.kind in "iu":
         if low < 0 or high > LEVELS - 1:
-            raise ValueError(f"images of integers must hold 0..255, got {low}..{high}")
+            raise ValueError(
+                f"images of integers must hold 0..255, got {low}..{high}; give floats 0..1, such as "
+                "values of 16 bits divided by 65535"
+            )
         return images.astype(np.uint8)
     if not np.isfinite(images).all():
         raise ValueError("images must not hold NaN or infinity; remove such images")
