@@ -193,7 +193,7 @@ def test_npy(tmp_path: Path) -> None:
         ({"X": np.zeros((2, 2, 2))}, "(2, 2, 2)"),
         ({"X": np.array([["a", "b"]])}, "not numbers"),
         ({"X": np.zeros((3, 2)), "y": np.zeros(2)}, "2 values"),
-        ({"Z": np.zeros((2, 2))}, "its keys: Z"),
+        ({"Z": np.zeros((2, 2))}, "its keys: 'Z'"),
         ({"X": np.zeros((0, 2))}, "no rows"),
     ],
 )

@@ -1,18 +1,23 @@
 """Folders and zip files of images, as arrays of pixel values.
 
-PNG, JPEG and WebP files are read by Pillow (the extra ``images``). A file that is not an image, or
-has another size than the others, is named and either refused or left out, as the caller chooses.
+PNG, JPEG, WebP, BMP, GIF, TIFF and PPM files are read by Pillow (the extra ``images``). A file that
+cannot be read, or has another size than the others, is named and either refused or left out, as the
+caller chooses.
 """
 
 from __future__ import annotations
 
-import zipfile
+import logging
+import os
+import warnings
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from flowssl._image_members import ENDINGS, image_members
 from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
@@ -20,12 +25,13 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-    from PIL.Image import Image
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
-FORMATS = ("PNG", "JPEG", "WEBP")
-MAX_BYTES = 64 * 2**20
-"""Largest file of one image: a zip file may promise to grow without bound."""
+    from flowssl._image_decoding import Decoded
+    from flowssl._image_members import Member
+    from flowssl.bijections.images import Shape
+
+_WORKERS = min(4, os.cpu_count() or 1)  # images that are decoded, and so in memory, at a time
+_DARK = 4095
 
 
 @dataclass(frozen=True)
@@ -54,11 +60,16 @@ def holds_images(path: str | Path) -> bool:
 
 def read_images(
     path: str | Path,
-    shape: tuple[int, int, int] | None = None,
+    shape: Shape | None = None,
     *,
+    white: float | None = None,
     bad: Literal["refuse", "skip"] = "refuse",
 ) -> ImageFiles:
-    """Read all PNG, JPEG and WebP files of a folder, subfolders too, or of a zip file.
+    """Read all image files of a folder, subfolders too, or of a zip file.
+
+    Images are upright as their cameras were held, and transparent pixels white. Gray values of 16
+    bits are divided by 257 and rounded. Each image is scaled as soon as it is decoded, so that only
+    a few are in memory at full size.
 
     Parameters
     ----------
@@ -67,35 +78,39 @@ def read_images(
     shape : (channels, height, width), optional
         What to convert and scale the images to. By default all must have one size, and they are
         read as gray if all of them are gray.
+    white : float, optional
+        The value of white in gray images of more than 8 bits. By default it is 65,535 for images of
+        16 bits, unless none of them has a value above 4,095: these may hold 12 bits, which the
+        files do not say. Images of 32 bits and floating-point numbers have no default.
     bad : {"refuse", "skip"}, default="refuse"
         What to do with a file that cannot be read or has another size than most.
 
     Raises
     ------
     DataError
-        If there is no image, or one is bad and `bad` is "refuse".
+        If there is no image, the value of white is not known, or an image is bad and `bad` is
+        "refuse".
     ImportError
         If Pillow is not installed.
     """
-    import numpy as np
-
-    found, left_out = _decoded_files(Path(path))
+    _require_pillow()
+    with _quiet_pillow(), image_members(Path(path)) as members:
+        found, left_out = _decoded(members, shape, white)
     if shape is None:
         left_out |= _remove_other_sizes(found)
     if left_out and bad == "refuse":
         name = min(left_out)
         raise DataError(
             f"{path}: {len(left_out)} of {len(left_out) + len(found)} images cannot be used, "
-            f"the first is {name}: {left_out[name]}; repair or remove them, or skip bad images."
+            f"the first is {name}: {left_out[name]}; repair or remove them, or leave them out with "
+            "--bad-images skip."
         )
     if not found:
-        raise DataError(f"{path}: there is no image to read ({', '.join(ENDINGS)}).")
-    if shape is None:
-        width, height = next(iter(found.values())).size
-        gray = all(_is_gray(image) for image in found.values())
-        shape = (1 if gray else 3, height, width)
+        reason = f"; the first of {len(left_out)} bad ones is {min(left_out)}" if left_out else ""
+        raise DataError(f"{path}: there is no image to read ({', '.join(ENDINGS)}){reason}.")
+    _check_white(path, found)
     names = sorted(found)
-    return ImageFiles(names, np.stack([_pixels(found[name], shape) for name in names]), left_out)
+    return ImageFiles(names, _stacked([found[name].pixels for name in names]), left_out)
 
 
 def write_images(folder: str | Path, images: NDArray[np.generic], names: list[str]) -> None:
@@ -119,97 +134,86 @@ def write_images(folder: str | Path, images: NDArray[np.generic], names: list[st
         Image.fromarray(plane).save(Path(folder) / f"{name}.png")
 
 
-def _decoded_files(path: Path) -> tuple[dict[str, Image], dict[str, str]]:
-    """Return the images by name, and why others cannot be read."""
-    found: dict[str, Image] = {}
-    left_out: dict[str, str] = {}
-    for name, data in _files(path):
-        try:
-            found[name] = _decoded(data)
-        except DataError as error:
-            left_out[name] = str(error)
-    return found, left_out
-
-
-def _remove_other_sizes(found: dict[str, Image]) -> dict[str, str]:
-    """Remove images whose size is not the most common one; return why, by name."""
-    if not found:
-        return {}
-    size = Counter(image.size for image in found.values()).most_common(1)[0][0]
-    left_out = {}
-    for name in [name for name, image in found.items() if image.size != size]:
-        width, height = found.pop(name).size
-        left_out[name] = f"it has {width} x {height} pixels, most have {size[0]} x {size[1]}"
-    return left_out
-
-
-def _files(path: Path) -> Iterator[tuple[str, bytes | None]]:
-    """Yield the names and contents of all images; None for one that is too large."""
-    if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            name = file.relative_to(path).as_posix()
-            if _is_image(name) and file.is_file():
-                yield name, file.read_bytes() if file.stat().st_size <= MAX_BYTES else None
-        return
+def _require_pillow() -> None:
     try:
-        with zipfile.ZipFile(path) as archive:
-            for entry in archive.infolist():
-                if _is_image(entry.filename):
-                    small = entry.file_size <= MAX_BYTES
-                    yield entry.filename, archive.read(entry) if small else None
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file.") from None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path}: cannot be read as a zip file: {error}.") from error
-
-
-def _is_image(name: str) -> bool:
-    parts = name.split("/")
-    hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
-    return name.lower().endswith(ENDINGS) and not hidden
-
-
-def _decoded(data: bytes | None) -> Image:
-    """Decode an image as gray ("L") or color ("RGB"); transparent pixels become white."""
-    try:
-        from PIL import Image, UnidentifiedImageError
+        import PIL  # noqa: F401
     except ImportError as error:
         raise ImportError(
             "reading images needs Pillow; install it with: pip install 'flowssl[images]'"
         ) from error
 
-    if data is None:
-        raise DataError(f"it is larger than {MAX_BYTES // 2**20} MiB")
+
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """Keep Pillow from writing to the terminal; what matters it raises."""
+    logger, handler = logging.getLogger("PIL"), logging.NullHandler()
+    logger.addHandler(handler)  # without one, Python writes errors to standard error
     try:
-        image: Image.Image = Image.open(BytesIO(data), formats=FORMATS)
-        image.load()
-    except UnidentifiedImageError:
-        raise DataError("it is not a PNG, JPEG or WebP file") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"it is damaged ({error})") from error
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("L" if image.mode in ("1", "L", "I;16", "I") else "RGB")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on metadata that are not read
+            yield
+    finally:
+        logger.removeHandler(handler)
 
 
-def _is_gray(image: Image) -> bool:
-    """Return whether red, green and blue are equal; WebP has no gray mode."""
+def _decoded(
+    members: list[Member], shape: Shape | None, white: float | None
+) -> tuple[dict[str, Decoded], dict[str, str]]:
+    """Return the images by name, and why others cannot be read."""
+    from flowssl._image_decoding import decode
+
+    def read(member: Member) -> Decoded | str:
+        try:
+            return decode(member.read(), shape, white)
+        except DataError as error:
+            return str(error)
+
+    found: dict[str, Decoded] = {}
+    left_out: dict[str, str] = {}
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for member, result in zip(members, pool.map(read, members), strict=True):
+            if isinstance(result, str):
+                left_out[member.name] = result
+            else:
+                found[member.name] = result
+    return found, left_out
+
+
+def _remove_other_sizes(found: dict[str, Decoded]) -> dict[str, str]:
+    """Remove images whose size is not the most common one; return why, by name."""
+    if not found:
+        return {}
+    (width, height), count = Counter(image.size for image in found.values()).most_common(1)[0]
+    example = next(name for name, image in found.items() if image.size == (width, height))
+    others = "most" if count > 1 else example
+    others = f"{others} {'have' if count > 1 else 'has'} {width} x {height}"
+    left_out = {}
+    for name in [name for name, image in found.items() if image.size != (width, height)]:
+        mine = found.pop(name).size
+        left_out[name] = (
+            f"it has {mine[0]} x {mine[1]} pixels, {others}; --image-shape scales all to one size"
+        )
+    return left_out
+
+
+def _check_white(path: str | Path, found: dict[str, Decoded]) -> None:
+    """Raise `DataError` if the images of 16 bits may hold 12 bits or fewer."""
+    largest = {name: image.largest for name, image in found.items() if image.largest is not None}
+    if largest and max(largest.values()) <= _DARK:
+        raise DataError(
+            f"{path}: the images of 16 bits, {min(largest)} among them, have no value above "
+            f"{max(largest.values()):,}, where white is 65,535; give the value of white with "
+            "--image-white, such as 4095 for gray of 12 bits, or 65535 if they are dark (color of "
+            "12 bits must be saved with 8)."
+        )
+
+
+def _stacked(pixels: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Stack images (c, h, w) of one size; gray ones among color have three equal channels."""
     import numpy as np
 
-    pixels = np.asarray(image)
-    return pixels.ndim == 2 or bool((pixels == pixels[:, :, :1]).all())
-
-
-def _pixels(image: Image, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Return the pixel values (c, h, w) of an image, converted and scaled to a shape."""
-    import numpy as np
-    from PIL import Image
-
-    channels, height, width = shape
-    image = image.convert("L" if channels == 1 else "RGB")
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image, dtype=np.uint8)
-    return pixels[None] if channels == 1 else np.moveaxis(pixels, -1, 0)
+    channels = max(len(image) for image in pixels)
+    stacked = np.empty((len(pixels), channels, *pixels[0].shape[1:]), dtype=np.uint8)
+    for place, image in enumerate(pixels):
+        stacked[place] = image  # broadcasts over the channels
+    return stacked

@@ -139,3 +139,38 @@ def test_damaged_svhn_files_are_named(tmp_path):
     savemat(tmp_path / "train_32x32.mat", {"X": np.zeros((2, 2)), "y": np.zeros(2)})
     with pytest.raises(DataError, match=r"\(32, 32, 3, n\) of bytes, got \(2, 2\)"):
         load_svhn(tmp_path, verify=False)
+
+
+@pytest.mark.parametrize("labels", [[1, 57], [0, 1], [1, 2, 3], [1.5, 2], ["a", "b"]])
+def test_svhn_labels_are_one_of_ten_for_each_image(tmp_path, labels):
+    images = np.zeros((32, 32, 3, 2), dtype=np.uint8)
+    for name in ("train", "test"):
+        savemat(tmp_path / f"{name}_32x32.mat", {"X": images, "y": np.array(labels)})
+    with pytest.raises(DataError, match="y must be one of 1 to 10 for each image"):
+        load_svhn(tmp_path, verify=False)
+
+
+def test_svhn_files_with_spoiled_compression_are_named(tmp_path):
+    rng = np.random.default_rng(3)
+    content = {"X": rng.integers(0, 256, (32, 32, 3, 2), dtype=np.uint8), "y": np.array([1, 2])}
+    for name in ("train", "test"):
+        savemat(tmp_path / f"{name}_32x32.mat", content, do_compression=True)
+    path = tmp_path / "train_32x32.mat"
+    data = bytearray(path.read_bytes())
+    data[1000] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="is not a MATLAB file with X and y"):
+        load_svhn(tmp_path, verify=False)
+
+
+def test_sizes_whose_product_overflows_are_compared_exactly(mnist):
+    sizes = struct.pack(">4I", 2**31, 2**31, 4, 3)  # 3 * 2**64
+    (mnist / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"\x00\x00\x08\x04" + sizes))
+    with pytest.raises(DataError, match="announces 55340232221128654848 numbers"):
+        load_mnist(mnist, verify=False)
+
+
+def test_labels_that_are_no_class_are_damage(mnist):
+    write_idx(mnist / "train-labels-idx1-ubyte.gz", np.arange(8) + 5)
+    with pytest.raises(DataError, match=r"labels must be codes 0\.\.9; got 5\.\.12"):
+        load_mnist(mnist, verify=False)

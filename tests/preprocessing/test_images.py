@@ -43,7 +43,9 @@ def test_images_come_back_as_they_came(channels, layout, dtype):
         (np.full((2, 4, 4), 300), r"0\.\.255, got 300\.\.300"),
         (np.full((2, 4, 4), -1), r"0\.\.255, got -1\.\.-1"),
         (np.full((2, 4, 4), 7.0), r"must hold 0\.\.1, got 7\.\.7; divide pixel values by 255"),
+        (np.full((2, 4, 4), 60_000, np.uint16), r"values of 16 bits divided by 65535"),
         (np.full((2, 4, 4), np.nan), "NaN or infinity"),
+        (np.ma.masked_equal(np.eye(4)[None], 1.0), "masked pixels"),
         (np.full((2, 4, 4), "a"), "dtype <U1"),
     ],
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import math
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from flowssl._image_files import holds_images, read_images, write_images
 from flowssl.cli.columns import require_column
+from flowssl.cli.console import shortened
+from flowssl.cli.image_labels import image_labels
 from flowssl.cli.labels import labels
 from flowssl.cli.options import chosen_options, option_of
 from flowssl.cli.source import LABEL, LabeledRows, Rows, Source
@@ -15,8 +19,6 @@ from flowssl.exceptions import DataError
 from flowssl.tables import read_table
 
 if TYPE_CHECKING:
-    import argparse
-
     import pyarrow as pa
 
     from flowssl._image_files import ImageFiles
@@ -27,24 +29,33 @@ if TYPE_CHECKING:
     from flowssl.preprocessing.containers import TableLike
 
 FILE = "file"
+_NAMED = 20
+"""How many of the images that are left out have a line of their own."""
 
 
 class ImageSource(Source):
     """Images in a folder or zip file; their labels are in a table of their own."""
 
     noun = "images"
-    data = "a folder or zip file of PNG, JPEG or WebP images"
+    data = "a folder or zip file of images (PNG, JPEG, WebP, BMP, GIF, TIFF or PPM)"
     parameter = "images"
     id_column = FILE
 
     @classmethod
     def add_options(cls, parser: argparse.ArgumentParser, *, fitting: bool) -> None:
-        """Add ``--bad-images``."""
+        """Add ``--bad-images`` and ``--image-white``."""
         parser.add_argument(
             "--bad-images",
             choices=("refuse", "skip"),
             default="refuse",
             help="what to do with an image that cannot be read (default: refuse)",
+        )
+        parser.add_argument(
+            "--image-white",
+            type=_white,
+            metavar="NUMBER",
+            help="value of white in gray images of more than 8 bits, such as 4095 for 12 bits "
+            "(default: what the file says; 65535 for 16 bits)",
         )
 
     @classmethod
@@ -125,9 +136,16 @@ class ImageSource(Source):
         return channels, height, width
 
     def _files(self, path: str, shape: Shape | None) -> ImageFiles:
-        files = read_images(path, shape, bad=self.arguments.bad_images)
-        for name, reason in files.left_out.items():
-            self.console.remark(f"note: {name} is left out: {reason}")
+        chosen = self.arguments
+        files = read_images(path, shape, white=chosen.image_white, bad=chosen.bad_images)
+        names = list(files.left_out)
+        for name in names[:_NAMED]:
+            self.console.remark(f"note: {name} is left out: {files.left_out[name]}")
+        if len(names) > 1:
+            more = names[_NAMED:]
+            listed = f", {shortened(more)} among them" if more else ""
+            total = len(names) + len(files.names)
+            self.console.remark(f"note: {len(names):,} of {total:,} images are left out{listed}")
         return files
 
     def _files_for(self, estimator: Classifier, path: str) -> ImageFiles:
@@ -139,31 +157,17 @@ class ImageSource(Source):
         Raises
         ------
         DataError
-            If there is no such table or column, or it names a file that does not exist or whose
-            name is not unique.
+            If there is no such table or column, or it does not say which label an image has.
         """
-        import numpy as np
-
         if path is None:
             raise DataError(f"images need {option} TABLE, with the columns file and label.")
         table = read_table(path, as_text=(FILE, self.target))
         require_column(table, FILE, option)
         require_column(table, self.target, "--target")
-        places: dict[str, list[int]] = {}
-        for place, name in enumerate(files.names):
-            for key in {name, name.rpartition("/")[2]}:
-                places.setdefault(key, []).append(place)
-        y = np.full(len(files.names), None, dtype=object)
-        given = zip(table.column(FILE).to_pylist(), labels(table, self.target), strict=True)
-        for name, label in given:
-            found = places.get(str(name), [])
-            if len(found) > 1:
-                raise DataError(f"{path}: {len(found)} images are called {name}; give their paths.")
-            if found:
-                y[found[0]] = label
-            elif str(name) not in files.left_out:
-                raise DataError(f"{path} names {name}, which is not among the images.")
-        return y
+        try:
+            return image_labels(files, table[FILE].to_pylist(), labels(table, self.target))
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
 
 
 def _encoder(estimator: Classifier) -> ImageEncoder:
@@ -174,3 +178,13 @@ def _as_column(files: ImageFiles) -> pa.Table:
     import pyarrow as pa
 
     return pa.table({FILE: files.names})
+
+
+def _white(text: str) -> float:
+    try:
+        white = float(text)
+    except ValueError:
+        white = math.nan
+    if not 0 < white < math.inf:
+        raise argparse.ArgumentTypeError(f"it must be a number above 0, got {text!r}")
+    return white

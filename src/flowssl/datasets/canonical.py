@@ -272,7 +272,7 @@ def _read_hepmass(path: Path) -> _Table:
 
 def _read_miniboone(path: Path) -> _Table:
     counts = _first_line(path).split()
-    if len(counts) != 2 or not all(count.isdigit() for count in counts):
+    if len(counts) != 2 or not all(count.isdecimal() and len(count) < 10 for count in counts):
         raise DataError(
             f"{path}: the first line must be the numbers of signal and of background rows, "
             f"got {' '.join(counts)[:60]!r}."
@@ -342,6 +342,6 @@ def _read_texts(
 def _class_code(row: Sequence[str], n_classes: int, n_columns: int, where: str) -> int:
     if len(row) != n_columns:
         raise DataError(f"{where}: {n_columns} fields are expected, got {len(row)}.")
-    if not row[0].isdecimal() or not 1 <= int(row[0]) <= n_classes:
+    if not row[0].isdecimal() or len(row[0]) > 2 or not 1 <= int(row[0]) <= n_classes:
         raise DataError(f"{where}: the class is 1..{n_classes}, got {row[0][:40]!r}.")
     return int(row[0]) - 1

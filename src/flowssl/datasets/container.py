@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowssl._typing import Floats, Integers
+from flowssl.exceptions import DataError
 
 Rows = npt.NDArray[np.float32] | Floats | npt.NDArray[np.uint8] | npt.NDArray[np.object_]
 
@@ -37,7 +38,7 @@ class Dataset:
 
     Raises
     ------
-    ValueError
+    flowssl.exceptions.DataError
         If rows and labels differ in number, or a label is outside 0..C-1.
 
     Examples
@@ -61,7 +62,7 @@ class Dataset:
     def __post_init__(self) -> None:
         _check_labels(self.name, self.X, self.y, self.n_classes)
         if (self.X_test is None) != (self.y_test is None):
-            raise ValueError(f"{self.name}: give both X_test and y_test, or neither.")
+            raise DataError(f"{self.name}: give both X_test and y_test, or neither.")
         if self.X_test is not None and self.y_test is not None:
             _check_labels(f"{self.name} (test)", self.X_test, self.y_test, self.n_classes)
 
@@ -73,8 +74,8 @@ class Dataset:
 
 def _check_labels(name: str, X: Sized, y: Integers, n_classes: int) -> None:
     if len(X) != len(y):
-        raise ValueError(f"{name}: {len(X)} rows but {len(y)} labels.")
+        raise DataError(f"{name}: {len(X)} rows but {len(y)} labels.")
     if len(y) and not (y.min() >= 0 and y.max() < n_classes):
-        raise ValueError(
+        raise DataError(
             f"{name}: labels must be codes 0..{n_classes - 1}; got {y.min()}..{y.max()}."
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import struct
 import tarfile
 import zlib
@@ -58,6 +59,12 @@ _FASHION_MD5 = {
     "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
 }
 _CIFAR_MD5 = {"cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530"}
+_MOST_BYTES = 2**30  # of an idx file, uncompressed
+# What loadmat raises on damaged files.
+_DAMAGED_MATLAB = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError),
+    *(TypeError, ValueError, struct.error, zlib.error),
+)
 _SVHN_MD5 = {
     "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
     "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
@@ -264,9 +271,12 @@ def _load_idx(
 def _read_idx(path: Path) -> PixelValues:
     """Read an array of bytes: two zeros, type 8, number of dimensions, sizes, then the numbers."""
     try:
-        data = gzip.decompress(path.read_bytes())
+        with gzip.open(path) as file:
+            data = file.read(_MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} is not a whole gzip file: {error}.") from error
+    if len(data) > _MOST_BYTES:
+        raise DataError(f"{path} has more than {_MOST_BYTES:,} bytes, uncompressed.")
     if len(data) < 4 or data[:3] != b"\x00\x00\x08":
         raise DataError(f"{path} is not an idx file of bytes: it begins with {data[:4].hex()}.")
     n_dims = data[3]
@@ -274,7 +284,7 @@ def _read_idx(path: Path) -> PixelValues:
     if len(data) < start:
         raise DataError(f"{path} ends within its header.")
     shape = struct.unpack(f">{n_dims}I", data[4:start])
-    found, wanted = len(data) - start, int(np.prod(shape, dtype=np.int64))
+    found, wanted = len(data) - start, math.prod(shape)
     if found != wanted:
         raise DataError(f"{path} announces {wanted} numbers, of shape {shape}, and holds {found}.")
     return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)
@@ -300,8 +310,10 @@ def _svhn_part(path: Path) -> tuple[PixelValues, Integers]:
     try:
         parts = loadmat(path, variable_names=["X", "y"])
         X, y = parts["X"], parts["y"].ravel()
-    except (ValueError, KeyError, TypeError, OSError, NotImplementedError) as error:
+    except _DAMAGED_MATLAB as error:
         raise DataError(f"{path} is not a MATLAB file with X and y: {error}.") from error
     if X.ndim != 4 or X.shape[:3] != (32, 32, 3) or X.dtype != np.uint8:
         raise DataError(f"{path}: X must be (32, 32, 3, n) of bytes, got {X.shape} of {X.dtype}.")
+    if len(y) != X.shape[3] or not np.isin(y, np.arange(1, 11)).all():
+        raise DataError(f"{path}: y must be one of 1 to 10 for each image of X.")
     return np.ascontiguousarray(X.transpose(3, 0, 1, 2)), y.astype(np.int64) % 10

@@ -18,7 +18,6 @@ from scipy.stats import qmc
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
-from flowssl._masks import without_mask
 from flowssl._persistence import parse_json
 from flowssl._records import Kind, Record, check_arrays, shown
 from flowssl._typing import Floats
@@ -125,7 +124,8 @@ class ImageEncoder:
         Raises
         ------
         ValueError
-            If the array has another shape, or values outside 0..255 (integers) or 0..1 (floats).
+            If the array has another shape, masked pixels, or values outside 0..255 (integers) or
+            0..1 (floats).
         """
         images = self._array(X)
         if self._layout(images) == "channels last":
@@ -181,7 +181,9 @@ class ImageEncoder:
         return encoder
 
     def _array(self, X: TableLike) -> NDArray[np.generic]:
-        images = np.asarray(densified(without_mask(X)))
+        if np.ma.is_masked(X):
+            raise ValueError("images must not have masked pixels; remove such images or fill them")
+        images = np.asarray(densified(X))
         if images.dtype.kind not in "iuf":
             raise ValueError(
                 f"images must be arrays of integers 0..255 or floats 0..1, got dtype {images.dtype}"
@@ -213,7 +215,10 @@ def _pixel_values(images: NDArray[np.generic]) -> NDArray[np.uint8]:
     low, high = images.min(), images.max()
     if images.dtype.kind in "iu":
         if low < 0 or high > LEVELS - 1:
-            raise ValueError(f"images of integers must hold 0..255, got {low}..{high}")
+            raise ValueError(
+                f"images of integers must hold 0..255, got {low}..{high}; give floats 0..1, such as "
+                "values of 16 bits divided by 65535"
+            )
         return images.astype(np.uint8)
     if not np.isfinite(images).all():
         raise ValueError("images must not hold NaN or infinity; remove such images")
