@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from flowssl._image_files import holds_images, read_images, write_images
 from flowssl.cli.columns import labels, require_column
 from flowssl.cli.options import chosen_options, option_of
+from flowssl.cli.outputs import check_folder
 from flowssl.cli.source import LABEL, LabeledRows, Rows, Source
 from flowssl.exceptions import DataError
 from flowssl.tables import read_table
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from flowssl.preprocessing.containers import TableLike
 
 FILE = "file"
+_SAMPLE_NAME = r"\d{5,}_.*\.png"
 
 
 class ImageSource(Source):
@@ -88,9 +90,12 @@ class ImageSource(Source):
         return LabeledRows(files.images, _as_column(files), files.names, y=y)
 
     def check_sample_output(self, path: str | None) -> None:
-        """Raise `DataError` if no folder is named."""
+        """Raise `DataError` if no folder is named, or it holds other files than samples."""
         if path is None:
             raise DataError("samples of images need -o FOLDER, where the PNG files go.")
+        if self.arguments.safe_csv:
+            raise DataError("--safe-csv is for CSV, and samples of images are PNG files.")
+        check_folder(path, _SAMPLE_NAME)
 
     def write_samples(
         self, estimator: Classifier, X: TableLike, y: Labels, path: str | None
