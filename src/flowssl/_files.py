@@ -59,7 +59,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     if status is not None and not stat.S_ISREG(status.st_mode):
         yield Path(path)
         return
-    target = Path(os.path.realpath(path))
+    target = _target(path)
     temporary = _temporary(target)
     try:
         temporary.touch(exist_ok=False)
@@ -98,25 +98,19 @@ def probe(path: str | os.PathLike[str]) -> None:
         disk, a file that must not be written to, or a name that is too long or is a folder.
     """
     status = _status(path)
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        if stat.S_ISCHR(status.st_mode):  # not a pipe: opened twice, it would end for its reader
+            _try_to_write(path, os.O_WRONLY, b"", path)
+        return
+    if status is not None:
+        _try_to_write(path, os.O_WRONLY, None, path)
+    target = _target(path)
+    _remove_left_over(target.parent)
+    temporary = _temporary(target)
     try:
-        if status is not None and stat.S_ISCHR(status.st_mode):
-            _open_and_write(path, os.O_WRONLY, b"")
-        if status is not None and not stat.S_ISREG(status.st_mode):
-            return  # a pipe: opening it twice would end what its reader sees
-        if status is not None:
-            os.close(os.open(path, os.O_WRONLY))
-        target = Path(os.path.realpath(path))
-        if not target.parent.is_dir():
-            text = f"there is no directory {target.parent}; create it first"
-            raise FileNotFoundError(errno.ENOENT, text)
-        _remove_left_over(target.parent)
-        temporary = _temporary(target)
-        try:
-            _open_and_write(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, bytes(_PROBE_BYTES))
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise _naming(path, error) from error
+        _try_to_write(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, bytes(_PROBE_BYTES), path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -179,9 +173,18 @@ def _status(path: str | os.PathLike[str]) -> os.stat_result | None:
     except OSError as error:
         raise _naming(path, error) from error
     if stat.S_ISDIR(status.st_mode):
-        text = "cannot write: it is a folder; name a file inside it"
+        text = "cannot be written: it is a folder; name a file inside it"
         raise IsADirectoryError(errno.EISDIR, text, os.fspath(path))
     return status
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """Follow links to the file that is to be written; its folder must exist."""
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        text = f"cannot be written: there is no directory {target.parent}; create it first"
+        raise FileNotFoundError(errno.ENOENT, text, os.fspath(path))
+    return target
 
 
 def _temporary(target: Path) -> Path:
@@ -192,19 +195,25 @@ def _temporary(target: Path) -> Path:
 def _naming(path: str | os.PathLike[str], error: OSError) -> OSError:
     """Return an error of writing that names the file that was asked for."""
     if error.errno is None:  # as some of Arrow's are
-        return OSError(f"{os.fspath(path)}: cannot write: {error}")
-    return OSError(error.errno, f"cannot write: {error.strerror}", os.fspath(path))
+        return OSError(f"{os.fspath(path)}: cannot be written: {error}")
+    return OSError(error.errno, f"cannot be written: {error.strerror}", os.fspath(path))
 
 
-def _open_and_write(path: str | os.PathLike[str], flags: int, data: bytes) -> None:
-    descriptor = os.open(path, flags, 0o600)
+def _try_to_write(
+    place: str | os.PathLike[str], flags: int, data: bytes | None, path: str | os.PathLike[str]
+) -> None:
+    """Open a place, write data to it if there are any, and name `path` in errors."""
     try:
-        if os.write(descriptor, data) < len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if data:
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(place, flags, 0o600)
+        try:
+            if data is not None and os.write(descriptor, data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if data:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _naming(path, error) from error
 
 
 def _remove_left_over(folder: Path) -> None:

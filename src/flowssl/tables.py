@@ -246,8 +246,10 @@ def _check_format(path: Path) -> None:
 
 
 def _not_written(path: Path, error: OSError | ValueError) -> str:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return f"{path}: {' '.join(reason.split())}."
+    """Return one line for an error of writing; those of `atomic_path` name the path already."""
+    if not isinstance(error, OSError):
+        return f"{path}: cannot be written: {_one_line(error)}"
+    return f"{path}: {error.strerror}" if error.strerror else _one_line(error)
 
 
 def _without_formulas(table: pa.Table) -> pa.Table:
