@@ -57,7 +57,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     status = _status(path)
     if status is not None and not stat.S_ISREG(status.st_mode):
-        yield Path(path)
+        try:
+            yield Path(path)
+        except OSError as error:
+            raise _naming(path, error) from error
         return
     target = _target(path)
     temporary = _temporary(target)
