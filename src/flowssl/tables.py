@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, cast
 from zipfile import BadZipFile
 
 from flowssl._binary_tables import read_feather, read_npy, read_npz, read_parquet
-from flowssl._files import atomic_path
+from flowssl._files import atomic_path, probe
 from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
@@ -46,6 +46,10 @@ _UNREADABLE = (
 )
 # Endings of delimited text; the delimiter of a CSV is detected.
 _TEXT_DELIMITERS = {".csv": None, ".csv.gz": None, ".tsv": "\t", ".tsv.gz": "\t"}
+_PARQUET = (".parquet", ".pq")
+# Text that spreadsheets take for a formula, after blanks that some of them remove, and what is none.
+_FORMULA = r"^(\s*[=+\-@＝＋－＠]|[\t\r\n])"
+_SIGNED_NUMBER = r"^[+-](\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
 def read_table(
@@ -112,7 +116,9 @@ def read_table(
     return _checked(path, table)
 
 
-def write_table(frame: IntoDataFrame, path: str | os.PathLike[str]) -> None:
+def write_table(
+    frame: IntoDataFrame, path: str | os.PathLike[str], *, safe_csv: bool = False
+) -> None:
     """Write a table as CSV or Parquet; an existing file stays intact until the new one is complete.
 
     Parameters
@@ -121,6 +127,8 @@ def write_table(frame: IntoDataFrame, path: str | os.PathLike[str]) -> None:
         Any eager frame that narwhals knows: pyarrow, pandas, polars, ...
     path : str or path-like
         Its ending decides: ``.csv``, ``.tsv``, ``.parquet`` or ``.pq``.
+    safe_csv : bool, default=False
+        As ``safe`` of `write_csv`; Parquet has no need of it.
 
     Raises
     ------
@@ -144,35 +152,35 @@ def write_table(frame: IntoDataFrame, path: str | os.PathLike[str]) -> None:
     ,"rose"
     """
     path = Path(path)
-    check_writable(path)
+    _check_format(path)
     table = _plain(frame)
     try:
         with atomic_path(path) as temporary:
-            if _ending(path) in (".parquet", ".pq"):
+            if _ending(path) in _PARQUET:
                 from pyarrow import parquet
 
                 parquet.write_table(table, temporary)
             else:
+                delimiter = "\t" if _ending(path) == ".tsv" else ","
                 with temporary.open("wb") as stream:
-                    write_csv(table, stream, delimiter="\t" if _ending(path) == ".tsv" else ",")
+                    write_csv(table, stream, delimiter=delimiter, safe=safe_csv)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be written: {_one_line(error)}") from error
+        raise DataError(_not_written(path, error)) from error
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raise `DataError` if `write_table` has no format or no directory for this path."""
+    """Raise `DataError` if `write_table` has no format for this path, or could not write there."""
     path = Path(path)
-    known = (".csv", ".tsv", ".parquet", ".pq")
-    if _ending(path) not in known:
-        raise DataError(
-            f"{path}: cannot tell the format to write from the ending {_ending(path)!r}; "
-            f"known are {', '.join(known)}."
-        )
-    if not path.parent.is_dir():
-        raise DataError(f"{path}: there is no directory {path.parent}; create it first.")
+    _check_format(path)
+    try:
+        probe(path)
+    except OSError as error:
+        raise DataError(_not_written(path, error)) from error
 
 
-def write_csv(frame: IntoDataFrame, stream: IO[bytes], *, delimiter: str = ",") -> None:
+def write_csv(
+    frame: IntoDataFrame, stream: IO[bytes], *, delimiter: str = ",", safe: bool = False
+) -> None:
     r"""Write a data frame to an open binary stream as UTF-8 CSV with a row of column names.
 
     Parameters
@@ -184,6 +192,15 @@ def write_csv(frame: IntoDataFrame, stream: IO[bytes], *, delimiter: str = ",") 
         Open for writing; it stays open.
     delimiter : str, default=","
         One character.
+    safe : bool, default=False
+        Whether text that a spreadsheet would take for a formula gets an apostrophe in front: cells
+        and column names that begin with ``=``, ``+``, ``-``, ``@``, a tab or a line break, and are
+        not numbers. It is off by default, because the text is then no longer that of the data.
+
+    Raises
+    ------
+    DataError
+        If a column holds lists or records.
 
     Examples
     --------
@@ -194,15 +211,74 @@ def write_csv(frame: IntoDataFrame, stream: IO[bytes], *, delimiter: str = ",") 
     >>> write_csv(pd.DataFrame({"a": [0.1, 2.5], "b": [1, 2]}), stream)
     >>> stream.getvalue()
     b'a,b\n0.1,1\n2.5,2\n'
+    >>> stream = io.BytesIO()
+    >>> write_csv(pd.DataFrame({"a": ["=1+1", "-3"]}), stream, safe=True)
+    >>> stream.getvalue()
+    b'"a"\n"\'=1+1"\n"-3"\n'
     """
     from pyarrow import csv as arrow_csv
 
     table = _plain(frame)
+    for field in table.schema:
+        if _arrow().types.is_nested(field.type):
+            raise DataError(
+                f"column {field.name!r} holds values of type {field.type}, which CSV has no form "
+                "for; leave it out, or write Parquet."
+            )
+    if safe:
+        table = _without_formulas(table)
     header = io.StringIO()  # by the standard library: Arrow puts every name in quotes
-    csv.writer(header, delimiter=delimiter, lineterminator="\n").writerow(table.column_names)
+    csv.writer(
+        header,
+        delimiter=delimiter,
+        lineterminator="\n",
+        # Safe names, too: a spreadsheet that cuts at semicolons would else find formulas in them.
+        quoting=csv.QUOTE_ALL if safe else csv.QUOTE_MINIMAL,
+    ).writerow(table.column_names)
     stream.write(header.getvalue().encode())
     options = arrow_csv.WriteOptions(include_header=False, delimiter=delimiter)
     arrow_csv.write_csv(table, stream, options)
+
+
+def _check_format(path: Path) -> None:
+    known = (".csv", ".tsv", *_PARQUET)
+    if _ending(path) not in known:
+        raise DataError(
+            f"{path}: cannot tell the format to write from the ending {_ending(path)!r}; "
+            f"known are {', '.join(known)}."
+        )
+
+
+def _not_written(path: Path, error: OSError | ValueError) -> str:
+    """Return one line for an error of writing; those of `atomic_path` name the path already."""
+    if not isinstance(error, OSError):
+        return f"{path}: cannot be written: {_one_line(error)}"
+    return f"{path}: {error.strerror}" if error.strerror else _one_line(error)
+
+
+def _without_formulas(table: pa.Table) -> pa.Table:
+    """Put an apostrophe before text that a spreadsheet would take for a formula.
+
+    The first letters are those of OWASP's page on CSV injection, their full-width forms among them.
+    """
+    pa = _arrow()
+    columns = [
+        _without_formulas_in(column)
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        else column
+        for column in table.columns
+    ]
+    names = _without_formulas_in(pa.chunked_array([pa.array(table.column_names, pa.string())]))
+    return pa.Table.from_arrays(columns, names=names.to_pylist())
+
+
+def _without_formulas_in(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow.compute as pc
+
+    formula = pc.and_not(
+        pc.match_substring_regex(text, _FORMULA), pc.match_substring_regex(text, _SIGNED_NUMBER)
+    )
+    return pc.if_else(formula, pc.utf8_replace_slice(text, 0, 0, "'"), text)
 
 
 def _check_readable(path: Path) -> None:
@@ -246,16 +322,21 @@ def _read_text(path: Path, as_text: Collection[str], schema: pa.Schema | None) -
 
 
 def _plain(frame: IntoDataFrame) -> pa.Table:
-    """Return a frame as an Arrow table without dictionary columns, which CSV cannot hold."""
+    """Return a frame as an Arrow table without dictionaries and views, which CSV cannot hold."""
     import narwhals as nw
 
     pa = _arrow()
     table = nw.from_native(frame, eager_only=True).to_arrow()
-    fields = [
-        pa.field(f.name, f.type.value_type) if pa.types.is_dictionary(f.type) else f
-        for f in table.schema
-    ]
-    return table.cast(pa.schema(fields))
+    return table.cast(pa.schema([pa.field(f.name, _plain_type(f.type)) for f in table.schema]))
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    pa = _arrow()
+    if pa.types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if pa.types.is_string_view(kind):
+        return pa.string()
+    return pa.binary() if pa.types.is_binary_view(kind) else kind
 
 
 def _ending(path: Path) -> str:

@@ -15,9 +15,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.naive_bayes import GaussianNB
 
 from flowssl._labels import encode_labels
-from flowssl._persistence import read_model_file, write_model_file
+from flowssl._persistence import read_manifest, read_model_file, write_model_file
 from flowssl.estimators.options import ImageOptions, ObjectiveOptions
 from flowssl.preprocessing import TableEncoder
+from flowssl.training.checkpoints import remove_checkpoints
 
 Kind = Literal["good", "slow", "broken", "wrong", "stopped"]
 
@@ -117,8 +118,8 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
     def _end(self) -> None:
         if self.checkpoint is not None:
             if Path(self.checkpoint).exists():
-                self.resumed_ = Path(self.checkpoint).read_text()
-            Path(self.checkpoint).write_text("state")
+                self.resumed_ = read_manifest(self.checkpoint)["note"]
+            write_state(self.checkpoint, "state")
         if self.kind == "broken":
             raise RuntimeError("some\nbug")
         if self.kind == "wrong":
@@ -133,7 +134,7 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
                 self.interrupted_ = True
                 return
         if self.checkpoint is not None:
-            Path(self.checkpoint).unlink()
+            remove_checkpoints([Path(self.checkpoint)])
 
     def _set(self, model: GaussianNB, classes: npt.NDArray[np.generic]) -> None:
         self.model_, self.classes_, self.n_features_in_ = model, classes, model.n_features_in_
@@ -188,6 +189,11 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
         model = self.model_
         tensors = {"theta": model.theta_, "var": model.var_, "prior": model.class_prior_}
         write_model_file(path, manifest, tensors)
+
+
+def write_state(path: str | os.PathLike[str], note: str) -> None:
+    """Write a checkpoint that holds nothing but a note."""
+    write_model_file(path, {"kind": "checkpoint", "seed": 0, "note": note}, {})
 
 
 def load(path: str) -> FlowGMMClassifier:

@@ -349,18 +349,21 @@ def test_resume(folder: Path, run: Run, standin: ModuleType, monkeypatch: object
         "save",
         lambda self, path: (resumed.append(getattr(self, "resumed_", None)), original(self, path)),
     )
-    for options, expected in (((), None), (("--resume",), "left over")):
-        checkpoint.write_text("left over")
-        Path("m.flowssl.checkpoint.1").write_text("of a second model")
-        assert run(*FIT, *options)[0] == 0
-        assert resumed.pop() == expected
-        assert not checkpoint.exists()
-        assert Path("m.flowssl.checkpoint.1").exists() == bool(options)
-    Path("mine").write_text("not to be lost")
-    code, _, err = run(*FIT, "--checkpoint", "mine")
+    standin.write_state(checkpoint, "left over")
+    standin.write_state("m.flowssl.checkpoint.1", "of a second model")
+    code, _, err = run(*FIT)
     assert code == 2
-    assert "mine exists" in err
-    assert Path("mine").read_text() == "not to be lost"
+    assert "m.flowssl.checkpoint is the checkpoint of a fit that was stopped" in err
+    assert "add --resume to continue it" in err
+    assert run(*FIT, "--resume")[0] == 0
+    assert resumed.pop() == "left over"
+    assert not checkpoint.exists()
+    code, _, err = run(*FIT)  # would stop in the middle, at the second model
+    assert code == 2
+    assert "m.flowssl.checkpoint.1" in err
+    Path("m.flowssl.checkpoint.1").unlink()
+    assert run(*FIT)[0] == 0
+    assert resumed.pop() is None
     assert run(*FIT, "--resume", "--checkpoint", "none")[0] == 2
 
 

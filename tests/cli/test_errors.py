@@ -183,9 +183,9 @@ def test_a_bug_gives_a_line_and_with_debug_a_traceback(folder: Path, run: Run) -
     fit = ("fit", "flowers.csv", "--target", "kind", "--features", "len", *OUT)
     _one_line(run(*fit, "--kind", "broken"), "RuntimeError: some bug", "--debug", code=1)
     with pytest.raises(RuntimeError, match="some\nbug"):
-        run(*fit, "--kind", "broken", "--debug")
+        run(*fit, "--kind", "broken", "--debug", "--resume")
     with pytest.raises(ValueError, match="two"):
-        run("--debug", *fit, "--kind", "wrong")
+        run("--debug", *fit, "--kind", "wrong", "--resume")
 
 
 def test_divergence_has_its_own_exit_code(

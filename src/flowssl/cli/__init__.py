@@ -7,22 +7,27 @@ code. Heavy modules are imported when a command runs, so that ``--help`` answers
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import warnings
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NoReturn
 
-from flowssl.cli.console import Console
+from flowssl.cli.console import Console, complain, reason
 from flowssl.cli.parser import build_parser
 from flowssl.exceptions import FlowSSLWarning, TrainingDivergedError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
 
 __all__ = ["main"]
 
 
-_BROKEN_PIPE = 141  # 128 + SIGPIPE
+_BY_SIGNAL = 128  # is added to the signal's number, as shells have it
+_BROKEN_PIPE = _BY_SIGNAL + 13
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,14 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0 if all went well; 2 for bad input, with one line on standard error; 1 for a training
-        that diverged and for errors of flowssl itself; 130 after Ctrl-C.
+        that diverged and for errors of flowssl itself; 130 after Ctrl-C, 143 after SIGTERM.
     """
     try:
         words = sys.argv[1:] if argv is None else argv
         arguments = build_parser(words).parse_args(words)
     except SystemExit as stop:  # --help, --version, or an error that argparse has reported
         return int(stop.code or 0)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _ending_by_signals():
         if not arguments.debug:
             _plain_warnings(arguments.quiet)
         return _run(arguments)
@@ -53,38 +58,78 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     try:
         code: int = arguments.run(arguments, Console(arguments.quiet))
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        return _fail("interrupted.", 130)  # 128 + SIGINT
+        return _fail("interrupted.", _BY_SIGNAL + signal.SIGINT)
+    except _Ended as ended:
+        return _fail(f"ended by {ended.signal.name}.", _BY_SIGNAL + ended.signal)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return _BROKEN_PIPE
     except (ImportError, OSError, ValueError) as error:  # DataError, ModelFileError among them
         if arguments.debug:
             raise
-        return _fail(str(error), 2)
+        _drop_output()
+        return _fail(reason(error), 2)
     except (MemoryError, TrainingDivergedError) as error:
         if arguments.debug:
             raise
-        return _fail(str(error) or "out of memory.", 1)
+        return _fail(reason(error) or "out of memory.", 1)
     except Exception as error:  # the last resort: no traceback unless asked for
         if arguments.debug:
             raise
         kind = type(error).__name__
-        return _fail(f"{kind}: {error} (add --debug to see where it happened)", 1)
+        return _fail(f"{kind}: {reason(error)} (add --debug to see where it happened)", 1)
 
 
 def _fail(message: str, code: int) -> int:
-    print("flowssl:", " ".join(message.split()), file=sys.stderr)
+    complain(f"flowssl: {message}")
     return code
+
+
+def _drop_output() -> None:
+    """Drop what standard output has not taken, so that the interpreter does not try again."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):  # it is full, its reader is gone, or it is closed
+        with suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Ended(BaseException):
+    """A signal asks the process to end; like Ctrl-C no `Exception`, and temporary files go."""
+
+    def __init__(self, number: int) -> None:
+        self.signal = signal.Signals(number)
+
+
+@contextmanager
+def _ending_by_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into exceptions; a signal that is ignored, as by nohup, stays so."""
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    taken = []
+    if threading.current_thread() is threading.main_thread():
+        taken = [number for number in known if signal.getsignal(number) == signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Ended(number)
 
 
 def _plain_warnings(quiet: bool) -> None:
     """Show flowssl's own warnings as one line each, without the line of code that gave them."""
 
     def show(message: Warning | str, *details: object, **more: object) -> None:
-        print("flowssl: warning:", " ".join(str(message).split()), file=sys.stderr)
+        complain(f"flowssl: warning: {' '.join(str(message).split())}")
 
     warnings.simplefilter("ignore")
     if not quiet:

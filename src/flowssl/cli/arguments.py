@@ -48,3 +48,15 @@ def add_results(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN",
         help="column of DATA to copy to the front (for images: file by default)",
     )
+    add_safe_csv(parser)
+
+
+def add_safe_csv(parser: argparse.ArgumentParser) -> None:
+    """Add ``--safe-csv``."""
+    parser.add_argument(
+        "--safe-csv",
+        action="store_true",
+        help="put an apostrophe before text that a spreadsheet would take for a formula: that which "
+        "begins with =, +, - or @ and is no number (default: text as it is in the data, which "
+        "other programs need)",
+    )

@@ -1,17 +1,39 @@
 """Output of the commands: tables with color on a terminal, plain aligned text in a pipe.
 
 Results go to standard output, remarks and errors to standard error, so that a pipe or a
-redirection only ever gets results.
+redirection only ever gets results. All text that is shown goes through `printable`: a file's names
+cannot control the terminal.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
+
+from flowssl._terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from flowssl._persistence import JSON
+
+
+def complain(text: str) -> None:
+    """Write a line to standard error; nothing, where it is closed or full."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(_shown(text, sys.stderr), file=sys.stderr)
+
+
+def reason(error: BaseException) -> str:
+    """Return the message of an error as one line; an error of the system begins with its file."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return " ".join(text.split())
 
 
 def shortened(names: Sequence[str], most: int = 10) -> str:
@@ -35,7 +57,16 @@ class Console:
     def remark(self, text: str) -> None:
         """Write a line to standard error."""
         if not self.quiet:
-            print(text, file=sys.stderr)
+            complain(text)
+
+    def lines(self, text: str) -> None:
+        """Write lines of text to standard output."""
+        for line in text.removesuffix("\n").split("\n"):
+            print(_shown(line, sys.stdout))
+
+    def json(self, value: JSON) -> None:
+        """Write JSON to standard output, with escapes for all that is not printable ASCII."""
+        print(json.dumps(value, indent=2).replace("\x7f", r"\u007f"))
 
     def facts(self, facts: Sequence[tuple[str, str]], title: str = "") -> None:
         """Write names and values in two columns."""
@@ -51,14 +82,22 @@ class Console:
         rows : sequence of sequence of str
             The cells.
         title : str
-            A line above.
+            A line above, of the program's own words.
         """
-        if not rows:
+        if not rows or sys.stdout is None:
             return
+        header = [_shown(name, sys.stdout) for name in header]
+        rows = [[_shown(cell, sys.stdout) for cell in row] for row in rows]
         if sys.stdout.isatty():
             _write_rich(header, rows, title)
         else:
             _write_plain(header, rows, title)
+
+
+def _shown(text: str, stream: TextIO) -> str:
+    """Return text as one line that a stream can take, whatever its encoding."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"  # a stream of a notebook has none
+    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _write_plain(header: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:

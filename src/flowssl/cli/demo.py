@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import flowssl
+from flowssl._files import probe
 from flowssl.cli.evaluate import evaluate_model
 from flowssl.cli.fit import summary
 from flowssl.cli.predict import prediction_table
@@ -31,6 +32,7 @@ DETAILS = "Two thirds of the 1,797 images are learned from, one third is held ou
 
 _LABELS_PER_CLASS = 10
 _SEED = 0
+_WRITTEN = ("model.flowssl", "held_out.csv", "predictions.csv", "report.html")
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -49,6 +51,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise DataError(f"{folder} is a file; name a directory with -o.") from None
+    _check_folder(folder)
     digits = _split_digits()
     console.remark(
         f"scikit-learn's digits: {digits.train.num_rows:,} images of 8 x 8 pixels to learn from, "
@@ -104,16 +107,24 @@ def _split_digits() -> _Digits:
     return _Digits(train, y_partial, test, y_test)
 
 
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder with files of these names, unless an earlier demo has written all of them."""
+    found = [name for name in _WRITTEN if (folder / name).exists()]
+    if 0 < len(found) < len(_WRITTEN):
+        raise DataError(
+            f"{folder} holds {found[0]}, which would be replaced; name another directory with -o."
+        )
+    for name in _WRITTEN:
+        probe(folder / name)
+
+
 def _write(folder: Path, estimator: FlowGMMClassifier, digits: _Digits) -> list[tuple[str, str]]:
     """Write the model, the held-out images with their predictions, and the report; name them."""
     import pyarrow as pa
 
     from flowssl.report import write_report
 
-    model, held_out, predictions, page = (
-        str(folder / name)
-        for name in ("model.flowssl", "held_out.csv", "predictions.csv", "report.html")
-    )
+    model, held_out, predictions, page = (str(folder / name) for name in _WRITTEN)
     estimator.save(model)
     write_table(digits.test.append_column("label", pa.array(digits.y_test)), held_out)
     write_table(prediction_table(estimator, digits.test, proba=True, log_density=True), predictions)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -81,7 +80,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     rows = source.read_labeled(estimator, arguments.data, arguments.labels)
     result = evaluate_model(estimator, rows.X, rows.y)
     if arguments.json:
-        print(json.dumps(asdict(result), indent=2))
+        console.json(asdict(result))
         return 0
     console.facts(
         [

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flowssl._files import locked
 from flowssl.cli.arguments import add_data, add_labels
-from flowssl.cli.console import shortened
+from flowssl.cli.console import reason, shortened
 from flowssl.cli.methods import DEFAULT_METHOD, METHODS, method_named
 from flowssl.cli.options import add_options, build_parameters, chosen_options, option_of
-from flowssl.cli.outputs import check_directory
+from flowssl.cli.places import check_places, checkpoint_output, model_output, page_output
 from flowssl.cli.sources import SOURCES, source_for_fit
 from flowssl.exceptions import DataError
 
@@ -26,14 +30,14 @@ if TYPE_CHECKING:
     from flowssl.cli.console import Console
     from flowssl.cli.methods import Method
     from flowssl.cli.options import Chosen
-    from flowssl.cli.source import Source
+    from flowssl.cli.source import LabeledRows, Source
     from flowssl.estimators import Classifier
 
 SUMMARY = "learn a model from labeled and unlabeled rows and save it"
 DETAILS = (
     "Rows whose label is empty (or -1, among numbers) are unlabeled and are learned from too, as "
-    "are images that --labels does not name. Training writes a checkpoint after each epoch and "
-    "removes it at the end; Ctrl-C saves the best model so far."
+    "are images that --labels does not name. Training writes a checkpoint after each epoch, which is "
+    "removed when the model is saved; Ctrl-C saves the best model so far."
 )
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -70,34 +74,31 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     Ctrl-C ends the training early: the best model so far is saved, and the exit code is 130.
     """
-    for path in (arguments.output, arguments.report):
-        check_directory(path)
     method = METHODS[arguments.method]
     if not method.is_flow and (arguments.report or arguments.resume):
         option = "--report explains flows" if arguments.report else "--resume needs a checkpoint"
         raise DataError(f"{option}; leave it out with --method {arguments.method}.")
-    source = source_for_fit(arguments, console)
     chosen = chosen_options(arguments)
-    _check_kind(arguments, source, method, chosen)
-    rows = source.read_training()
-    parameters = build_parameters(method, _joined(chosen, rows.parameters))
-    checkpoint = None
-    if method.is_flow:
-        checkpoint = _checkpoint(
-            arguments, parameters.get("checkpoint", _default_checkpoint(arguments))
-        )
-        parameters = {"verbose": 0 if console.quiet else 1, **parameters, "checkpoint": checkpoint}
-    estimator = getattr(import_module(method.home), method.estimator)(**parameters)
-    started = time.perf_counter()
-    estimator.fit(rows.X, rows.y)
-    seconds = time.perf_counter() - started
-    if method.is_flow:
-        estimator.set_params(checkpoint=None)  # of this run, not of the model
-    estimator.save(arguments.output)
-    if arguments.report:
-        from flowssl.report import write_report
-
-        write_report(estimator, rows.X, rows.y, arguments.report, names=rows.names)
+    checkpoint = _checkpoint(arguments, method, chosen)
+    _check_places(arguments, checkpoint)
+    with locked(arguments.output):
+        if checkpoint is not None:
+            _check_resumption(arguments, checkpoint)
+        source = source_for_fit(arguments, console)
+        _check_kind(arguments, source, method, chosen)
+        rows = source.read_training()
+        parameters = build_parameters(method, _joined(chosen, rows.parameters))
+        if method.is_flow:
+            verbose = {"verbose": 0 if console.quiet else 1}
+            parameters = {**verbose, **parameters, "checkpoint": checkpoint}
+        estimator = getattr(import_module(method.home), method.estimator)(**parameters)
+        with _kept_until_saved(arguments, checkpoint, console):
+            started = time.perf_counter()
+            estimator.fit(rows.X, rows.y)
+            seconds = time.perf_counter() - started
+            if method.is_flow:
+                estimator.set_params(checkpoint=None)  # of this run, not of the model
+            _save(arguments, estimator, rows, checkpoint)
     if not console.quiet:
         console.facts([*summary(estimator, len(rows.y)), *_outcome(arguments, source, seconds)])
     if method.is_flow and estimator.interrupted_:
@@ -166,33 +167,111 @@ def _joined(chosen: Chosen, found: Mapping[str, object]) -> dict[str, object]:
     return joined
 
 
-def _default_checkpoint(arguments: argparse.Namespace) -> str:
-    return f"{arguments.output}.checkpoint"
-
-
-def _checkpoint(arguments: argparse.Namespace, chosen: object) -> str | None:
-    """Make sure that there is a checkpoint to resume from, or none to mistake for this fit's."""
-    if chosen is None:
-        if arguments.resume:
-            raise DataError("--resume needs a checkpoint; leave --checkpoint none out.")
+def _checkpoint(arguments: argparse.Namespace, method: Method, chosen: Chosen) -> str | None:
+    """Return the path of the checkpoint, None for a fit without one."""
+    if not method.is_flow:
         return None
-    path = Path(str(chosen))
-    check_directory(str(path))
-    if arguments.resume and not path.exists():
-        raise DataError(f"--resume: there is no checkpoint {path}; leave --resume out to start.")
-    if not arguments.resume and path.exists():
-        if str(path) != _default_checkpoint(arguments):  # not ours to delete
-            raise DataError(f"{path} exists; add --resume to continue from it, or delete it.")
-        for left_over in (path, *_of_further_models(path)):
-            left_over.unlink()
-    return str(path)
+    output = Path(arguments.output)
+    # Nothing belongs beside a device such as /dev/null.
+    default = f"{output}.checkpoint" if output.is_file() or not output.exists() else None
+    path = chosen.get("checkpoint", default)
+    if path is None and arguments.resume:
+        raise DataError("--resume needs a checkpoint; leave --checkpoint none out.")
+    return None if path is None else str(path)
+
+
+def _check_places(arguments: argparse.Namespace, checkpoint: str | None) -> None:
+    """Refuse to write over the data, over files of other kinds, or where it would fail later."""
+    outputs = [model_output("-o", arguments.output)]
+    if arguments.report:
+        if find_spec("matplotlib") is None:  # not after hours of training
+            raise ImportError("--report needs Matplotlib; install it: pip install 'flowssl[plot]'")
+        outputs.append(page_output("--report", arguments.report))
+    if checkpoint is not None:
+        outputs.append(checkpoint_output("--checkpoint", checkpoint))
+    check_places({"DATA": arguments.data, "--labels": arguments.labels}, outputs)
+
+
+def _check_resumption(arguments: argparse.Namespace, checkpoint: str) -> None:
+    """Make sure that there is a checkpoint to resume from, or none to mistake for this fit's.
+
+    The checkpoint of another fit is never removed: hours of training may be in it.
+    """
+    path = Path(checkpoint)
+    if arguments.resume:
+        if not path.exists():
+            raise DataError(
+                f"--resume: there is no checkpoint {path}; leave --resume out to start."
+            )
+        return
+    for left_over in (path, *_of_further_models(path)):
+        if left_over.exists():
+            raise DataError(
+                f"{left_over} is the checkpoint of a fit that was stopped or not saved; add --resume "
+                "to continue it, with the same data and options, or delete it to start again."
+            )
 
 
 def _of_further_models(checkpoint: Path) -> list[Path]:
     """List the checkpoints of the second and later models: CHECKPOINT.1, CHECKPOINT.2, ..."""
     siblings = checkpoint.parent.iterdir()
     pattern = re.escape(checkpoint.name) + r"\.\d+"
-    return [sibling for sibling in siblings if re.fullmatch(pattern, sibling.name)]
+    return sorted(sibling for sibling in siblings if re.fullmatch(pattern, sibling.name))
+
+
+@contextmanager
+def _kept_until_saved(
+    arguments: argparse.Namespace, checkpoint: str | None, console: Console
+) -> Iterator[None]:
+    """Remove the checkpoint if the block succeeds; if it fails, say how to go on from there."""
+    from flowssl.training.checkpoints import keep_checkpoints
+
+    try:
+        with keep_checkpoints():
+            yield
+    except BaseException as error:
+        if checkpoint is None or not Path(checkpoint).exists():
+            raise
+        kept = f"the training is kept in {checkpoint}; to continue, run: " + _resuming(
+            arguments, checkpoint
+        )
+        if isinstance(error, OSError):
+            raise DataError(f"{reason(error)}; {kept}") from error
+        if not isinstance(error, Exception):  # Ctrl-C or a signal
+            console.remark(kept)
+        raise
+
+
+def _resuming(arguments: argparse.Namespace, checkpoint: str) -> str:
+    """Return the command line that continues this one, and can do so with another output."""
+    words = list(arguments.words)
+    place = words.index("fit") + 1
+    words[place:place] = ["--resume", "--checkpoint", checkpoint]
+    return shlex.join(["flowssl", *words])
+
+
+def _save(
+    arguments: argparse.Namespace,
+    estimator: Classifier,
+    rows: LabeledRows,
+    checkpoint: str | None,
+) -> None:
+    """Save the model and write the report.
+
+    A model that cannot be written and has no checkpoint is written to the folder of temporary files.
+    """
+    try:
+        estimator.save(arguments.output)
+    except OSError as error:
+        if checkpoint is not None and Path(checkpoint).exists():
+            raise
+        rescue = Path(tempfile.mkdtemp(prefix="flowssl-")) / "model.flowssl"
+        estimator.save(rescue)
+        raise DataError(f"{reason(error)}; the model is saved as {rescue} instead.") from error
+    if arguments.report:
+        from flowssl.report import write_report
+
+        write_report(estimator, rows.X, rows.y, arguments.report, names=rows.names)
 
 
 def _outcome(

@@ -14,6 +14,7 @@ from flowssl.cli.console import shortened
 from flowssl.cli.image_labels import image_labels
 from flowssl.cli.labels import labels
 from flowssl.cli.options import chosen_options, option_of
+from flowssl.cli.outputs import check_folder
 from flowssl.cli.source import LABEL, LabeledRows, Rows, Source
 from flowssl.exceptions import DataError
 from flowssl.tables import read_table
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 FILE = "file"
 _NAMED = 20
 """How many of the images that are left out have a line of their own."""
+_SAMPLE_NAME = r"\d{5,}_.*\.png"
 
 
 class ImageSource(Source):
@@ -100,9 +102,12 @@ class ImageSource(Source):
         return LabeledRows(files.images, _as_column(files), files.names, y=y)
 
     def check_sample_output(self, path: str | None) -> None:
-        """Raise `DataError` if no folder is named."""
+        """Raise `DataError` if no folder is named, or it holds other files than samples."""
         if path is None:
             raise DataError("samples of images need -o FOLDER, where the PNG files go.")
+        if self.arguments.safe_csv:
+            raise DataError("--safe-csv is for CSV, and samples of images are PNG files.")
+        check_folder(path, _SAMPLE_NAME)
 
     def write_samples(
         self, estimator: Classifier, X: TableLike, y: Labels, path: str | None

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     flowssl.load(arguments.model)  # which compares all that the manifest says with the tensors
     manifest = read_manifest(arguments.model)
     if arguments.json:
-        print(json.dumps(manifest, indent=2))
+        console.json(manifest)
     else:
         size = Path(arguments.model).stat().st_size / _MEBIBYTE
         console.facts([("size", f"{size:.2f} MiB"), *describe(manifest)])

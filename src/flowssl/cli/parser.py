@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn, Protocol, cast
+
+from flowssl.cli.console import complain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,7 @@ class _Parser(argparse.ArgumentParser):
     """A parser that reports an error in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        complain(f"{self.prog}: {message} (see {self.prog} --help)")
         raise SystemExit(2)
 
 
@@ -66,7 +67,8 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     Returns
     -------
     argparse.ArgumentParser
-        The parsed arguments hold the command's function as ``run``, and ``quiet`` and ``debug``.
+        The parsed arguments hold the command's function as ``run``, the command line as ``words``,
+        and ``quiet`` and ``debug``.
     """
     parser = _Parser(
         prog="flowssl",
@@ -82,7 +84,7 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
         description = f"{summary[0].upper()}{summary[1:]}. {command.DETAILS}".strip()
         sub = commands.add_parser(name, help=summary, description=description)
         command.add_arguments(sub, words)
-        sub.set_defaults(run=command.run)
+        sub.set_defaults(run=command.run, words=tuple(words))
         _add_common(sub, default=argparse.SUPPRESS)
     return parser
 

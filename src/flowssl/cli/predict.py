@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import flowssl
 from flowssl.cli.arguments import add_data, add_model, add_results
 from flowssl.cli.flows import require_flow
-from flowssl.cli.outputs import with_id, write_results
+from flowssl.cli.outputs import check_results, with_id, write_results
 from flowssl.cli.sources import source_for_model
-from flowssl.tables import check_writable
 
 if TYPE_CHECKING:
     import argparse
@@ -45,8 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Write the predicted class of each row and, if asked for, probabilities and scores."""
-    if arguments.output:
-        check_writable(arguments.output)
+    check_results(arguments, {"MODEL": arguments.model, "DATA": arguments.data})
     estimator = flowssl.load(arguments.model)
     source = source_for_model(estimator, arguments, console)
     rows = source.read(estimator, arguments.data)
@@ -58,7 +56,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         ood_score=arguments.ood_score,
     )
     results = with_id(predictions, rows.columns, arguments.id or source.id_column)
-    write_results(results, arguments.output, console)
+    write_results(results, arguments.output, console, safe_csv=arguments.safe_csv)
     return 0
 
 

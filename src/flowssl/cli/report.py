@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import flowssl
 from flowssl.cli.arguments import add_data, add_labels, add_model
 from flowssl.cli.flows import require_flow
-from flowssl.cli.outputs import check_directory
+from flowssl.cli.places import check_places, page_output
 from flowssl.cli.sources import source_for_model
 
 if TYPE_CHECKING:
@@ -37,7 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Write one HTML page that explains a model on its data."""
-    check_directory(arguments.output)
+    inputs = {
+        "MODEL": arguments.model,
+        "DATA": arguments.data,
+        "--labels": arguments.labels,
+        "--test": arguments.test,
+        "--test-labels": arguments.test_labels,
+    }
+    check_places(inputs, [page_output("-o", arguments.output)])
     from flowssl.report import write_report
 
     estimator = require_flow(flowssl.load(arguments.model), "report")

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 import flowssl
-from flowssl.cli.arguments import add_model
+from flowssl.cli.arguments import add_model, add_safe_csv
 from flowssl.cli.sources import source_for_model
 from flowssl.exceptions import DataError
 
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         help="CSV or Parquet file to write, CSV on standard output by default; for images a "
         "folder for PNG files",
     )
+    add_safe_csv(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:

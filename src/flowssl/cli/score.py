@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import flowssl
 from flowssl.cli.arguments import add_data, add_model, add_results
 from flowssl.cli.flows import require_flow
-from flowssl.cli.outputs import with_id, write_results
+from flowssl.cli.outputs import check_results, with_id, write_results
 from flowssl.cli.sources import source_for_model
-from flowssl.tables import check_writable
 
 if TYPE_CHECKING:
     import argparse
@@ -35,12 +34,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Write the log-density of each row, in nats."""
     import pyarrow as pa
 
-    if arguments.output:
-        check_writable(arguments.output)
+    check_results(arguments, {"MODEL": arguments.model, "DATA": arguments.data})
     estimator = require_flow(flowssl.load(arguments.model), "score")
     source = source_for_model(estimator, arguments, console)
     rows = source.read(estimator, arguments.data)
     scores = pa.table({"log_density": estimator.score_samples(rows.X)})
     results = with_id(scores, rows.columns, arguments.id or source.id_column)
-    write_results(results, arguments.output, console)
+    write_results(results, arguments.output, console, safe_csv=arguments.safe_csv)
     return 0

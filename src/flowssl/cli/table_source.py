@@ -15,10 +15,10 @@ from flowssl.cli.columns import (
 )
 from flowssl.cli.console import shortened
 from flowssl.cli.labels import labels
-from flowssl.cli.outputs import write_results
+from flowssl.cli.outputs import check_results, write_results
 from flowssl.cli.source import LABEL, LabeledRows, Rows, Source
 from flowssl.exceptions import DataError
-from flowssl.tables import check_writable, read_table
+from flowssl.tables import read_table
 
 if TYPE_CHECKING:
     import argparse
@@ -153,8 +153,7 @@ class TableSource(Source):
 
     def check_sample_output(self, path: str | None) -> None:
         """Raise `DataError` if no table can be written there."""
-        if path is not None:
-            check_writable(path)
+        check_results(self.arguments, {"MODEL": self.arguments.model})
 
     def write_samples(
         self, estimator: Classifier, X: TableLike, y: Labels, path: str | None
@@ -177,7 +176,8 @@ class TableSource(Source):
         heading = LABEL
         while heading in table.column_names:
             heading += "_"
-        write_results(table.append_column(heading, pa.array(y)), path, self.console)
+        table = table.append_column(heading, pa.array(y))
+        write_results(table, path, self.console, safe_csv=self.arguments.safe_csv)
 
     def _read_with_target(self, path: str, label_table: str | None, option: str) -> pa.Table:
         if label_table is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 import torch
 from scipy.special import logsumexp
 
+from flowssl._files import locked, probe
 from flowssl._typing import Floats
 from flowssl.calibration import fit_temperature
 from flowssl.densities import ClassPrior
@@ -24,11 +27,13 @@ from flowssl.estimators._soft_labels import class_prior, initialize_labels
 from flowssl.estimators._spec import ModelRequest, ModelSpec
 from flowssl.estimators._state import FittedState
 from flowssl.estimators.options import ObjectiveOptions
+from flowssl.exceptions import TrainingDivergedError
 from flowssl.inspection.outliers import OutlierScale
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.training import train
-from flowssl.training.devices import prediction_device
+from flowssl.training.checkpoints import check_checkpoints
+from flowssl.training.devices import is_first_process, prediction_device
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,39 @@ class FitSettings:
         if self.checkpoint is None or member == 0:
             return self.checkpoint
         return self.checkpoint.with_name(f"{self.checkpoint.name}.{member}")
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """The checkpoints of all models, in the order in which they are trained."""
+        paths = map(self.checkpoint_of, range(self.n_estimators))
+        return [path for path in paths if path is not None]
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other fits from the same checkpoints, after a look at what they hold.
+
+        Raises
+        ------
+        ModelFileError
+            If one is another kind of file, or is left over from another fit.
+        DataError
+            If another fit is writing them.
+        OSError
+            If they cannot be written.
+        """
+        if self.checkpoint is None or not is_first_process():
+            yield
+            return
+        for path in self.checkpoints:
+            probe(path)
+        with locked(self.checkpoint):
+            check_checkpoints(self.checkpoints)
+            try:
+                yield
+            except TrainingDivergedError:  # would come again; other parameters need a new start
+                for path in reversed(self.checkpoints):
+                    path.unlink(missing_ok=True)
+                raise
 
 
 @dataclass(frozen=True)

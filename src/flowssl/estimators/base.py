@@ -42,8 +42,13 @@ from flowssl.inspection.outliers import OutlierScale
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.preprocessing.containers import TableLike
-from flowssl.training.checkpoints import read_seed
-from flowssl.training.devices import n_processes, prediction_device, resolve_device
+from flowssl.training.checkpoints import read_seed, remove_checkpoints
+from flowssl.training.devices import (
+    is_first_process,
+    n_processes,
+    prediction_device,
+    resolve_device,
+)
 
 
 class FlowClassifier(DensityClassifier):
@@ -167,7 +172,8 @@ class FlowClassifier(DensityClassifier):
             completion = domain.continued(self.completion_)
         else:
             completion = domain.completion(data.encoder, data.rows.matrix)
-        found, soft_labels = fit_models(settings, domain, completion, data.rows, seed, previous)
+        with settings.locked():
+            found, soft_labels = fit_models(settings, domain, completion, data.rows, seed, previous)
         # Nothing of an earlier fit has changed up to here: a fit that fails leaves it as it was.
         self._take_encoder(data.encoder)
         self.classes_ = data.classes
@@ -175,11 +181,8 @@ class FlowClassifier(DensityClassifier):
         self._keep(found)
         self.label_distributions_ = data.as_given(soft_labels, self.class_prior_)
         self.transduction_ = self.classes_[self.label_distributions_.argmax(1)]
-        if not found.interrupted:
-            for member in range(self.n_estimators):
-                path = settings.checkpoint_of(member)
-                if path is not None:
-                    path.unlink(missing_ok=True)
+        if not found.interrupted and is_first_process():
+            remove_checkpoints(settings.checkpoints)
         return self
 
     def set_params(self, **params: object) -> Self:

@@ -101,7 +101,8 @@ class SemiConditionalFlowClassifier(FlowClassifier):
     checkpoint : path or None, default=None
         File to which training writes its state after each epoch. If it exists, training of the
         same rows and parameters continues from it, to the same bits, and with its seed where
-        ``random_state`` is None; it is removed at the end.
+        ``random_state`` is None; it is removed at the end of the fit. The command line keeps it
+        until the model is saved.
     unlabeled_value : object, default="auto"
         What marks an unlabeled row in ``y``: "auto" is -1, NaN, None and pd.NA; None means that
         every row is labeled.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from flowssl._terminal import printable
 from flowssl.plotting.style import THEMES, plain
 
 if TYPE_CHECKING:
@@ -34,8 +35,13 @@ Cell: TypeAlias = str | Html
 
 
 def escape(text: Cell) -> str:
-    """Return text as HTML."""
-    return text.text if isinstance(text, Html) else html.escape(text)
+    """Return text as HTML, with escapes for characters that control or hide other text.
+
+    Joiners stay: emoji and several scripts, Persian among them, are written with them.
+    """
+    if isinstance(text, Html):
+        return text.text
+    return html.escape(printable(text, kept="\n\t\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"))
 
 
 def join(*parts: Html) -> Html:
@@ -81,7 +87,7 @@ def table(
         f"<tr>{''.join(cell(text, column) for column, text in enumerate(row))}</tr>" for row in rows
     )
     return Html(
-        f'<div class="scroll" tabindex="0" role="group" aria-label="{html.escape(caption)}">'
+        f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(caption)}">'
         f"<table><caption>{escape(caption)}</caption>\n<thead><tr>{heads}</tr></thead>\n"
         f"<tbody>{body}</tbody></table></div>"
     )
@@ -107,7 +113,7 @@ def figure(
     """
     kind = ' class="wide"' if wide else ""
     images = "".join(
-        f'<img class="{theme}" src="{_data_uri(draw(theme))}" alt="{html.escape(description)}">'
+        f'<img class="{theme}" src="{_data_uri(draw(theme))}" alt="{escape(description)}">'
         for theme in THEMES
     )
     return Html(f"<figure{kind}>{images}<figcaption>{escape(caption)}</figcaption></figure>")

@@ -3,12 +3,18 @@
 Random numbers of an epoch are derived from the seed and the epoch's number, so a run that is
 resumed at the end of an epoch gives the same bits as one that was never stopped. Tensors are stored
 as CPU arrays, whatever the device: a run may be resumed on another one.
+
+A fit that is done removes its checkpoints. A caller that saves the model afterwards, and would lose
+a long training if that failed, lets them stay until then: `keep_checkpoints`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -16,10 +22,12 @@ import torch
 from torch import Tensor
 
 from flowssl._persistence import JSON, read_manifest, read_model_file, write_model_file
-from flowssl.exceptions import ModelFileError
+from flowssl.exceptions import FlowSSLWarning, ModelFileError
 
 _KIND = "checkpoint"
 _NO_CHECKPOINT = "{path} is not a training checkpoint of this version; delete it or name another"
+
+_finished: ContextVar[list[Path] | None] = ContextVar("finished", default=None)
 
 Snapshot = dict[str, Tensor]
 """Named tensors: the weights of a model, or the moments of an optimizer."""
@@ -125,3 +133,61 @@ def read_checkpoint(path: Path, identity: str) -> tuple[LoopState, dict[str, Sna
         group, _, name = key.partition("/")
         groups.setdefault(group, {})[name] = torch.from_numpy(array.copy())
     return LoopState(**loop), groups  # written by write_checkpoint: the checksum fits
+
+
+def check_checkpoints(paths: Sequence[Path]) -> None:
+    """Check, before a training, the files that are there already.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The checkpoints of all models of a fit, in the order in which they are trained.
+
+    Raises
+    ------
+    ModelFileError
+        If one is not a checkpoint, or that of a later model is there without those before it: it is
+        then of another fit, and would stop this one in the middle.
+    """
+    found = [path for path in paths if path.exists()]
+    for path in found:
+        read_seed(path)
+    for path, expected in zip(found, paths, strict=False):
+        if path != expected:
+            raise ModelFileError(
+                f"{path} is left over from another fit, as {expected} is not there; delete it or "
+                "name another checkpoint"
+            )
+
+
+@contextmanager
+def keep_checkpoints() -> Iterator[None]:
+    """Let the checkpoints of fits in the block stay until it ends without an error.
+
+    After an error, those of finished fits are still there: the same fit then continues from them,
+    without training again, to the same bits.
+    """
+    finished: list[Path] = []
+    token = _finished.set(finished)
+    try:
+        yield
+    finally:
+        _finished.reset(token)
+    remove_checkpoints(finished)
+
+
+def remove_checkpoints(paths: Sequence[Path]) -> None:
+    """Remove the checkpoints of a finished fit; inside `keep_checkpoints`, do so at its end."""
+    finished = _finished.get()
+    if finished is not None:
+        finished.extend(paths)
+        return
+    for path in reversed(paths):  # the first last: without it, the others would not be looked for
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            warnings.warn(
+                f"the fit is done, but its checkpoint {path} cannot be removed: {error.strerror}",
+                FlowSSLWarning,
+                stacklevel=2,
+            )

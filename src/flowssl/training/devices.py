@@ -25,6 +25,11 @@ def n_processes() -> int:
     return int(os.environ["WORLD_SIZE"]) if torch.distributed.is_torchelastic_launched() else 1
 
 
+def is_first_process() -> bool:
+    """Return whether this is the only process, or the one of several that writes files."""
+    return n_processes() == 1 or os.environ["RANK"] == "0"
+
+
 def make_fabric(device: str, precision: str = "32-true") -> Fabric:
     """Return the Fabric that moves models to a device and synchronizes processes, if several.
 
