@@ -19,7 +19,8 @@ from sklearn.utils.validation import check_is_fitted
 from flowssl._labels import is_missing
 from flowssl._persistence import JSON, write_model_file
 from flowssl._typing import Labels
-from flowssl.preprocessing import ImageEncoder, TableEncoder
+from flowssl.preprocessing.encoders import Encoder
+from flowssl.preprocessing.text_rows import TextTableEncoder
 
 Arrays: TypeAlias = Mapping[str, NDArray[np.generic]]
 State: TypeAlias = tuple[dict[str, JSON], dict[str, NDArray[np.generic]]]
@@ -38,7 +39,7 @@ class ModelFileMixin(BaseEstimator, ABC):
     """
 
     classes_: Labels
-    encoder_: TableEncoder | ImageEncoder
+    encoder_: Encoder
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
     n_labeled_: int
@@ -81,9 +82,12 @@ class ModelFileMixin(BaseEstimator, ABC):
             "n_unlabeled": self.n_unlabeled_,
             **facts,
         }
+        if isinstance(self.encoder_, TextTableEncoder):
+            arrays = self.encoder_.to_arrays()
+            tensors = {**tensors, **{f"encoder.{name}": array for name, array in arrays.items()}}
         write_model_file(path, manifest, tensors)
 
-    def _take_encoder(self, encoder: TableEncoder | ImageEncoder) -> None:
+    def _take_encoder(self, encoder: Encoder) -> None:
         """Take a fitted encoder and what it knows of the columns."""
         self.encoder_ = encoder
         self.n_features_in_ = encoder.n_features_in_

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,7 +25,8 @@ from flowssl.estimators.options import ObjectiveOptions
 from flowssl.initialization.means import fit_whitening
 from flowssl.models import JointModel
 from flowssl.objectives import Consistency, GaussianNoise, Objective, ShapedNoise
-from flowssl.preprocessing import Completion, ImageEncoder, TableEncoder
+from flowssl.preprocessing import Completion, TableEncoder
+from flowssl.preprocessing.encoders import Encoder
 
 STEPS = 1000
 """Optimizer steps of an automatic training."""
@@ -41,16 +43,21 @@ NARROW = 2.0
 class TableDomain(Domain):
     """Rows of numbers and categories, with missing values."""
 
+    row_kind: ClassVar[str] = TableEncoder.row_kind
     max_held_out = sys.maxsize
     rotates_to_classes = True
     refit_rows = 20_000
     refit_fraction = 1 / 3  # without any, digits lose a point of accuracy
 
-    def encoder(self) -> TableEncoder:
+    def encoder(self) -> Encoder:
         """Return an encoder of tables."""
         return TableEncoder()
 
-    def completion(self, encoder: TableEncoder | ImageEncoder, matrix: Floats) -> Completion:
+    def read_encoder(self, text: str, arrays: Arrays) -> Encoder:
+        """Rebuild an encoder of tables from its JSON."""
+        return TableEncoder.from_json(text)
+
+    def completion(self, encoder: Encoder, matrix: Floats) -> Completion:
         """Fit the columns' maps and what fills missing values."""
         return Completion.fit(matrix, encoder.dequantization_width_)
 

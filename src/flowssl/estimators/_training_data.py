@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from flowssl._labels import EncodedLabels, LabelsLike, encode_labels
 from flowssl._typing import Floats, Integers, Labels
 from flowssl.estimators._rows import Rows, counted_rows, labeled_rows
-from flowssl.preprocessing import ImageEncoder, TableEncoder
 from flowssl.preprocessing.containers import TableLike, take_rows
+from flowssl.preprocessing.encoders import Encoder
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class TrainingData:
     ----------
     rows : Rows
         Distinct rows of a weight other than 0.
-    encoder : TableEncoder or ImageEncoder
+    encoder : Encoder
         Fitted.
     classes : ndarray of shape (C,)
         The labels, sorted.
@@ -33,7 +33,7 @@ class TrainingData:
     """
 
     rows: Rows
-    encoder: TableEncoder | ImageEncoder
+    encoder: Encoder
     classes: Labels
     codes: Integers
     places: Integers
@@ -45,7 +45,7 @@ class TrainingData:
         y: LabelsLike,
         sample_weight: ArrayLike | None,
         unlabeled_value: object,
-        encoder: TableEncoder | ImageEncoder,
+        encoder: Encoder,
         *,
         is_fitted: bool,
     ) -> TrainingData:

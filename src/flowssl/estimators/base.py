@@ -22,7 +22,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from flowssl._labels import LabelsLike
-from flowssl._model_file import Arrays, State
+from flowssl._model_file import Arrays, State, group
 from flowssl._persistence import JSON
 from flowssl._typing import Floats, Labels
 from flowssl.bijections.images import Shape
@@ -35,11 +35,12 @@ from flowssl.estimators._soft_labels import given_prior
 from flowssl.estimators._spec import ModelRequest, ModelSpec
 from flowssl.estimators._state import FittedState
 from flowssl.estimators._training_data import TrainingData
-from flowssl.estimators.options import ImageOptions, ObjectiveOptions
+from flowssl.estimators.options import ImageOptions, ObjectiveOptions, TextOptions
 from flowssl.inspection.outliers import OutlierScale
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.preprocessing.containers import TableLike
+from flowssl.preprocessing.text_split import ColumnNames
 from flowssl.training.checkpoints import read_seed
 from flowssl.training.devices import n_processes, prediction_device, resolve_device
 
@@ -52,6 +53,7 @@ class FlowClassifier(DensityClassifier):
 
     architecture: str
     images: ImageOptions | Shape | None
+    text: TextOptions | ColumnNames | None
     init: str
     objective: ObjectiveOptions | str
     class_prior: ArrayLike | str | None
@@ -87,6 +89,7 @@ class FlowClassifier(DensityClassifier):
     _parameter_groups: ClassVar[Mapping[str, type[BaseEstimator]]] = {
         "objective": ObjectiveOptions,
         "images": ImageOptions,
+        "text": TextOptions,
     }
     _automatic_learning_rate: ClassVar[float | None] = None
     """What "auto" stands for; None leaves it to the kind of rows."""
@@ -94,6 +97,7 @@ class FlowClassifier(DensityClassifier):
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         "architecture": [str],
         "images": ["array-like", ImageOptions, None],
+        "text": [str, Integral, "boolean", list, tuple, TextOptions, None],
         "init": [StrOptions({"propagate", "latent", "random"})],
         "objective": [StrOptions({"soft-labels", "likelihood", "em"}), ObjectiveOptions],
         "class_prior": [StrOptions({"uniform", "learned"}), "array-like", None],
@@ -216,7 +220,8 @@ class FlowClassifier(DensityClassifier):
 
     @property
     def _domain(self) -> Domain:
-        return domain_of(ImageOptions.of(self.images), self._training_settings())
+        images, text = ImageOptions.of(self.images), TextOptions.of(self.text)
+        return domain_of(images, text, self._training_settings(), show_progress=self.verbose > 0)
 
     def _training_settings(self) -> TrainingSettings:
         rate = self.learning_rate
@@ -292,6 +297,11 @@ class FlowClassifier(DensityClassifier):
 
     def _get_state(self) -> State:
         domain = self._domain
+        if domain.row_kind != self.encoder_.row_kind:
+            raise ValueError(
+                f"images={self.images!r} or text={self.text!r} was changed after fit, so that the "
+                "file would not be of this model; set it back before saving, or fit again"
+            )
         if domain.image_shape != self.spec_.image_shape or domain.is_changed(self.completion_):
             raise ValueError(
                 f"images={self.images!r} was changed after fit, so that the file would predict "
@@ -306,6 +316,7 @@ class FlowClassifier(DensityClassifier):
         domain = self._domain
         # The state first: it checks declared sizes against the tensors before anything is built.
         self._keep(FittedState.from_file(manifest, tensors, domain, len(self.classes_)))
-        self._take_encoder(domain.encoder().from_json(str(manifest["encoder"])))
+        arrays = group(tensors, "encoder")
+        self._take_encoder(domain.read_encoder(str(manifest["encoder"]), arrays))
         for model in self.models_:
             model.to(prediction_device(self.device))
