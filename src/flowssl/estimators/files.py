@@ -13,6 +13,8 @@ from flowssl.estimators.diglm import DIGLMClassifier
 from flowssl.estimators.flowgmm import FlowGMMClassifier
 from flowssl.estimators.scnf import SemiConditionalFlowClassifier
 from flowssl.exceptions import ModelFileError
+from flowssl.preprocessing import TextTableEncoder
+from flowssl.text.embedders import TextFunction
 
 Classifier: TypeAlias = FlowClassifier | M2VAEClassifier
 """What a model file may hold."""
@@ -29,13 +31,15 @@ ESTIMATORS: dict[str, type[FlowClassifier] | type[M2VAEClassifier]] = {
 """The estimators by name, as model files name them."""
 
 
-def load(path: str | os.PathLike[str]) -> Classifier:
+def load(path: str | os.PathLike[str], *, embedder: TextFunction | None = None) -> Classifier:
     """Read a fitted classifier that its ``save`` has written; it predicts the same bits.
 
     Parameters
     ----------
     path : path
         A ``.flowssl`` file. It may come from an untrusted source: nothing in it is executed.
+    embedder : callable, optional
+        What embeds the texts of a model whose embedder was a function, which no file holds.
 
     Returns
     -------
@@ -47,6 +51,8 @@ def load(path: str | os.PathLike[str]) -> Classifier:
     ------
     ModelFileError
         If the file is damaged, forged, of a newer version, or not an estimator.
+    ValueError
+        If an embedder is given and the model reads no texts.
     FileNotFoundError
         If there is no such file.
 
@@ -70,6 +76,12 @@ def load(path: str | os.PathLike[str]) -> Classifier:
         name = str(file.manifest["estimator"])
         if name not in ESTIMATORS:
             raise ValueError(f"unknown estimator {name!r}")
-        return ESTIMATORS[name]._from_file(file.manifest, file.tensors)
+        estimator = ESTIMATORS[name]._from_file(file.manifest, file.tensors)
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise ModelFileError(f"{path} does not describe a fitted model: {error}") from error
+    if embedder is not None:
+        if not isinstance(estimator.encoder_, TextTableEncoder):
+            raise ValueError(f"{path} is a model without texts; leave embedder out")
+        estimator.encoder_.texts.set_params(embedder=embedder)
+        estimator.set_params(text__embedder=embedder)
+    return estimator

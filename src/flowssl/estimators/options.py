@@ -20,7 +20,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from flowssl.bijections.images import Shape
 from flowssl.preprocessing.text_split import ColumnNames
-from flowssl.text.embedders import WORDLLAMA, TextFunction
+from flowssl.text.embedders import TextFunction
 
 MAX_DRAWS = 1024
 """Draws within the pixel values at most: memory and time grow with them."""
@@ -225,7 +225,7 @@ class TextOptions(BaseEstimator):
         self,
         columns: ColumnNames,
         *,
-        embedder: str | os.PathLike[str] | TextFunction | None = WORDLLAMA,
+        embedder: str | TextFunction = "wordllama",
         batch_size: int = 64,
         cache: bool | str | os.PathLike[str] = True,
         keep: int = 5000,
