@@ -76,6 +76,14 @@ class TextSource(TableSource):
             raise DataError(f"--text: {self.target!r} is the target; it cannot also be a text.")
         X = self._chosen(table)
         others = X.drop_columns(self._texts)
+        if self.arguments.features is None:
+            keys = [name for name in others.column_names if _is_key(others.column(name))]
+            for name in keys:
+                self.console.remark(
+                    f"note: column {name!r} tells the rows apart and is left out; to read it, name "
+                    "it in --features"
+                )
+            X, others = X.drop_columns(keys), others.drop_columns(keys)
         for doubt in doubts_about(others):
             self.console.remark(f"note: {doubt}")
         if others.num_columns:
@@ -121,6 +129,18 @@ def _names(encoder: TextTableEncoder) -> list[str]:
     """Return the columns of texts; none of a model that was fitted without names."""
     names: Sequence[str] | None = getattr(encoder, "feature_names_in_", None)
     return [] if names is None else [str(name) for name in encoder.text_columns_]
+
+
+def _is_key(column: pa.ChunkedArray) -> bool:
+    """Return whether a column has a code or a rising number for each row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if column.null_count or pc.count_distinct(column).as_py() < len(column):
+        return False
+    if pa.types.is_integer(column.type):
+        return bool(pc.all(pc.less(column[:-1], column[1:])).as_py())
+    return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
 
 
 def _as_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:

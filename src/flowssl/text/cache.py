@@ -12,7 +12,7 @@ import os
 import sqlite3
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +81,8 @@ class EmbeddingCache:
         if not self.path.is_file():
             return found
         keys = {self._key(text): text for text in texts}
-        with self._opened() as connection:
+
+        def look_up(connection: sqlite3.Connection) -> None:
             pending = list(keys)
             for first in range(0, len(pending), _AT_ONCE):
                 part = pending[first : first + _AT_ONCE]
@@ -91,6 +92,8 @@ class EmbeddingCache:
                     known = _unpacked(record)
                     if known is not None:
                         found[keys[key]] = known
+
+        self._try(look_up)
         return found
 
     def write(self, known: Mapping[str, Known]) -> None:
@@ -100,7 +103,8 @@ class EmbeddingCache:
         except OSError:
             return
         rows = [(self._key(text), _packed(entry)) for text, entry in known.items()]
-        with self._opened() as connection:
+
+        def keep(connection: sqlite3.Connection) -> None:
             connection.execute(_TABLE)
             connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
             if _used_bytes(connection) > self._max_bytes:
@@ -112,20 +116,21 @@ class EmbeddingCache:
                 )
             connection.commit()
 
+        self._try(keep)
+
     def _key(self, text: str) -> bytes:
         return hashlib.sha256(self._checksum + text.encode()).digest()
 
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
-        """Open the file for a block that ends early, without an error, where the file fails."""
+    def _try(self, action: Callable[[sqlite3.Connection], None]) -> None:
+        """Open the file for an action, which ends early where the file fails."""
         try:
             with contextlib.closing(
                 sqlite3.connect(self.path, timeout=_WAIT_SECONDS)
             ) as connection:
-                yield connection
+                action(connection)
         except (sqlite3.OperationalError, OSError):  # locked, not writable, full, no table yet
             return
-        except sqlite3.DatabaseError:  # damaged, or no such file: begin a new one
+        except sqlite3.DatabaseError:  # damaged, or another kind of file: begin a new one
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
 

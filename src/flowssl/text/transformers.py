@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import version
@@ -133,9 +135,23 @@ def _load(folder: Path) -> SentenceTransformer:
     import torch
     from sentence_transformers import SentenceTransformer
 
-    with torch.random.fork_rng(devices=[]):  # layers draw weights before they are read
+    # Layers draw weights before they are read.
+    with _without_progress_bars(), torch.random.fork_rng(devices=[]):
         model = SentenceTransformer(str(folder), local_files_only=True)
     return cast("SentenceTransformer", model.eval())
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """Keep the library from writing to standard error while it reads a model."""
+    logging = import_module("transformers.utils.logging")
+    enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            logging.enable_progress_bar()
 
 
 def _lengths(model: SentenceTransformer, texts: list[str]) -> np.ndarray:
