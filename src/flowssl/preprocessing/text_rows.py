@@ -204,7 +204,11 @@ class TextTableEncoder:
                 _checked_places(arrays["used"], texts.n_features_in_ * texts.n_dimensions_),
             )
             encoder._kept = KeptTexts.from_arrays(arrays, len(columns))
-            if container not in _CONTAINERS or len(encoder._kept.least) != len(encoder._used):
+            if (
+                container not in _CONTAINERS
+                or len(encoder._kept.least) != len(encoder._used)
+                or texts.n_features_in_ != len(columns)
+            ):
                 raise ValueError("its parts contradict one another")
         except ModelFileError:
             raise

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from flowssl.text.embedding import Embedded
 
 
+_MOST_DIMENSIONS = 2**16  # of a record; embeddings have some hundreds or thousands
+
+
 class TextEncoder(TransformerMixin, BaseEstimator):
     """Embed texts: one vector for each text, side by side for several columns.
 
@@ -280,6 +283,7 @@ class TextEncoder(TransformerMixin, BaseEstimator):
                 and (name is None) == (checksum is None)
                 and (checksum is None or len(bytes.fromhex(checksum)) == 32)
                 and all(isinstance(n, int) and n > 0 for n in (width, n_features))
+                and width <= _MOST_DIMENSIONS
                 and (names is None or all(isinstance(column, str) for column in names))
                 and (names is None or len(names) == n_features)
             )
