@@ -69,12 +69,12 @@ $(VENV)/runtime.stamp: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --upgrade pip
-	$(INSTALL) --group dev --editable '.[images,ode,plot,tables]'
+	$(INSTALL) --group dev --editable '.[images,ode,plot,tables,text]'
 	touch $@
 
 $(LOWEST)/stamp: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --upgrade pip
 	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt \
-		--group test --editable '.[images,ode,plot,tables]'
+		--group test --editable '.[images,ode,plot,tables,text]'
 	touch $@

@@ -1,6 +1,7 @@
 """Settings and fixtures shared by all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before NumPy or PyTorch is imported: one thread for each worker process and for each program that
@@ -42,6 +43,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Device on which the maths is tested, from ``--device``."""
     return torch.device(request.config.getoption("--device"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep embeddings of texts in a folder of this run, not in the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLOWSSL_CACHE_DIR", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

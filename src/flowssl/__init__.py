@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         ImageOptions,
         ObjectiveOptions,
         SemiConditionalFlowClassifier,
+        TextOptions,
         load,
     )
 
@@ -25,6 +26,7 @@ __all__ = [
     "ImageOptions",
     "ObjectiveOptions",
     "SemiConditionalFlowClassifier",
+    "TextOptions",
     "__version__",
     "load",
 ]

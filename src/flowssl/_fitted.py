@@ -53,9 +53,10 @@ def baseline_log_proba(estimator: FlowClassifier, matrix: Floats) -> Floats:
 
 
 def is_planar(estimator: FlowClassifier) -> bool:
-    """Return whether the encoded rows are two numbers, so that the data can be drawn."""
+    """Return whether the encoded rows are two numbers of a table, so that the data can be drawn."""
     columns = estimator.encoder_.output_columns_
-    return len(columns) == 2 and all(column.category is None for column in columns)
+    is_table = estimator.encoder_.row_kind == "table"
+    return is_table and len(columns) == 2 and all(column.category is None for column in columns)
 
 
 def subsample(index: Integers, limit: int) -> Integers:

@@ -28,7 +28,8 @@ from flowssl._persistence import JSON, write_model_file
 from flowssl._records import Kind, Record, shown
 from flowssl._typing import Labels
 from flowssl.exceptions import ModelFileError
-from flowssl.preprocessing import ImageEncoder, TableEncoder
+from flowssl.preprocessing.encoders import Encoder
+from flowssl.preprocessing.text_rows import TextTableEncoder
 
 Arrays: TypeAlias = Mapping[str, NDArray[np.generic]]
 State: TypeAlias = tuple[dict[str, JSON], dict[str, NDArray[np.generic]]]
@@ -66,7 +67,7 @@ class ModelFileMixin(BaseEstimator, ABC):
     """
 
     classes_: Labels
-    encoder_: TableEncoder | ImageEncoder
+    encoder_: Encoder
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
     n_labeled_: int
@@ -109,9 +110,12 @@ class ModelFileMixin(BaseEstimator, ABC):
             "n_unlabeled": self.n_unlabeled_,
             **facts,
         }
+        if isinstance(self.encoder_, TextTableEncoder):
+            arrays = self.encoder_.to_arrays()
+            tensors = {**tensors, **{f"encoder.{name}": array for name, array in arrays.items()}}
         write_model_file(path, manifest, tensors)
 
-    def _take_encoder(self, encoder: TableEncoder | ImageEncoder) -> None:
+    def _take_encoder(self, encoder: Encoder) -> None:
         """Take a fitted encoder and what it knows of the columns."""
         if isinstance(encoder, TransformerMixin):
             # Arrays, whatever scikit-learn's setting transform_output is when it is called.

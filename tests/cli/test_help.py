@@ -80,7 +80,7 @@ def test_the_source_and_the_imported_class_agree(method: Method) -> None:
     _check(found, inspect.signature(getattr(import_module(method.home), method.estimator)))
     assert {*method.fixed} <= {parameter.name for parameter in found}
     groups = {p.name: p.group for p in found if p.group is not None}
-    assert {*groups} == ({"objective", "images"} if method.is_flow else set())
+    assert {*groups} == ({"objective", "images", "text"} if method.is_flow else set())
     for group in groups.values():
         _check(
             read_parameters(group),

@@ -17,7 +17,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def add_data(parser: argparse.ArgumentParser, *, fitting: bool = False) -> None:
     """Add DATA and the options with which each kind of rows is read."""
-    kinds = "; or ".join(kind.data for kind in SOURCES.values())
+    kinds = "; or ".join(dict.fromkeys(kind.data for kind in SOURCES.values()))
     parser.add_argument("data", metavar="DATA", help=kinds)
     for kind in SOURCES.values():
         kind.add_options(parser, fitting=fitting)

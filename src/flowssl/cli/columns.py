@@ -26,6 +26,7 @@ _NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 _MOSTLY = 0.8
 _MANY = 20
 _SHOWN = 8  # names in a message
+_BLANKS_OF_SENTENCES = 3
 
 
 def split_names(text: str | None, columns: Sequence[str]) -> list[str] | None:
@@ -176,11 +177,21 @@ def doubts_about(table: pa.Table) -> list[str]:
                 f"because {stray!r} is not a number; leave cells of missing values empty"
             )
         elif n_distinct > max(_MANY, len(present) // 2):
+            read = f"to read it as text, add --text {shlex.quote(field.name)}; "
             doubts.append(
                 f"column {field.name!r} is text with {n_distinct:,} values in {len(present):,} "
-                f"rows; if it only names the rows, leave it out with --drop {shlex.quote(field.name)}"
+                f"rows; {read if _has_sentences(present) else ''}if it only names the rows, leave "
+                f"it out with --drop {shlex.quote(field.name)}"
             )
     return doubts
+
+
+def _has_sentences(texts: pa.ChunkedArray) -> bool:
+    """Return whether texts have several words, as names, codes and identifiers have not."""
+    import pyarrow.compute as pc
+
+    blanks = pc.mean(pc.count_substring(texts, " ")).as_py()
+    return blanks is not None and blanks >= _BLANKS_OF_SENTENCES
 
 
 def _checked(table: pa.Table) -> pa.Table:

@@ -26,7 +26,16 @@ _PREFIX = "parameter:"
 # Options whose text only the data can turn into a value (see `columns.typed_marker`).
 _KEPT_AS_TEXT = ("unlabeled_value",)
 # Parameters of a group that are called otherwise on the command line.
-_NAMES = {"objective.kind": "objective", "images.shape": "image_shape"}
+_NAMES = {
+    "objective.kind": "objective",
+    "images.shape": "image_shape",
+    "text.columns": "text",
+    "text.batch_size": "embedding_batch_size",
+    "text.cache": "embedding_cache",
+    "text.keep": "keep_texts",
+}
+# Parameters of a group that a kind of rows has as an option of its own.
+_OF_SOURCES = ("text.columns",)
 _METAVARS = {"image_shape": "C,H,W"}
 # Where the command has another default than the estimator.
 _DEFAULTS = {
@@ -50,7 +59,9 @@ def add_options(parser: argparse.ArgumentParser, method: Method) -> None:
         if group.group is not None:
             section = parser.add_argument_group(group.name, f"{first_sentence(group.group)}.")
             for parameter in read_parameters(group.group):
-                _add_option(section, parameter, f"{group.name}.{parameter.name}")
+                key = f"{group.name}.{parameter.name}"
+                if key not in _OF_SOURCES:
+                    _add_option(section, parameter, key)
 
 
 def chosen_options(arguments: argparse.Namespace) -> Chosen:

@@ -90,7 +90,7 @@ class Source(ABC):
     noun: ClassVar[str]
     data: ClassVar[str]
     parameter: ClassVar[str | None] = None
-    id_column: ClassVar[str | None] = None
+    id_column: str | None = None
 
     def __init__(self, arguments: argparse.Namespace, console: Console) -> None:
         self.arguments = arguments

@@ -10,7 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowssl.cli.image_source import ImageSource
+from flowssl.cli.options import chosen_options, option_of
 from flowssl.cli.table_source import TableSource
+from flowssl.cli.text_source import TextSource
+from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
     import argparse
@@ -20,12 +23,30 @@ if TYPE_CHECKING:
     from flowssl.cli.source import Source
     from flowssl.estimators import Classifier
 
-SOURCES: dict[str, type[Source]] = {"table": TableSource, "image": ImageSource}
+SOURCES: dict[str, type[Source]] = {
+    "table": TableSource,
+    "image": ImageSource,
+    "text": TextSource,
+}
 """The kinds of rows, by the ``row_kind`` of their encoders."""
 
 
 def source_for_fit(arguments: argparse.Namespace, console: Console) -> Source:
-    """Return the source for the rows of ``fit``, which the path of the data decides."""
+    """Return the source for the rows of ``fit``: the path of the data, and ``--text``, decide.
+
+    Raises
+    ------
+    DataError
+        If texts are asked for where there are none.
+    """
+    options = chosen_options(arguments).get("text")
+    if arguments.text is not None:
+        if not TextSource.holds(arguments.data):
+            raise DataError(f"--text names columns of a table; {arguments.data} is none.")
+        return TextSource(arguments, console)
+    if isinstance(options, dict):
+        option = option_of("text", next(iter(options)))
+        raise DataError(f"{option} is for texts; name their columns with --text COLUMN.")
     kind = next(kind for kind in SOURCES.values() if kind.holds(arguments.data))
     return kind(arguments, console)
 

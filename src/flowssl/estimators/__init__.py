@@ -4,7 +4,7 @@ from flowssl.estimators.base import FlowClassifier
 from flowssl.estimators.diglm import DIGLMClassifier
 from flowssl.estimators.files import ESTIMATORS, Classifier, load
 from flowssl.estimators.flowgmm import FlowGMMClassifier
-from flowssl.estimators.options import ImageOptions, ObjectiveOptions
+from flowssl.estimators.options import ImageOptions, ObjectiveOptions, TextOptions
 from flowssl.estimators.scnf import SemiConditionalFlowClassifier
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "ImageOptions",
     "ObjectiveOptions",
     "SemiConditionalFlowClassifier",
+    "TextOptions",
     "load",
 ]

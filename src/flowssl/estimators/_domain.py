@@ -31,7 +31,8 @@ from flowssl.objectives import (
     SoftLabelLikelihood,
     Term,
 )
-from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
+from flowssl.preprocessing import Completion, Pixels
+from flowssl.preprocessing.encoders import Encoder
 
 LEAST_CLASS_FEATURES = 8
 
@@ -65,6 +66,8 @@ class Domain(ABC):
     ----------
     image_shape : tuple of int or None
         Channels, height and width of images.
+    row_kind : str
+        That of its encoders.
     max_held_out : int
         Rows held out at most.
     rotates_to_classes : bool
@@ -77,19 +80,22 @@ class Domain(ABC):
     """
 
     image_shape: Shape | None = None
+    row_kind: ClassVar[str]
     max_held_out: ClassVar[int]
     rotates_to_classes: ClassVar[bool]
     refit_rows: ClassVar[int]
     refit_fraction: ClassVar[float]
 
     @abstractmethod
-    def encoder(self) -> TableEncoder | ImageEncoder:
+    def encoder(self) -> Encoder:
         """Return a new encoder of the user's rows."""
 
     @abstractmethod
-    def completion(
-        self, encoder: TableEncoder | ImageEncoder, matrix: Floats
-    ) -> Completion | Pixels:
+    def read_encoder(self, text: str, arrays: Arrays) -> Encoder:
+        """Rebuild a fitted encoder from its JSON and, if it has any, its arrays."""
+
+    @abstractmethod
+    def completion(self, encoder: Encoder, matrix: Floats) -> Completion | Pixels:
         """Fit the step from encoded training rows (n, D) to a flow's units."""
 
     def continued(self, completion: Completion | Pixels) -> Completion | Pixels:
@@ -105,9 +111,7 @@ class Domain(ABC):
         """Rebuild that step from its ``to_arrays``."""
 
     @abstractmethod
-    def check_encoder(
-        self, encoder: TableEncoder | ImageEncoder, completion: Completion | Pixels
-    ) -> None:
+    def check_encoder(self, encoder: Encoder, completion: Completion | Pixels) -> None:
         """Refuse an encoder of a file that gives other columns than the flow takes.
 
         Raises

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -35,7 +35,8 @@ from flowssl.initialization import RowLimits, SoftLabels, propagate
 from flowssl.initialization.network import NetworkCandidate
 from flowssl.models import JointModel
 from flowssl.objectives import Consistency, CrossEntropy, Likelihood, Objective, PseudoLabels
-from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
+from flowssl.preprocessing import Completion, ImageEncoder, Pixels
+from flowssl.preprocessing.encoders import Encoder
 from flowssl.preprocessing.image_encoder import pixel_centers
 from flowssl.training.devices import resolve_device
 
@@ -91,6 +92,7 @@ class ImageDomain(Domain):
         If the shape is not three positive whole numbers.
     """
 
+    row_kind: ClassVar[str] = ImageEncoder.row_kind
     max_held_out = 2_000  # convolutions on more rows cost more than they improve the stopping
     rotates_to_classes = False  # the deepest scale comes first
     refit_rows = CENTER_ROWS
@@ -108,7 +110,11 @@ class ImageDomain(Domain):
         """Return an encoder of images of this shape."""
         return ImageEncoder(self.shape)
 
-    def completion(self, encoder: TableEncoder | ImageEncoder, matrix: Floats) -> Pixels:
+    def read_encoder(self, text: str, arrays: Arrays) -> ImageEncoder:
+        """Rebuild an encoder of images from its JSON."""
+        return ImageEncoder.from_json(text)
+
+    def completion(self, encoder: Encoder, matrix: Floats) -> Pixels:
         """Find the principal axes of the images."""
         return Pixels.fit(matrix, self.draws)
 
@@ -145,9 +151,7 @@ class ImageDomain(Domain):
             random_state=seed,
         )
 
-    def check_encoder(
-        self, encoder: TableEncoder | ImageEncoder, completion: Completion | Pixels
-    ) -> None:
+    def check_encoder(self, encoder: Encoder, completion: Completion | Pixels) -> None:
         """Compare the shape of images."""
         shape = cast(ImageEncoder, encoder).shape
         if shape != self.shape:

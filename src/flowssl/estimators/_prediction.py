@@ -92,7 +92,7 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         Parameters
         ----------
         X : array-like or data frame of shape (n_samples, n_features)
-            Rows.
+            Rows. Of texts, it is their embeddings that are usual or not.
         method : {"unlikely", "atypical", "distance"}, default="unlikely"
             "unlikely": robust standard deviations by which log p(x) lies below that of usual rows.
             "atypical": the distance from it in either direction; for many dimensions, where simple
@@ -148,7 +148,8 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         Parameters
         ----------
         n_samples : int, default=1
-            How many; ignored when ``y`` is an array.
+            How many; ignored when ``y`` is an array. Of rows with texts, each text is the kept
+            training text whose embedding is nearest to the one drawn.
         y : label or array-like of shape (n_samples,), optional
             Class of all rows, or of each. By default classes are drawn from the prior.
         temperature : float, default=1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -36,7 +36,8 @@ from flowssl.objectives import (
     ShapedNoise,
     SpanNoise,
 )
-from flowssl.preprocessing import Completion, ImageEncoder, Pixels, TableEncoder
+from flowssl.preprocessing import Completion, Pixels, TableEncoder
+from flowssl.preprocessing.encoders import Encoder
 from flowssl.training import TrainingConfig
 
 STEPS = 1000
@@ -59,16 +60,21 @@ NARROW = 2.0
 class TableDomain(Domain):
     """Rows of numbers and categories, with missing values."""
 
+    row_kind: ClassVar[str] = TableEncoder.row_kind
     max_held_out = sys.maxsize
     rotates_to_classes = True
     refit_rows = 20_000
     refit_fraction = 1 / 3  # without any, digits lose a point of accuracy
 
-    def encoder(self) -> TableEncoder:
+    def encoder(self) -> Encoder:
         """Return an encoder of tables."""
         return TableEncoder()
 
-    def completion(self, encoder: TableEncoder | ImageEncoder, matrix: Floats) -> Completion:
+    def read_encoder(self, text: str, arrays: Arrays) -> Encoder:
+        """Rebuild an encoder of tables from its JSON."""
+        return TableEncoder.from_json(text)
+
+    def completion(self, encoder: Encoder, matrix: Floats) -> Completion:
         """Fit the columns' maps and what fills missing values."""
         return Completion.fit(matrix, encoder.dequantization_width_)
 
@@ -76,9 +82,7 @@ class TableDomain(Domain):
         """Rebuild the columns' maps and what fills missing values."""
         return Completion.from_arrays(arrays)
 
-    def check_encoder(
-        self, encoder: TableEncoder | ImageEncoder, completion: Completion | Pixels
-    ) -> None:
+    def check_encoder(self, encoder: Encoder, completion: Completion | Pixels) -> None:
         """Compare the columns' number and which of them are categories."""
         of_encoder, of_flow = encoder.dequantization_width_, cast(Completion, completion).widths
         if not np.array_equal(of_encoder, of_flow):

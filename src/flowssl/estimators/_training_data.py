@@ -11,8 +11,8 @@ from flowssl._labels import LabelsLike, encode_labels
 from flowssl._masks import without_mask
 from flowssl._typing import Floats, Integers, Labels
 from flowssl.estimators._rows import Rows, check_order, counted_rows, labeled_rows
-from flowssl.preprocessing import ImageEncoder, TableEncoder
 from flowssl.preprocessing.containers import TableLike, take_rows
+from flowssl.preprocessing.encoders import Encoder
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class TrainingData:
     ----------
     rows : Rows
         Distinct rows of a weight other than 0.
-    encoder : TableEncoder or ImageEncoder
+    encoder : Encoder
         Fitted.
     classes : ndarray of shape (C,)
         The labels of rows of a weight other than 0, sorted.
@@ -34,7 +34,7 @@ class TrainingData:
     """
 
     rows: Rows
-    encoder: TableEncoder | ImageEncoder
+    encoder: Encoder
     classes: Labels
     codes: Integers
     places: Integers
@@ -46,7 +46,7 @@ class TrainingData:
         y: LabelsLike,
         sample_weight: ArrayLike | None,
         unlabeled_value: object,
-        encoder: TableEncoder | ImageEncoder,
+        encoder: Encoder,
         *,
         is_fitted: bool,
     ) -> TrainingData:

@@ -24,7 +24,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from flowssl._class_prior import GivenPrior, given_prior
 from flowssl._isolation import isolated
 from flowssl._labels import LabelsLike
-from flowssl._model_file import Arrays, State
+from flowssl._model_file import Arrays, State, group
 from flowssl._persistence import JSON
 from flowssl._records import Record
 from flowssl._typing import Floats, Labels
@@ -37,11 +37,12 @@ from flowssl.estimators._settings import TrainingSettings
 from flowssl.estimators._spec import ModelRequest, ModelSpec
 from flowssl.estimators._state import FittedState
 from flowssl.estimators._training_data import TrainingData
-from flowssl.estimators.options import ImageOptions, ObjectiveOptions
+from flowssl.estimators.options import ImageOptions, ObjectiveOptions, TextOptions
 from flowssl.inspection.outliers import OutlierScale
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.preprocessing.containers import TableLike
+from flowssl.preprocessing.text_split import ColumnNames
 from flowssl.training.checkpoints import read_seed, remove_checkpoints
 from flowssl.training.devices import (
     is_first_process,
@@ -59,6 +60,7 @@ class FlowClassifier(DensityClassifier):
 
     architecture: str
     images: ImageOptions | Shape | None
+    text: TextOptions | ColumnNames | None
     init: str
     objective: ObjectiveOptions | str
     class_prior: GivenPrior
@@ -94,6 +96,7 @@ class FlowClassifier(DensityClassifier):
     _parameter_groups: ClassVar[Mapping[str, type[BaseEstimator]]] = {
         "objective": ObjectiveOptions,
         "images": ImageOptions,
+        "text": TextOptions,
     }
     _automatic_learning_rate: ClassVar[float | None] = None
     """What "auto" stands for; None leaves it to the kind of rows."""
@@ -101,6 +104,7 @@ class FlowClassifier(DensityClassifier):
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         "architecture": [str],
         "images": ["array-like", ImageOptions, None],
+        "text": [str, Integral, "boolean", list, tuple, TextOptions, None],
         "init": [StrOptions({"propagate", "latent", "random"})],
         "objective": [StrOptions({"soft-labels", "likelihood", "em"}), ObjectiveOptions],
         "class_prior": [StrOptions({"uniform", "learned"}), "array-like", Mapping, None],
@@ -223,7 +227,8 @@ class FlowClassifier(DensityClassifier):
 
     @property
     def _domain(self) -> Domain:
-        return domain_of(ImageOptions.of(self.images), self._training_settings())
+        images, text = ImageOptions.of(self.images), TextOptions.of(self.text)
+        return domain_of(images, text, self._training_settings(), show_progress=self.verbose > 0)
 
     def _training_settings(self) -> TrainingSettings:
         rate = self.learning_rate
@@ -299,6 +304,11 @@ class FlowClassifier(DensityClassifier):
 
     def _get_state(self) -> State:
         domain = self._domain
+        if domain.row_kind != self.encoder_.row_kind:
+            raise ValueError(
+                f"images={self.images!r} or text={self.text!r} was changed after fit, so that the "
+                "file would not be of this model; set it back before saving, or fit again"
+            )
         if domain.image_shape != self.spec_.image_shape or domain.is_changed(self.completion_):
             raise ValueError(
                 f"images={self.images!r} was changed after fit, so that the file would predict "
@@ -313,7 +323,8 @@ class FlowClassifier(DensityClassifier):
         domain = self._domain
         # The state first: it checks declared sizes against the tensors before anything is built.
         found = FittedState.from_file(manifest, tensors, domain, len(self.classes_))
-        encoder = domain.encoder().from_json(Record(manifest, "manifest").text("encoder"))
+        text = Record(manifest, "manifest").text("encoder")
+        encoder = domain.read_encoder(text, group(tensors, "encoder"))
         domain.check_encoder(encoder, found.completion)
         self._keep(found)
         self._take_encoder(encoder)

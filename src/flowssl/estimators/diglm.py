@@ -14,7 +14,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from flowssl._class_prior import is_learned
 from flowssl.estimators._spec import ModelRequest
 from flowssl.estimators.base import FlowClassifier
-from flowssl.estimators.options import ImageOptions, ObjectiveOptions
+from flowssl.estimators.options import ImageOptions, ObjectiveOptions, TextOptions
+from flowssl.preprocessing.text_split import ColumnNames
 
 
 class DIGLMClassifier(FlowClassifier):
@@ -36,6 +37,9 @@ class DIGLMClassifier(FlowClassifier):
         deepest scale.
     images : ImageOptions, (channels, height, width) or None, default=None
         Options of images, or their shape alone, such as (1, 28, 28); None means tables.
+    text : TextOptions, str, int, sequence of these, True or None, default=None
+        Options of texts, or their columns alone: names in a data frame, positions in an array, or
+        True for a list of texts. None means that columns of text are categories.
     init : {"propagate", "latent", "random"}, default="propagate"
         Where the boundaries and the first whitening come from. "propagate": the soft labels.
         "latent": means of the labeled rows' latents. "random": random class means.
@@ -157,6 +161,7 @@ class DIGLMClassifier(FlowClassifier):
         architecture: str = "auto",
         class_features: int | str = "auto",
         images: ImageOptions | tuple[int, int, int] | None = None,
+        text: TextOptions | ColumnNames | None = None,
         init: str = "propagate",
         objective: ObjectiveOptions | str = "soft-labels",
         class_prior: ArrayLike | Mapping[object, float] | str | None = None,
@@ -178,6 +183,7 @@ class DIGLMClassifier(FlowClassifier):
         self.architecture = architecture
         self.class_features = class_features
         self.images = images
+        self.text = text
         self.init = init
         self.objective = objective
         self.class_prior = class_prior

@@ -14,6 +14,8 @@ from flowssl.estimators.diglm import DIGLMClassifier
 from flowssl.estimators.flowgmm import FlowGMMClassifier
 from flowssl.estimators.scnf import SemiConditionalFlowClassifier
 from flowssl.exceptions import ModelFileError
+from flowssl.preprocessing import TextTableEncoder
+from flowssl.text.embedders import TextFunction
 
 Classifier: TypeAlias = FlowClassifier | M2VAEClassifier
 """What a model file may hold."""
@@ -44,13 +46,15 @@ _FAULTS = (
 _MESSAGE = 500
 
 
-def load(path: str | os.PathLike[str]) -> Classifier:
+def load(path: str | os.PathLike[str], *, embedder: TextFunction | None = None) -> Classifier:
     """Read a fitted classifier that its ``save`` has written; it predicts the same bits.
 
     Parameters
     ----------
     path : path
         A ``.flowssl`` file. It may come from an untrusted source: nothing in it is executed.
+    embedder : callable, optional
+        What embeds the texts of a model whose embedder was a function, which no file holds.
 
     Returns
     -------
@@ -62,6 +66,8 @@ def load(path: str | os.PathLike[str]) -> Classifier:
     ------
     ModelFileError
         If the file is damaged, forged, of a newer version, or not an estimator.
+    ValueError
+        If an embedder is given and the model reads no texts.
     FileNotFoundError
         If there is no such file.
 
@@ -82,10 +88,16 @@ def load(path: str | os.PathLike[str]) -> Classifier:
     try:
         record = Record(file.manifest, "manifest")
         record.text("kind", (KIND,))
-        estimator = ESTIMATORS[record.text("estimator", ESTIMATORS)]
-        return estimator._from_file(file.manifest, file.tensors)
+        kind = ESTIMATORS[record.text("estimator", ESTIMATORS)]
+        estimator = kind._from_file(file.manifest, file.tensors)
     except ModelFileError as error:
         raise ModelFileError(f"cannot read model file '{path}': {str(error)[:_MESSAGE]}") from error
     except _FAULTS as error:  # what no check has named, in the words of another library
         reason = f"it does not describe a fitted model ({type(error).__name__}: {error})"
         raise ModelFileError(f"cannot read model file '{path}': {reason[:_MESSAGE]}") from error
+    if embedder is not None:
+        if not isinstance(estimator.encoder_, TextTableEncoder):
+            raise ValueError(f"{path} is a model without texts; leave embedder out")
+        estimator.encoder_.texts.set_params(embedder=embedder)
+        estimator.set_params(text__embedder=embedder)
+    return estimator

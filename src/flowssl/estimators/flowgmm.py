@@ -15,8 +15,9 @@ from flowssl._class_prior import is_learned
 from flowssl.densities import COVARIANCES
 from flowssl.estimators._spec import ModelRequest
 from flowssl.estimators.base import FlowClassifier
-from flowssl.estimators.options import ImageOptions, ObjectiveOptions
+from flowssl.estimators.options import ImageOptions, ObjectiveOptions, TextOptions
 from flowssl.initialization.means import TABULAR_DISTANCE
+from flowssl.preprocessing.text_split import ColumnNames
 
 
 class FlowGMMClassifier(FlowClassifier):
@@ -38,6 +39,9 @@ class FlowGMMClassifier(FlowClassifier):
         images; "auto" chooses by the numbers of columns and rows, and "small" for images.
     images : ImageOptions, (channels, height, width) or None, default=None
         Options of images, or their shape alone, such as (1, 28, 28); None means tables.
+    text : TextOptions, str, int, sequence of these, True or None, default=None
+        Options of texts, or their columns alone: names in a data frame, positions in an array, or
+        True for a list of texts. None means that columns of text are categories.
     init : {"propagate", "latent", "random"}, default="propagate"
         Where class means and the first whitening come from. "propagate": the soft labels'
         pooled within-class covariance and weighted means. "latent": means of the labeled rows'
@@ -178,6 +182,7 @@ class FlowGMMClassifier(FlowClassifier):
         *,
         architecture: str = "auto",
         images: ImageOptions | tuple[int, int, int] | None = None,
+        text: TextOptions | ColumnNames | None = None,
         init: str = "propagate",
         objective: ObjectiveOptions | str = "soft-labels",
         covariance_type: str = "auto",
@@ -202,6 +207,7 @@ class FlowGMMClassifier(FlowClassifier):
     ) -> None:
         self.architecture = architecture
         self.images = images
+        self.text = text
         self.init = init
         self.objective = objective
         self.covariance_type = covariance_type

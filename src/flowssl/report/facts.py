@@ -81,8 +81,12 @@ class TestRows:
 
     Attributes
     ----------
+    X : table or images
+        All test rows as given.
+    index : ndarray of shape (n,)
+        Positions of the labeled ones among them.
     matrix : ndarray of shape (n, D)
-        Encoded rows.
+        The labeled rows, encoded.
     codes : ndarray of shape (n,)
         True classes.
     log_density : ndarray of shape (n,)
@@ -91,6 +95,8 @@ class TestRows:
         log p(y=k | x) of the model and of the labels-only baseline.
     """
 
+    X: TableLike
+    index: Integers
     matrix: Floats
     codes: Integers
     log_density: Floats
@@ -276,12 +282,13 @@ def _test_rows(
     matrix = estimator.encoder_.transform(X_test)
     codes = class_codes(estimator, y_test)
     _check_lengths(matrix, codes, "X_test", "y_test")
-    known = codes >= 0
-    if not known.any():
+    known = np.flatnonzero(codes >= 0)
+    if not len(known):
         raise ValueError("y_test has no labeled row, so there is nothing to compare with")
     matrix = matrix[known]
     baseline = baseline_log_proba(estimator, matrix)
-    return TestRows(matrix, codes[known], *estimator.density_.evaluate(matrix), baseline)
+    density, log_proba = estimator.density_.evaluate(matrix)
+    return TestRows(X_test, known, matrix, codes[known], density, log_proba, baseline)
 
 
 def _check_lengths(matrix: Floats, others: Sized, rows: str, name: str) -> None:

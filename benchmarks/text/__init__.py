@@ -1,0 +1,1 @@
+"""Few labels and many raw texts, by the command line alone."""
