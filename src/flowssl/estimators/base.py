@@ -24,7 +24,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from flowssl._class_prior import GivenPrior, given_prior
 from flowssl._isolation import isolated
 from flowssl._labels import LabelsLike
-from flowssl._model_file import Arrays, State, group
+from flowssl._model_file import Arrays, State, grouped
 from flowssl._persistence import JSON
 from flowssl._records import Record
 from flowssl._typing import Floats, Labels
@@ -324,7 +324,7 @@ class FlowClassifier(DensityClassifier):
         # The state first: it checks declared sizes against the tensors before anything is built.
         found = FittedState.from_file(manifest, tensors, domain, len(self.classes_))
         text = Record(manifest, "manifest").text("encoder")
-        encoder = domain.read_encoder(text, group(tensors, "encoder"))
+        encoder = domain.read_encoder(text, grouped(tensors).get("encoder", {}))
         domain.check_encoder(encoder, found.completion)
         self._keep(found)
         self._take_encoder(encoder)

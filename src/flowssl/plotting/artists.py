@@ -55,7 +55,7 @@ def planar_rows(
     """Return :func:`rows_and_codes` of two-dimensional data, missing values imputed."""
     check_planar(estimator, name)
     matrix, codes = rows_and_codes(estimator, X, y)
-    return estimator.completion_.filled(matrix), codes
+    return estimator.completion_.features(matrix), codes
 
 
 def check_planar(estimator: FlowClassifier, name: str) -> None:

@@ -127,7 +127,7 @@ def plot_samples(
     """
     check_planar(estimator, "plot_samples")
     rows, codes = samples(estimator, n_samples, temperature, random_state)
-    real = rows if X is None else estimator.completion_.filled(estimator.encoder_.transform(X))
+    real = rows if X is None else estimator.completion_.features(estimator.encoder_.transform(X))
     with styled(theme) as style:
         figure = new_figure(6.4, 5.4)
         ax = figure.add_subplot()

@@ -12,7 +12,7 @@ from narwhals.exceptions import DuplicateError
 from narwhals.typing import IntoDataFrame, IntoSeries
 from numpy.typing import NDArray
 
-from flowssl._labels import is_missing
+from flowssl._label_vectors import is_missing
 from flowssl.exceptions import DataError
 
 TextsLike: TypeAlias = Sequence[str | None] | NDArray[np.generic] | IntoSeries | IntoDataFrame
