@@ -375,3 +375,5 @@ def test_ctrl_c_saves_the_best_model_so_far(folder: Path, run: Run) -> None:
         "add --resume to the same command to continue.\n"
     )
     assert run("predict", "m.flowssl", "flowers.csv")[0] == 0
+    assert run(*FIT, "--resume")[0] == 0
+    assert not Path("m.flowssl.checkpoint").exists()

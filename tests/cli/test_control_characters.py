@@ -1,5 +1,6 @@
 """Names in files and arguments cannot control the terminal, a page or a spreadsheet."""
 
+import base64
 import io
 import json
 import os
@@ -18,9 +19,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from flowssl import FlowGMMClassifier
 from flowssl._persistence import read_model_file, write_model_file
 from flowssl._terminal import printable
 from flowssl.exceptions import DataError, FlowSSLWarning
+from flowssl.report import write_report
 from flowssl.report.markup import escape, figure, heading, paragraph, table
 from flowssl.tables import write_csv, write_table
 
@@ -217,6 +220,22 @@ def test_pages_are_escaped(text: str, shown: str) -> None:
         assert shown in part.text
         part.text.encode()
     assert escape(f"<{text}>") == f"&lt;{shown}&gt;"
+
+
+def test_a_whole_report_has_no_control_characters(tmp_path: Path) -> None:
+    evil = "".join(text for text, _ in EVIL.values() if text not in ("\0", "\udc9b", "a\u200db"))
+    codes = np.arange(40) % 2
+    X = pd.DataFrame({f"a{evil}": np.arange(40.0), f"b{evil}": [f"l{evil}{k}" for k in codes]})
+    y = np.array([f"c{evil}{k}" for k in codes])
+    model = FlowGMMClassifier(architecture="affine", max_epochs=1, random_state=0).fit(X, y)
+    names = [f"n{evil}{row}" for row in range(40)]
+    write_report(model, X, y, tmp_path / "r.html", X_test=X, y_test=y, names=names, title=evil)
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    figures = map(base64.b64decode, re.findall(r"base64,([\w+/=]+)", page))
+    drawn = [figure.decode() for figure in figures if b"<svg" in figure[:500]]
+    assert r"\u202egnp.exe" in page
+    assert len(drawn) > 2
+    assert not any(HIDDEN.search(part) for part in (page, *drawn))
 
 
 def _figure() -> object:

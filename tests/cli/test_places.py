@@ -206,19 +206,32 @@ def test_read_only_places(folder: Path, run: Run) -> None:
     assert [path.name for path in Path("closed").iterdir()] == ["r.html"]
 
 
-def test_results_are_not_added_to_an_input(model: str, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [
+        ("predict m.flowssl flowers.csv", "flowers.csv"),
+        ("score m.flowssl flowers.csv", "m.flowssl"),
+        ("evaluate m.flowssl flowers.csv --target kind", "flowers.csv"),
+        ("info m.flowssl", "m.flowssl"),
+        ("fit flowers.csv --target kind -o new.flowssl", "flowers.csv"),
+    ],
+)
+def test_results_are_not_added_to_an_input(
+    model: str, folder: Path, command: str, output: str
+) -> None:
     """As ``flowssl predict m.flowssl flowers.csv >> flowers.csv`` would."""
     before = contents(folder)
-    code = (
-        "import sys; from flowssl.cli.places import check_standard_output as check\n"
-        "check({'MODEL': 'm.flowssl', 'DATA': 'flowers.csv'})"
+    done = subprocess.run(
+        f"{sys.executable} -m flowssl {command} >> {output}",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    for name, cause in (("flowers.csv", "is DATA, flowers.csv"), ("m.flowssl", "is MODEL")):
-        with Path(name).open("ab") as file:
-            done = subprocess.run(
-                [sys.executable, "-c", code], stdout=file, stderr=subprocess.PIPE, check=False
-            )
-        assert cause in done.stderr.decode()
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"flowssl: standard output is {output}, which is an input; send it elsewhere.\n"
+    )
     assert contents(folder) == before
 
 

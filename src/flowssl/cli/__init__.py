@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from flowssl.cli.console import Console, complain, reason
 from flowssl.cli.parser import build_parser
+from flowssl.cli.places import check_standard_output
 from flowssl.exceptions import FlowSSLWarning, TrainingDivergedError
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     try:
+        check_standard_output(arguments)
         code: int = arguments.run(arguments, Console(arguments.quiet))
         if sys.stdout is not None:
             sys.stdout.flush()

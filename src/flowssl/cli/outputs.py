@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from flowssl._files import probe
 from flowssl.cli.columns import require_column, split_names
-from flowssl.cli.places import check_places, check_standard_output, table_output
+from flowssl.cli.places import check_places, table_output
 from flowssl.exceptions import DataError
 from flowssl.tables import check_writable, write_csv, write_table
 
@@ -40,7 +40,8 @@ def check_results(arguments: argparse.Namespace, inputs: Mapping[str, str | None
     """
     path = arguments.output
     if path is None:
-        check_standard_output(inputs)
+        if sys.stdout is None:
+            raise DataError("standard output is closed; name a file with -o.")
         return
     check_writable(path)
     if arguments.safe_csv and path.lower().endswith((".parquet", ".pq")):

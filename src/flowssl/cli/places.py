@@ -20,11 +20,13 @@ from flowssl._files import probe
 from flowssl.exceptions import DataError, ModelFileError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Mapping, Sequence
 
 _HEAD_BYTES = 4096
 _TABLES = (".csv", ".tsv")
 _CHECKPOINT = "checkpoint"
+_INPUTS = ("model", "data", "labels", "test", "test_labels")
 
 
 @dataclass(frozen=True)
@@ -107,23 +109,27 @@ def check_places(inputs: Mapping[str, str | None], outputs: Sequence[Output]) ->
         _check_kind(output)
 
 
-def check_standard_output(inputs: Mapping[str, str | None]) -> None:
-    """Refuse to add results to an input, as ``>> DATA`` would.
+def check_standard_output(arguments: argparse.Namespace) -> None:
+    """Refuse to add what a command writes to one of its inputs, as ``>> DATA`` would.
+
+    Parameters
+    ----------
+    arguments : Namespace
+        The parsed command line of any command.
 
     Raises
     ------
     DataError
-        If standard output is one of the input files, or closed.
+        If standard output is one of the input files.
     """
-    if sys.stdout is None:
-        raise DataError("standard output is closed; name a file with -o.")
     try:
         status = os.fstat(sys.stdout.fileno())
-    except (OSError, ValueError):  # not a file of the system, as in a notebook
+    except (OSError, ValueError, AttributeError):  # it is closed, or not a file of the system
         return
-    for name, path in inputs.items():
+    for name in _INPUTS:
+        path = getattr(arguments, name, None)
         if path is not None and Path(path).is_file() and samestat(status, Path(path).stat()):
-            raise DataError(f"standard output is {name}, {path}; name another file with -o.")
+            raise DataError(f"standard output is {path}, which is an input; send it elsewhere.")
 
 
 def _check_kind(output: Output) -> None:

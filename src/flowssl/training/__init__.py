@@ -5,7 +5,8 @@ early stopping on held-out rows, and recovery from divergence.
 """
 
 from flowssl.training.batches import TrainingRows
+from flowssl.training.checkpoints import keep_checkpoints
 from flowssl.training.config import TrainingConfig, TrainingResult
 from flowssl.training.loop import train
 
-__all__ = ["TrainingConfig", "TrainingResult", "TrainingRows", "train"]
+__all__ = ["TrainingConfig", "TrainingResult", "TrainingRows", "keep_checkpoints", "train"]

@@ -166,6 +166,23 @@ def keep_checkpoints() -> Iterator[None]:
 
     After an error, those of finished fits are still there: the same fit then continues from them,
     without training again, to the same bits.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from flowssl import FlowGMMClassifier
+    >>> from flowssl.training import keep_checkpoints
+    >>> X, y = [[0.0, 1.0], [0.2, 0.9], [3.0, 4.0], [3.1, 4.2]], ["a", None, "b", None]
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "run.checkpoint"
+    ...     model = FlowGMMClassifier(architecture="affine", max_epochs=1, checkpoint=file)
+    ...     with keep_checkpoints():
+    ...         model = model.fit(X, y)
+    ...         was_there = file.exists()
+    ...         model.save(Path(folder) / "model.flowssl")
+    ...     print(was_there, file.exists())
+    True False
     """
     finished: list[Path] = []
     token = _finished.set(finished)
