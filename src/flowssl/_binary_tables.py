@@ -174,7 +174,13 @@ def _checked(path: Path, table: pa.Table) -> pa.Table:
     """Return a table whose every value has been checked, without the index of pandas."""
     # A column of nulls or of run lengths has rows that take no memory.
     _check_growth(path, 8 * table.num_rows * max(1, table.num_columns), path.stat().st_size)
-    table.validate(full=True)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        try:
+            column.validate(full=True)
+        except ValueError as error:  # Arrow's
+            cause = " ".join(str(error).split())
+            raise DataError(f"{path}: column {name!r} is damaged: {cause}") from error
+    table.validate()
     # pandas keeps an index that is not 0, 1, 2, ... in columns of these names.
     index = [name for name in table.column_names if re.fullmatch(r"__index_level_\d+__", name)]
     return table.drop_columns(index) if index else table

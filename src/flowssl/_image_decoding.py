@@ -188,7 +188,7 @@ def _as_8_bits(file: ImageFile, white: float | None) -> tuple[PillowImage, int |
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     if image.mode in ("LAB", "HSV"):
         raise DataError(f"its colors are {image.mode}; save it with red, green and blue")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB"), largest
+    return _converted(image, "L" if image.mode in ("1", "L") else "RGB"), largest
 
 
 def _upright(image: PillowImage, orientation: object) -> PillowImage:
@@ -241,6 +241,10 @@ def _scaled_values(
     return Image.fromarray(gray), largest
 
 
+def _converted(image: PillowImage, mode: str) -> PillowImage:
+    return image if image.mode == mode else image.convert(mode)  # which copies in any case
+
+
 def _pixels(image: PillowImage, shape: Shape | None) -> NDArray[np.uint8]:
     """Return the pixel values (c, h, w) of an image, converted and scaled to a shape."""
     from PIL.Image import Resampling
@@ -253,7 +257,7 @@ def _pixels(image: PillowImage, shape: Shape | None) -> NDArray[np.uint8]:
             return np.array(pixels if pixels.ndim == 2 else pixels[:, :, 0])[None]
         return np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
     channels, height, width = shape
-    image = image.convert("L" if channels == 1 else "RGB")
+    image = _converted(image, "L" if channels == 1 else "RGB")
     if image.size != (width, height):
         image = image.resize((width, height), Resampling.BILINEAR)
     pixels = np.array(image, dtype=np.uint8)
