@@ -9,7 +9,7 @@ Each group is one constructor parameter. The group's first parameter alone may s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import ClassVar, Literal, Self, cast
 
@@ -225,7 +225,7 @@ class TextOptions(BaseEstimator):
 
     def __init__(
         self,
-        columns: ColumnNames,
+        columns: str | int | Sequence[str | int] | bool,
         *,
         embedder: str | TextFunction = "wordllama",
         batch_size: int = 64,
