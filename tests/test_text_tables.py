@@ -84,6 +84,8 @@ def test_numbers_as_people_write_them(
         (['"1,5"', "2.5"], "write all of its numbers like 1234.5, not like '1,5' and '2.5'"),
         (["$5", "\u20ac6"], "write all of its numbers like 1234.5"),
         (["$5", "6"], "write all of its numbers like 1234.5"),
+        (["USD 5", "US$ 6"], "write all of its numbers like 1234.5"),
+        (["(5)", "7"], "write all of its numbers like 1234.5"),
         (["10%", "20"], "write all of its numbers like 1234.5"),
         (["1", "2", "3", "4", "5", "unknown"], "because 'unknown' is not a number"),
         (["31/12/2020", "01/02/2021"], "write all of its dates like 2020-12-31"),
