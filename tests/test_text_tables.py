@@ -1,6 +1,7 @@
 """What the cells of text files mean: numbers as people write them, codes, times, marks, quotes."""
 
 import datetime
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from flowssl._field_facts import FAULT, NOTE, fact
 from flowssl._missing_marks import missing_marks
-from flowssl.exceptions import DataError
+from flowssl.exceptions import DataError, ModelFileError
 from flowssl.preprocessing import TableEncoder
 from flowssl.preprocessing.file_schema import file_schema
 from flowssl.tables import read_table
@@ -58,6 +59,7 @@ def _note(table: pa.Table, name: str) -> str:
         ("p;q\n3 \u20ac;\u00a35\n4,5 \u20ac;\u00a36.25\n", {"p": [3, 4.5], "q": [5, 6.25]}),
         ("t,u\n\u22125,\u20131.5\n3,2\n", {"t": [-5, 3], "u": [-1.5, 2]}),
         ('a,b\n"1,2",x\n"3,45",y\n', {"a": [1.2, 3.45], "b": ["x", "y"]}),
+        ("a,b\n1700000000000000000,1\n5,2\n", {"a": [1700000000000000000, 5], "b": [1, 2]}),
         ("a,b\n+5,1e-3\n-3,2E+2\n", {"a": [5, -3], "b": [0.001, 200]}),
         # Marks of missing values are no values, whatever the column.
         ("a,b\nNA,?\n5,-\n.,7.5\n", {"a": [None, 5, None], "b": [None, None, 7.5]}),
@@ -76,6 +78,7 @@ def test_numbers_as_people_write_them(
         (["007", "12", ""], "'007' begins with a zero"),
         (["1E5", "2E3"], "'1E5' looks like a code"),
         (["9223372036854775808", "5"], "more digits than a number keeps"),
+        (["9007199254740993", "5"], "more digits than a number keeps"),
         (["0x1F", "0x20"], "not like '0x1F' and '0x20'"),
         (["5 kg", "6 kg"], "write all of its numbers like 1234.5, not like '5 kg'"),
         (['"1,5"', "2.5"], "write all of its numbers like 1234.5, not like '1,5' and '2.5'"),
@@ -383,3 +386,39 @@ def test_what_is_not_in_the_schema_stays_text(tmp_path: Path) -> None:
     schema = pa.schema([pa.field("x", pa.float64())])
     table = _read(tmp_path, "id,x,y\n007,1,inf\n", schema=schema)
     assert table.to_pydict() == {"id": ["007"], "x": [1.0], "y": ["inf"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "advice", "mended"),
+    [
+        ("1,2\n3,4\n", "put a row with the names of the columns above", "a,b\n1,2\n3,4\n"),
+        ("a,b\n1,2,3\n4,5\n", "need quotes", 'a,b\n1,"2,3"\n4,"5,5"\n'),
+        (
+            "a,b\n1,\u00e9\n".encode("cp1252"),
+            "save the file again with the encoding UTF-8",
+            "a,b\n1,\u00e9\n",
+        ),
+        ("a,b\n1,\u00e9\n".encode("cp1252"), "or Unicode", "a,b\n1,\u00e9\n".encode("utf-16")),
+        ("a,b\n1,2\n".encode("utf-16-le"), "save it as CSV in UTF-8", "a,b\n1,2\n"),
+        ("a,a\n1,2\n", "give each column its own name", "a,b\n1,2\n"),
+        ("a,,c\n1,2,3\n", "has no name; give it one", "a,b,c\n1,2,3\n"),
+    ],
+)
+def test_the_advice_about_files_helps(
+    tmp_path: Path, content: str | bytes, advice: str, mended: str | bytes
+) -> None:
+    assert advice in _refusal(tmp_path, content)
+    assert _read(tmp_path, mended).column_names[0] == "a"
+
+
+@pytest.mark.parametrize("notation", ["", "x", ";||", ".|,", ",|.|%%", 5])
+def test_forged_notations_are_refused(tmp_path: Path, notation: object) -> None:
+    table = _read(tmp_path, "x;n\n1,5;1\n2,5;2\n")
+    record = json.loads(TableEncoder().fit(table).to_json())
+    assert record["columns"][0]["type"]["notation"] == ",|.|"
+    record["columns"][0]["type"]["notation"] = notation
+    with pytest.raises(ModelFileError):
+        TableEncoder.from_json(json.dumps(record))
+    del record["columns"][0]["type"]["notation"]  # as in files of earlier versions
+    encoder = TableEncoder.from_json(json.dumps(record))
+    assert encoder.codecs_[0].type.notation is None

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
 _ZERO_FIRST = r"^[-+]?0\d"
-_TOO_LONG = r"^[-+]?\d{19,}$"
+_LONG, _TOO_LONG = r"^[-+]?\d{16,}$", r"^[-+]?\d{19,}$"  # than float64 and int64 hold
 _BARE_EXPONENT = r"^[-+]?\d+[eE]\d+$"
 _FRACTION = r"\.|[eE][-+]"
 _TIME_OF_DAY = r"^\d{2}:\d{2}(:\d{2}(\.\d+)?)?$"
@@ -246,11 +246,20 @@ def _numbers(cells: pa.ChunkedArray, plain: pa.ChunkedArray, place: Place) -> _C
             codes.append((_TOO_LONG, "has more digits than a number keeps"))
         if not _has(plain[:_FEW], _FRACTION) and not _has(plain, _FRACTION):
             codes.append((_BARE_EXPONENT, "looks like a code"))
+    elif not _is_exact(values):
+        codes.append((_LONG, "has more digits than a number keeps"))
     for pattern, reason in codes:
         found = plain.filter(pc.match_substring_regex(plain, pattern))
         if len(found):
             return _text(cells, f"it stays text: {shown(found[0].as_py())} {reason}")
     return _Column(values)
+
+
+def _is_exact(integers: pa.ChunkedArray) -> bool:
+    """Whether float64, which models compute with, holds each of the integers exactly."""
+    floats = pc.cast(integers, pa.float64(), safe=False)
+    same = pc.equal(pc.cast(floats, pa.int64(), safe=False), integers)
+    return bool(pc.all(same).as_py())
 
 
 def _times(present: pa.ChunkedArray) -> _Column | None:
