@@ -135,6 +135,10 @@ def test_notes_say_how_a_cell_was_read(tmp_path: Path) -> None:
     assert _note(table, "cases") == "'1.002' is read as 1002, as other columns have decimal commas"
     assert _note(table, "rate") == "'19,47' is read as 19.47"
     assert _note(table, "c") == ""
+    table = _read(tmp_path, "a;b;c;d\n1.234;0,5;0.5;Nan\n5.678;1,5;1.5;7\n")
+    assert table["a"].to_pylist() == [1.234, 5.678]
+    assert "'1.234' is read as 1.234, though ',' may be its decimal point" in _note(table, "a")
+    assert _note(table, "c") == ""
     table = _read(tmp_path, "p,q\n10%,-\n5%,7\n")
     assert _note(table, "p") == "'10%' is read as 0.1"
     assert _note(table, "q") == "read as missing: '-'"

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from flowssl._field_facts import CELLS, FAULT, NOTATION, NOTE
 from flowssl._missing_marks import MARKS, MARKS_AMONG_NUMBERS, NO_LABEL, missing_marks
 from flowssl._notation import (
+    PLAIN,
     Notation,
     notations_of,
     with_ascii_minus,
@@ -98,7 +99,7 @@ def guess_types(
     numeric = [at for at, column in enumerate(columns) if _is_number(column.values)]
     if any(columns[at].ways for at in numeric):
         decide = _Decision(
-            {at: columns[at].ways or _ways(table.column(at)) for at in numeric},
+            {at: columns[at].ways or _ways(table.column(at)) or [PLAIN] for at in numeric},
             {at: _has(table.column(at), "[.,]") for at in numeric},
             delimiter,
         )
@@ -200,7 +201,8 @@ class _Decision:
         possible = [way for way in ways if way.decimal == decimal]
         groups = self._groups or ({"."} if decimal == "," else set())
         notation = next((way for way in possible if way.group in groups), possible[0])
-        return notation, why if is_open and self._separated[at] else ""
+        is_usual = notation == PLAIN and "," not in self._certain
+        return notation, why if is_open and self._separated[at] and not is_usual else ""
 
 
 def _written(
@@ -219,7 +221,7 @@ def _written(
         column = column.noted(note)
     if notation.sign == "%":
         column = replace(column, values=pc.divide(pc.cast(column.values, pa.float64()), 100.0))
-    if row >= 0:
+    if row >= 0 or why:
         if why:  # an example that is read in another way, not one whose sign alone is taken off
             row = pc.index(pc.match_substring_regex(present, "[.,]"), True).as_py()
         value = column.values[row].as_py()
