@@ -11,7 +11,7 @@ import gzip
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from flowssl._text_schema import read_by_schema
 from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
 _DELIMITERS = ",;\t|"
@@ -80,7 +80,7 @@ def read_delimited(
     try:
         text = quoted_text(data, delimiter)
         table = _cells(path, text, header, start)
-        text.refuse_swallowed_rows(len(header), partial(_belongs, table))
+        text.refuse_swallowed_rows(len(header), _membership(table))
     except QuoteError as error:
         raise DataError(f"{path}: {error}") from None
     table = _named_columns(table)
@@ -236,13 +236,20 @@ def _why(text: QuotedText, start: int, width: int, error: ValueError) -> str:
     return f"cannot be read: {' '.join(str(error).split())}"
 
 
-def _belongs(table: pa.Table, place: int, cells: list[str]) -> bool:
-    """Whether cells could be in a column: they are in it elsewhere, or numbers as most of it is."""
-    column = table.column(place)
-    if pc.all(pc.is_in(pa.array(cells, pa.string()), pc.unique(column))).as_py() is not False:
-        return True
-    numbers = pc.match_substring_regex(without_marks(column).drop_null(), r"^[-+]?\d*[.,]?\d+$")
-    return all(map(_is_number, cells)) and 2 * (pc.sum(numbers).as_py() or 0) > len(numbers)
+def _membership(table: pa.Table) -> Callable[[int, list[str]], bool]:
+    """Return whether cells could be in a column, given its position.
+
+    They could if they are in it elsewhere, or are numbers as most of it is.
+    """
+    levels = cache(lambda place: pc.unique(table.column(place)).drop_null())
+
+    def belongs(place: int, cells: list[str]) -> bool:
+        if pc.all(pc.is_in(pa.array(cells, pa.string()), levels(place)), min_count=0).as_py():
+            return True
+        numbers = pc.match_substring_regex(without_marks(levels(place)), r"^[-+]?\d*[.,]?\d+$")
+        return all(map(_is_number, cells)) and 2 * (pc.sum(numbers).as_py() or 0) > len(numbers)
+
+    return belongs
 
 
 def _named_columns(table: pa.Table) -> pa.Table:

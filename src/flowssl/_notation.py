@@ -130,3 +130,11 @@ def without_separators(cells: pa.ChunkedArray, notation: Notation) -> pa.Chunked
     if notation.decimal == ",":
         cells = pc.replace_substring(cells, ",", ".")
     return cells
+
+
+def written(numbers: pa.ChunkedArray, notation: Notation) -> pa.ChunkedArray:
+    """Write numbers as text in a notation, without separators of thousands."""
+    if notation.sign == "%":
+        numbers = pc.multiply(pc.cast(numbers, pa.float64()), 100.0)
+    cells = pc.replace_substring(pc.cast(numbers, pa.string()), ".", notation.decimal)
+    return pc.binary_join_element_wise(cells, notation.sign, "")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flowssl._typing import Integers
 
 _QUOTE, _NEWLINE = ord('"'), ord("\n")
-_LONG = 4
+_LONG, _MANY = 4, 10
 _WAY_OUT = 'close it in its line and, if it belongs to the text, put the cell in quotes and write it twice ("")'
 
 
@@ -73,9 +73,9 @@ class QuotedText:
     def refuse_swallowed_rows(self, width: int, belongs: Callable[[int, list[str]], bool]) -> None:
         """Raise `QuoteError` if a quoted cell of several lines holds rows of the table.
 
-        It does if each of its lines, its quotes aside, has as many cells as the table, and the
-        swallowed cells of one of the other columns belong to that column. A text of several lines
-        hardly meets both. Empty cells tell something only from four lines on.
+        It does if each of its lines, its quotes aside, has as many cells as the table, and there are
+        ten lines or more, or the swallowed cells of one of the other columns belong to that column.
+        A text of several lines hardly meets both. Empty cells tell only from four lines on.
 
         Parameters
         ----------
@@ -108,6 +108,8 @@ class QuotedText:
         rows = [[cell.strip() for cell in line.split(delimiter)] for line in text.split("\n")]
         if any(len(row) != width for row in rows):
             return False
+        if len(rows) >= _MANY:
+            return True
         for place in range(width):
             inside = rows[:-1] if place > own else rows[1:]
             cells = [row[place] for row in inside]

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from flowssl._field_facts import CELLS, FAULT, NOTATION, NOTE
 from flowssl._missing_marks import MARKS, MARKS_AMONG_NUMBERS, NO_LABEL, missing_marks
 from flowssl._notation import (
+    PLAIN,
     Notation,
     notations_of,
     with_ascii_minus,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
 _ZERO_FIRST = r"^[-+]?0\d"
-_TOO_LONG = r"^[-+]?\d{19,}$"
+_LONG, _TOO_LONG = r"^[-+]?\d{16,}$", r"^[-+]?\d{19,}$"  # than float64 and int64 hold
 _BARE_EXPONENT = r"^[-+]?\d+[eE]\d+$"
 _FRACTION = r"\.|[eE][-+]"
 _TIME_OF_DAY = r"^\d{2}:\d{2}(:\d{2}(\.\d+)?)?$"
@@ -37,9 +38,9 @@ _LIKE_A_DATE = (
     r"([T ,]+\d{1,2}:\d{2}.*)?$"
 )
 _LIKE_A_NUMBER = (
-    r"^[-+(\x{2212}\x{2013}]*\p{Sc}?\s?[-+]?"
+    r"^[-+(\x{2212}\x{2013}]*([A-Z]{1,3}\s|[A-Z]{0,3}\p{Sc})?\s?[-+]?"
     r"(0x[0-9a-fA-F]+|[.,]?\d[\d.,'\s\x{a0}\x{2009}\x{202f}\x{2019}]*([eE][-+]?\d+)?)"
-    r"\s?(\p{Sc}|%|[ \x{a0}][a-zA-Z\x{b5}\x{b0}]{1,3}[\x{b2}\x{b3}]?)?\)?$"
+    r"\s?(\p{Sc}|%|[ \x{a0}][a-zA-Z\x{b5}\x{b0}]{1,3}[\x{b2}\x{b3}]?)?[)-]?$"
 )
 _INEXACT = 1e18
 _FEW = 1000
@@ -98,7 +99,7 @@ def guess_types(
     numeric = [at for at, column in enumerate(columns) if _is_number(column.values)]
     if any(columns[at].ways for at in numeric):
         decide = _Decision(
-            {at: columns[at].ways or _ways(table.column(at)) for at in numeric},
+            {at: columns[at].ways or _ways(table.column(at)) or [PLAIN] for at in numeric},
             {at: _has(table.column(at), "[.,]") for at in numeric},
             delimiter,
         )
@@ -200,7 +201,8 @@ class _Decision:
         possible = [way for way in ways if way.decimal == decimal]
         groups = self._groups or ({"."} if decimal == "," else set())
         notation = next((way for way in possible if way.group in groups), possible[0])
-        return notation, why if is_open and self._separated[at] else ""
+        is_usual = notation == PLAIN and "," not in self._certain
+        return notation, why if is_open and self._separated[at] and not is_usual else ""
 
 
 def _written(
@@ -219,7 +221,7 @@ def _written(
         column = column.noted(note)
     if notation.sign == "%":
         column = replace(column, values=pc.divide(pc.cast(column.values, pa.float64()), 100.0))
-    if row >= 0:
+    if row >= 0 or why:
         if why:  # an example that is read in another way, not one whose sign alone is taken off
             row = pc.index(pc.match_substring_regex(present, "[.,]"), True).as_py()
         value = column.values[row].as_py()
@@ -246,11 +248,20 @@ def _numbers(cells: pa.ChunkedArray, plain: pa.ChunkedArray, place: Place) -> _C
             codes.append((_TOO_LONG, "has more digits than a number keeps"))
         if not _has(plain[:_FEW], _FRACTION) and not _has(plain, _FRACTION):
             codes.append((_BARE_EXPONENT, "looks like a code"))
+    elif not _is_exact(values):
+        codes.append((_LONG, "has more digits than a number keeps"))
     for pattern, reason in codes:
         found = plain.filter(pc.match_substring_regex(plain, pattern))
         if len(found):
             return _text(cells, f"it stays text: {shown(found[0].as_py())} {reason}")
     return _Column(values)
+
+
+def _is_exact(integers: pa.ChunkedArray) -> bool:
+    """Whether float64, which models compute with, holds each of the integers exactly."""
+    floats = pc.cast(integers, pa.float64(), safe=False)
+    same = pc.equal(pc.cast(floats, pa.int64(), safe=False), integers)
+    return bool(pc.all(same).as_py())
 
 
 def _times(present: pa.ChunkedArray) -> _Column | None:

@@ -259,6 +259,26 @@ def test_a_row_has_one_answer(real: None, capsys: pytest.CaptureFixture[str]) ->
     assert "bad.csv: line 3: 'many' in column 'n' is not a number like" in capsys.readouterr().err
 
 
+def test_samples_can_be_read_by_their_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _write(["01", "02"], n=["1", "2,5", "0,5"], p=["10%", "7.5%", "3%", "1%"], c=["$5", "$3.5"])
+    assert main([*FIT, "--max-epochs", "1", "--random-state", "0", "-q"]) == 0
+    assert main(["sample", "m.flowssl", "-n", "20", "--random-state", "0", "-o", "s.csv"]) == 0
+    assert main(["sample", "m.flowssl", "-n", "20", "--random-state", "0", "-o", "s.parquet"]) == 0
+    first = next(csv.DictReader(Path("s.csv").read_text().splitlines()))
+    assert "." not in first["n"]
+    assert first["p"].endswith("%")
+    assert first["c"].endswith("$")
+    capsys.readouterr()
+    densities = []
+    for name in ("s.csv", "s.parquet"):
+        assert main(["score", "m.flowssl", name]) == 0
+        densities.append(np.array(capsys.readouterr().out.split()[1:], float))
+    np.testing.assert_allclose(*densities, rtol=1e-5)
+
+
 def test_labels_of_images_are_as_they_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

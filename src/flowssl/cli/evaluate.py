@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import flowssl
 from flowssl.cli.arguments import add_data, add_labels, add_model
 from flowssl.cli.console import shortened
+from flowssl.cli.labels import settled_marker
 from flowssl.cli.sources import source_for_model
 from flowssl.exceptions import DataError
 
@@ -126,10 +127,7 @@ def evaluate_model(estimator: Classifier, X: Inputs, y: Labels) -> Evaluation:
     from flowssl.calibration import expected_calibration_error
     from flowssl.preprocessing.containers import take_rows
 
-    marker = estimator.unlabeled_value
-    if y.dtype == object and isinstance(marker, str) and marker == "auto":
-        marker = np.nan  # None and the like: a file's other marks are known by now
-    encoded = encode_labels(y, marker)
+    encoded = encode_labels(y, settled_marker(y, estimator.unlabeled_value))
     rows = np.flatnonzero(encoded.codes >= 0)
     names = [_spelled(label) for label in estimator.classes_.tolist()]
     places = _places(names, [_spelled(label) for label in encoded.classes.tolist()])

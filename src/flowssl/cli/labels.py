@@ -154,6 +154,16 @@ def marked_for_model(y: Labels, classes: Sequence[object], marker: object) -> La
     return _tidy([expressed.get(label, blank) for label in y.tolist()])
 
 
+def settled_marker(y: Labels, marker: object) -> object:
+    """Return what marks unlabeled rows among labels whose other marks are None by now.
+
+    What looks like a mark is a class then, such as "NA" for Namibia.
+    """
+    is_auto = isinstance(marker, str) and marker == "auto"
+    has_text = any(isinstance(label, str) for label in y.tolist())
+    return float("nan") if is_auto and has_text else marker
+
+
 def typed_marker(text: str, y: Labels) -> str | int | bool | None:
     """Turn ``--unlabeled-value`` into a value of the labels' own type.
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
-from flowssl.cli.labels import marked_for_fit, marked_for_model
+from flowssl.cli.labels import marked_for_fit, marked_for_model, settled_marker
 from flowssl.cli.options import chosen_options
 from flowssl.exceptions import DataError
 
@@ -226,7 +226,7 @@ class Source(ABC):
         """Raise `DataError` unless some row is labeled."""
         from flowssl._labels import is_unlabeled
 
-        if is_unlabeled(y, marker).all():
+        if is_unlabeled(y, settled_marker(y, marker)).all():
             raise DataError(
                 f"{path}: column {self.target!r} has no labeled row; label at least one "
                 "row, or name another column with --target."

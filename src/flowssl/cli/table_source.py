@@ -166,6 +166,8 @@ class TableSource(Source):
         frame = nw.from_native(X, eager_only=True, pass_through=True)
         if isinstance(frame, nw.DataFrame):
             table = frame.to_arrow()
+            if path is None or not path.endswith((".parquet", ".pq")):
+                table = _as_in_fit(estimator, table)
         else:
             matrix = np.asarray(X)
             names = getattr(estimator, "feature_names_in_", None)
@@ -213,3 +215,14 @@ class TableSource(Source):
                 if pa.types.is_integer(now.type) and pa.types.is_string(then.type):
                     X = X.set_column(place, now.name, X.column(place).cast(pa.string()))
         return X
+
+
+def _as_in_fit(estimator: Classifier, table: pa.Table) -> pa.Table:
+    """Write numbers as the file of fit had them, so that commands on the model can read them."""
+    from flowssl._notation import Notation, written
+
+    for place, codec in enumerate(cast("TableEncoder", estimator.encoder_).codecs_):
+        if codec.type.notation is not None:
+            cells = written(table.column(place), Notation.from_text(codec.type.notation))
+            table = table.set_column(place, table.column_names[place], cells)
+    return table
