@@ -38,7 +38,18 @@ MARKS = (
 
 "none" and "unknown" are not among them: as words they are values, such as a severity."""
 
-MARKS_AMONG_NUMBERS = (*MARKS, "-", "--", "\u2013", "\u2014", ".", "#DIV/0!")
+MARKS_AMONG_NUMBERS = (
+    *MARKS,
+    "-",
+    "--",
+    "\u2013",
+    "\u2014",
+    ".",
+    "#DIV/0!",
+    "#VALUE!",
+    "#REF!",
+    "#NUM!",
+)
 """Marks in a column whose other values are all numbers, dates or times."""
 
 NO_LABEL = ("-1", "-1.0")
