@@ -440,7 +440,7 @@ def test_sparse_images_are_read():
 
 
 def test_an_array_of_records_is_refused():
-    with pytest.raises(TypeError, match="array of records.*pandas.DataFrame"):
+    with pytest.raises(TypeError, match=r"array of records.*pandas\.DataFrame"):
         TableEncoder().fit(np.array([[(1, 2.0)], [(2, 3.0)]], dtype="i4,f8"))
 
 
