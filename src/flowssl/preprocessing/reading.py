@@ -63,6 +63,8 @@ def _read_array(X: TableLike, estimator: BaseEstimator, kinds: Sequence[Kind]) -
     if isinstance(X, list | tuple) and np.asarray(X).dtype.kind in "US":
         # NumPy would convert numbers, None and NaN next to strings to strings.
         X = np.asarray(X, dtype=object)
+    if isinstance(X, np.ndarray) and X.dtype.kind == "T":  # texts of variable length
+        X = X.astype(object)
     array = check_array(
         X, dtype=None, ensure_all_finite="allow-nan", estimator=estimator, input_name="X"
     )
