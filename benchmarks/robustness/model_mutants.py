@@ -89,6 +89,8 @@ class Parts:
 
 def _json(value: object) -> str:
     """Write JSON in which numbers may be of any size, and keys stand twice."""
+    if RAW not in json.dumps(value, ensure_ascii=False):
+        return json.dumps(value)
     if isinstance(value, str) and value.startswith(RAW):
         return value.removeprefix(RAW)
     if isinstance(value, dict):

@@ -28,7 +28,7 @@ from benchmarks.robustness.model_mutants import Parts, mutant
 GOLDEN = Path(__file__).parents[2] / "tests" / "data" / "golden"
 RESULTS = Path(__file__).parent / "results"
 SECONDS, MEBIBYTES = 5.0, 1000.0
-"""Limits for one file, of time and of the whole process's memory."""
+"""Limits for one file, of processor time and of the whole process's memory."""
 
 GIVEN_UP = 60.0
 """Seconds after which a worker is ended."""

@@ -89,6 +89,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         logits = self.network_(torch.tensor(self._columns(X)))
         log_proba: Floats = torch.log_softmax(logits, dim=1).numpy()
+        lost = np.flatnonzero(np.isnan(log_proba).any(1))
+        if len(lost):
+            raise ValueError(
+                f"the model has no finite answer for {len(lost)} rows; the first is row {lost[0]}"
+            )
         return log_proba
 
     def predict_proba(self, X: TableLike) -> Floats:

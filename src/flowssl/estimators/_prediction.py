@@ -219,4 +219,12 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
     def _log_joint(self, X: TableLike) -> Floats:
         """Return ``log p(x, y=k)``, shape (n, C), nats per unit of the user's scales."""
         density = self.density_  # asked for first: it reports a classifier that is not fitted
-        return density.log_joint(self.encoder_.transform(X))
+        matrix = self.encoder_.transform(X)
+        with np.errstate(all="ignore"):  # the numbers of a file may be anything
+            log_joint = density.log_joint(matrix)
+        lost = np.flatnonzero(~np.isfinite(log_joint).all(1))
+        if len(lost):
+            raise ValueError(
+                f"the model has no finite density for {len(lost)} rows; the first is row {lost[0]}"
+            )
+        return log_joint

@@ -143,9 +143,8 @@ class Completion:
         widths, covariance, extent, *knots = (arrays[key].astype(np.float64) for key in shapes)
         if dim == 0 or not np.isin(widths, (0.0, 1.0)).all() or (extent[0] > extent[1]).any():
             raise ModelFileError("its widths must be 0 or 1, and its extents increase")
-        if not np.allclose(covariance, covariance.T):
-            raise ModelFileError("its covariance is not symmetric")
-        np.linalg.cholesky(covariance)  # fails unless it is positive definite
+        if not (np.allclose(covariance, covariance.T) and _is_definite(covariance)):
+            raise ModelFileError("its covariance is not symmetric and positive definite")
         spline = MonotonicSpline(*map(torch.from_numpy, knots))
         spline.check_buffers()
         return cls(spline, widths, covariance, extent)
@@ -251,6 +250,14 @@ def _columns(spline: MonotonicSpline, matrix: Floats) -> tuple[Floats, Floats]:
         z, log_derivative = spline.columns(torch.from_numpy(np.ascontiguousarray(matrix)))
         z, of_tails = SoftTails(spline.dim).columns(z)
     return z.numpy(), (log_derivative + of_tails).numpy()
+
+
+def _is_definite(covariance: Floats) -> bool:
+    try:
+        np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def _patterns(z: Floats) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:

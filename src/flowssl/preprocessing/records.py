@@ -20,6 +20,12 @@ from flowssl.preprocessing.containers import (
 
 _KINDS = ("numeric", "datetime", "categorical")
 _UNITS = ("s", "ms", "us", "ns")
+_OF_CODEC = frozenset(
+    ("name", "type", "categories", "infrequent", "is_constant", "constant", "duplicate_of")
+)
+_OF_TYPE = frozenset(("kind", "dtype", "native", "unit", "zone", "categories"))
+"""The fields of the first version of the format, which every record has."""
+
 _ZONE = re.compile(r"[A-Za-z0-9_+:/-]{1,64}")
 
 
@@ -59,8 +65,6 @@ def _codec_from(record: Record) -> Codec:
     if constant is not None:
         _category(constant, record)
     is_original = record.get("duplicate_of") is None
-    if unknown := record.values.keys() - {field.name for field in fields(Codec)}:
-        raise ModelFileError(f"its {record.name} has the unknown key {shown(min(unknown))}")
     return Codec(
         name=name,
         type=_type_from(record.record("type")),
@@ -69,13 +73,11 @@ def _codec_from(record: Record) -> Codec:
         is_constant=record.flag("is_constant"),
         constant=cast("Category | None", constant),
         duplicate_of=None if is_original else record.whole("duplicate_of"),
+        **_later_fields(record, Codec, _OF_CODEC),
     )
 
 
 def _type_from(record: Record) -> ColumnType:
-    known = {field.name for field in fields(ColumnType)}
-    if unknown := record.values.keys() - known:
-        raise ModelFileError(f"its {record.name} has the unknown key {shown(min(unknown))}")
     zone = record.optional_text("zone")
     if zone is not None and not _ZONE.fullmatch(zone):
         raise ModelFileError(f"its {record.name} has the time zone {shown(zone)}")
@@ -89,7 +91,22 @@ def _type_from(record: Record) -> ColumnType:
         unit=record.optional_text("unit", _UNITS),
         zone=zone,
         categories=declared,
+        **_later_fields(record, ColumnType, _OF_TYPE),
     )
+
+
+def _later_fields(
+    record: Record, of: type[Codec] | type[ColumnType], first: frozenset[str]
+) -> dict[str, bool | str | None]:
+    """Return the fields that files of the first version lack: flags, and texts or null."""
+    found: dict[str, bool | str | None] = {}
+    defaults = {field.name: field.default for field in fields(of) if field.name not in first}
+    for key in sorted(record.values.keys() - first):
+        if key not in defaults:
+            raise ModelFileError(f"its {record.name} has the unknown key {shown(key)}")
+        is_flag = isinstance(defaults[key], bool)
+        found[key] = record.flag(key) if is_flag else record.optional_text(key)
+    return found
 
 
 def _categories(record: Record, key: str) -> tuple[Category, ...]:
