@@ -67,7 +67,8 @@ class Worker:
         )
         self._requests = cast(IO[str], self._process.stdin)
         self._answers: Queue[str] = Queue()
-        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(self._process,), daemon=True)
+        self._listener.start()
         self._answers.get()  # it says when it is ready
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
@@ -96,7 +97,12 @@ class Worker:
     def close(self) -> int:
         """End the process."""
         self._process.kill()
-        return self._process.wait()
+        code = self._process.wait()
+        self._listener.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        return code
 
 
 def mutants(n: int, seed: int) -> Iterator[tuple[str, str, bytes]]:
