@@ -215,3 +215,28 @@ def test_info_shows_nothing_of_a_file_that_load_refuses(files, tmp_path, capsys,
     path.write_bytes(files["flowgmm"].pack())
     assert main(["info", str(path)]) == 0
     assert "FlowGMMClassifier" in capsys.readouterr().out
+
+
+def test_a_continuous_flow_of_absurd_weights_gives_up():
+    pytest.importorskip("torchode", reason="the solver is in the extra 'ode'")
+    from flowssl.bijections import ContinuousFlow
+
+    flow = ContinuousFlow(2, hidden_features=(8,)).double().eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.normal_(generator=generator).mul_(1e6)
+        with pytest.raises(ValueError, match="the solver failed on 3 of 3 rows"):
+            flow(torch.ones(3, 2, dtype=torch.float64))
+
+
+def test_sampling_of_absurd_weights_gives_up(monkeypatch):
+    from flowssl.densities import LinearClasses, linear
+
+    monkeypatch.setattr(linear, "MAX_ROUNDS", 1)
+    generator = torch.Generator().manual_seed(0)
+    weight = 30 * torch.randn(5, 8, generator=generator, dtype=torch.float64)
+    classes = LinearClasses(weight, torch.zeros(5)).double()
+    with pytest.raises(ValueError, match="too large"):
+        classes.sample(torch.arange(5).repeat(100), generator=generator)
+    assert classes.sample(torch.arange(5), temperature=0.0).shape == (5, 8)
