@@ -85,11 +85,11 @@ def _without(name: str) -> Callable[[Parts], object]:
 
 
 def _many_models(parts: Parts) -> None:
-    """Claim 700 models, the last of which lacks a tensor."""
+    """Claim 200 models, the last of which lacks a tensor."""
     first = {k: v for k, v in parts.tensors.items() if k.startswith("model0.")}
-    for i in range(1, 700):
+    for i in range(1, 200):
         parts.tensors |= {k.replace("model0", f"model{i}"): v for k, v in first.items()}
-    del parts.tensors["model699.class_density.means"]
+    del parts.tensors["model199.class_density.means"]
 
 
 def _columns(n: int, **changes: object) -> Callable[[Parts], None]:
@@ -232,7 +232,7 @@ FORGERIES: dict[str, Forgery] = {
     "a billion latents": Forgery("m2-vae", _change("network.n_latents", 10**9)),
     "no latents": Forgery("m2-vae", _change("network.n_latents", 0)),
     "a column that never varied": Forgery("m2-vae", _number("scale", 0.0)),
-    "700 models": Forgery("flowgmm", _many_models),
+    "200 models": Forgery("flowgmm", _many_models),
     "a missing tensor": Forgery("flowgmm", _without(MEANS)),
     "one tensor more": Forgery(
         "flowgmm", lambda parts: parts.tensors.update(x=Tensor("F64", [1], bytes(8)))

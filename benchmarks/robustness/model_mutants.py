@@ -89,6 +89,8 @@ class Parts:
 
 def _json(value: object) -> str:
     """Write JSON in which numbers may be of any size, and keys stand twice."""
+    if RAW not in json.dumps(value, ensure_ascii=False):
+        return json.dumps(value)
     if isinstance(value, str) and value.startswith(RAW):
         return value.removeprefix(RAW)
     if isinstance(value, dict):
@@ -206,7 +208,7 @@ def _odd(value: object, rng: np.random.Generator) -> object:
     elif isinstance(value, str):
         near = (value + "x", value.upper(), value[:-1], value[::-1], value * 3, [value])
         kinds += [TEXTS] * 4 + [near] * 2
-    return _pick(rng, _pick(rng, kinds))
+    return copy.deepcopy(_pick(rng, _pick(rng, kinds)))  # a later change may write into it
 
 
 def _replace(parts: Parts, rng: np.random.Generator, files: dict[str, Parts]) -> None:
@@ -225,7 +227,7 @@ def _double(parts: Parts, rng: np.random.Generator, files: dict[str, Parts]) -> 
     """Give a key twice, or an item of a list."""
     path, holder, key, value = _spot(parts, rng)
     if isinstance(holder, dict):
-        holder[f"{key}{RAW}"] = value if rng.random() < 0.5 else _odd(value, rng)
+        holder[f"{key}{RAW}"] = copy.deepcopy(value) if rng.random() < 0.5 else _odd(value, rng)
     else:
         holder.extend([copy.deepcopy(value)] * _pick(rng, [1, 2, 1000]))
     parts.log.append(f"{_named(path)} twice")

@@ -63,14 +63,14 @@ def outcome(path: Path, kind: str) -> tuple[str, str]:
 def answer(path: Path, kind: str) -> dict[str, object]:
     """Return what became of a file, with seconds and memory."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak of memory is that of this file
-    before, started = state(), time.perf_counter()
+    before, started = state(), time.process_time()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             result, message = outcome(path, kind)
         except BaseException as error:  # noqa: BLE001  # whatever it is, it is looked for
             result, message = type(error).__name__, str(error)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     leaked = [w for w in caught if not issubclass(w.category, FlowSSLWarning)]
     if leaked:
         result, message = "a warning", f"{leaked[0].category.__name__}: {leaked[0].message}"

@@ -28,8 +28,9 @@ from benchmarks.robustness.model_mutants import Parts, mutant
 GOLDEN = Path(__file__).parents[2] / "tests" / "data" / "golden"
 RESULTS = Path(__file__).parent / "results"
 SECONDS, MEBIBYTES = 5.0, 1000.0
-"""Limits for one file, of time and of the whole process's memory."""
+"""Limits for one file, of processor time and of the whole process's memory."""
 
+PROGRESS = 500
 GIVEN_UP = 60.0
 """Seconds after which a worker is ended."""
 
@@ -67,7 +68,8 @@ class Worker:
         )
         self._requests = cast(IO[str], self._process.stdin)
         self._answers: Queue[str] = Queue()
-        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(self._process,), daemon=True)
+        self._listener.start()
         self._answers.get()  # it says when it is ready
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
@@ -96,7 +98,12 @@ class Worker:
     def close(self) -> int:
         """End the process."""
         self._process.kill()
-        return self._process.wait()
+        code = self._process.wait()
+        self._listener.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        return code
 
 
 def mutants(n: int, seed: int) -> Iterator[tuple[str, str, bytes]]:
@@ -119,6 +126,8 @@ def run(n: int, seed: int) -> list[Outcome]:
             path.write_bytes(data)
             outcome = worker.load(path, kind, change)
             outcomes.append(outcome)
+            if len(outcomes) % PROGRESS == 0:
+                print(f"{len(outcomes)} files", file=sys.stderr, flush=True)
             if outcome.is_wrong:
                 print(json.dumps(asdict(outcome))[:1000], flush=True)
     worker.close()
@@ -140,6 +149,23 @@ def summary(outcomes: list[Outcome], seed: int) -> dict[str, object]:
     }
 
 
+def page(figures: dict[str, object]) -> str:
+    """Return the figures as a page of the documentation."""
+    rows = [(key, value) for key, value in figures.items() if not isinstance(value, dict)]
+    for key in ("results", "files"):
+        counts = cast("dict[str, int]", figures[key])
+        rows.append((key, ", ".join(f"{name} {count:,}" for name, count in counts.items())))
+    table = "\n".join(f"| {key} | {value} |" for key, value in rows)
+    return (
+        "# Changed model files\n\nGolden model files with one to three changes each, and hand-made "
+        f"forgeries, all with right checksums.\n\n| | |\n| --- | --- |\n{table}\n\n"
+        '"loaded": `predict_proba` gives finite probabilities that sum to one. "refused rows": it '
+        "raises a `ValueError`. Wrong would be anything else but a `ModelFileError`, a warning, "
+        f"changed settings of PyTorch, a crash, more than {SECONDS:g} seconds of processor time or "
+        f"a process of more than {MEBIBYTES:g} MiB, of which the imports take some 480.\n"
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-n", type=int, default=10_000, help="mutants (default: 10,000)")
@@ -153,6 +179,7 @@ def main() -> int:
     if arguments.keep:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "mutated_models.json").write_text(text + "\n")
+        (RESULTS / "mutated_models.md").write_text(page(figures))
     return int(any(outcome.is_wrong for outcome in outcomes))
 
 

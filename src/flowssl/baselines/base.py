@@ -104,6 +104,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         lost = np.isnan(log_proba).any(axis=1)
         if lost.any():
             _check_size(np.where(lost[:, None], matrix, 0.0), 1.0)
+            raise ValueError(
+                f"the network has no finite answer for {lost.sum()} rows; the first is row "
+                f"{lost.argmax()}"
+            )
         return log_proba
 
     @isolated()

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from torchode import Solution
 
 
+MAX_STEPS = 1000
+"""Steps of the solver at most; a trained flow takes some tens, one of absurd weights any number."""
+
 MAX_EXACT = 16
 """Width up to which the trace is exact by default: it takes one tangent for each dimension."""
 
@@ -156,6 +159,7 @@ class ContinuousFlow(Bijection):
         solver = torchode.AutoDiffAdjoint(
             torchode.Dopri5(term=term),
             torchode.IntegralController(atol=tolerance, rtol=tolerance, term=term),
+            max_steps=MAX_STEPS,
             backprop_through_step_size_control=False,
         )
         times = state.new_tensor([1.0, 0.0] if backward else [0.0, 1.0]).repeat(len(state), 1)

@@ -23,6 +23,9 @@ LOG_2PI = math.log(2 * math.pi)
 N_PRIOR_DRAWS = 4096
 N_MODE_STEPS = 50
 
+MAX_ROUNDS = 100_000
+"""Rounds of rejection sampling at most: the weights of a file may be anything."""
+
 
 class LinearClasses(BuildableClassDensity):
     """``p(z, y=k) = N(z | 0, I) softmax_k(W z + b)`` (Nalisnick et al. 2019, section 3.1).
@@ -125,14 +128,16 @@ class LinearClasses(BuildableClassDensity):
         Raises
         ------
         ValueError
-            If the temperature is negative.
+            If the temperature is negative, or hardly any proposal is accepted.
         """
         check_temperature(temperature)
         modes = self._modes(torch.arange(self.n_classes, device=y.device), temperature)
         z = modes[y]
         tangent, slope = self._log_partition(modes)
         waiting = torch.arange(len(y), device=y.device) if temperature > 0 else y[:0]
-        while len(waiting):
+        for _ in range(MAX_ROUNDS):
+            if not len(waiting):
+                break
             classes = y[waiting]
             noise = torch.randn(
                 len(waiting), self.dim, dtype=z.dtype, device=z.device, generator=generator
@@ -144,6 +149,11 @@ class LinearClasses(BuildableClassDensity):
             accepted = coin < chance
             z = z.index_copy(0, waiting[accepted], proposal[accepted])
             waiting = waiting[~accepted]
+        if len(waiting):
+            raise ValueError(
+                f"no latent was accepted for {len(waiting)} of {len(y)} rows in {MAX_ROUNDS:,} "
+                "rounds: the weights of the classes are too large"
+            )
         return z
 
     def _log_partition(self, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -30,6 +30,7 @@ from flowssl.densities import (
 )
 from flowssl.estimators._domain import Domain
 from flowssl.exceptions import ModelFileError
+from flowssl.image_architectures import IMAGE_ARCHITECTURES
 from flowssl.models import JointModel
 
 T = TypeVar("T")
@@ -285,7 +286,9 @@ class ModelSpec:
             dim=dim,
             n_classes=record.whole("n_classes", least=1),
             image_shape=sides,
-            architecture=record.text("architecture"),
+            architecture=record.text(
+                "architecture", ARCHITECTURES if sides is None else IMAGE_ARCHITECTURES
+            ),
             class_density=record.text("class_density", CLASS_DENSITIES),
             class_features=features,
             options=ClassDensityOptions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import cast
@@ -24,6 +25,9 @@ from flowssl.exceptions import ModelFileError
 from flowssl.inspection.outliers import OutlierScale
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
+
+MAX_ESTIMATORS = 256
+"""Models that an estimator averages at most."""
 
 LEAST_TEMPERATURE = 1e-9
 LEAST_SPREAD = 1e-12
@@ -156,10 +160,13 @@ def models_from_arrays(
     if not parts or parts.keys() != set(names):
         unknown = sorted(parts.keys() - set(names)) or ["model0"]
         raise ModelFileError(f"its tensors {shown(unknown[0])} are missing or belong to nothing")
+    if len(names) > MAX_ESTIMATORS:
+        raise ModelFileError(f"it holds {len(names)} models; at most {MAX_ESTIMATORS} are read")
     blank = spec.blank(domain)
+    wanted = kinds_of(blank)
     for name in names:
-        check_arrays(parts[name], kinds_of(blank), name)
-    return [_filled(spec.blank(domain), parts[name]) for name in names]
+        check_arrays(parts[name], wanted, name)
+    return [_filled(copy.deepcopy(blank), parts[name]) for name in names]
 
 
 def _filled(blank: JointModel, arrays: Arrays) -> JointModel:
@@ -168,7 +175,7 @@ def _filled(blank: JointModel, arrays: Arrays) -> JointModel:
     for key, value in blank.state_dict().items():
         dtype = torch.float64 if value.is_floating_point() else value.dtype
         # The layout is that of the model, in which images have their channels last.
-        filled = torch.empty_like(value, dtype=dtype, device="cpu")
+        filled = torch.empty_strided(value.shape, value.stride(), dtype=dtype, device="cpu")
         state[key] = filled.copy_(torch.from_numpy(arrays[key]))
     blank.load_state_dict(state, assign=True)
     for module in blank.modules():

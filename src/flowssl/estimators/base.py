@@ -35,7 +35,7 @@ from flowssl.estimators._fit import FitSettings, Previous, fit_models
 from flowssl.estimators._prediction import DensityClassifier
 from flowssl.estimators._settings import TrainingSettings
 from flowssl.estimators._spec import ModelRequest, ModelSpec
-from flowssl.estimators._state import FittedState
+from flowssl.estimators._state import MAX_ESTIMATORS, FittedState
 from flowssl.estimators._training_data import TrainingData
 from flowssl.estimators.options import ImageOptions, ObjectiveOptions, TextOptions
 from flowssl.inspection.outliers import OutlierScale
@@ -115,7 +115,7 @@ class FlowClassifier(DensityClassifier):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
         "calibrate": ["boolean"],
-        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "n_estimators": [Interval(Integral, 1, MAX_ESTIMATORS, closed="both")],
         "warm_start": ["boolean"],
         "checkpoint": [str, os.PathLike, None],
         "device": [str],
@@ -328,5 +328,6 @@ class FlowClassifier(DensityClassifier):
         domain.check_encoder(encoder, found.completion)
         self._keep(found)
         self._take_encoder(encoder)
+        device = prediction_device(self.device)
         for model in self.models_:
-            model.to(prediction_device(self.device))
+            model.to(device)

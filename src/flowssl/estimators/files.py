@@ -92,8 +92,10 @@ def load(path: str | os.PathLike[str], *, embedder: TextFunction | None = None) 
         estimator = kind._from_file(file.manifest, file.tensors)
     except ModelFileError as error:
         raise ModelFileError(f"cannot read model file '{path}': {str(error)[:_MESSAGE]}") from error
-    except _FAULTS as error:  # what no check has named, in the words of another library
-        reason = f"it does not describe a fitted model ({type(error).__name__}: {error})"
+    except _FAULTS as error:
+        # A ValueError is one of ours, or of scikit-learn on a parameter, and says what is wrong.
+        name = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        reason = f"it does not describe a fitted model: {name}{error}"
         raise ModelFileError(f"cannot read model file '{path}': {reason[:_MESSAGE]}") from error
     if embedder is not None:
         if not isinstance(estimator.encoder_, TextTableEncoder):

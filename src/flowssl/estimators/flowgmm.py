@@ -85,7 +85,7 @@ class FlowGMMClassifier(FlowClassifier):
         unlabeled rows or, if none are held out, of all unlabeled rows; it is 1 if there are none.
         It never changes ``score_samples``.
     n_estimators : int, default=1
-        Number of models whose densities are averaged.
+        Number of models whose densities are averaged, at most 256.
     warm_start : bool, default=False
         Whether a further ``fit`` continues from the present models, encoder and classes; it cannot
         be resumed from a checkpoint.

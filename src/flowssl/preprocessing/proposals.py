@@ -157,16 +157,23 @@ def read_proposal(arrays: Mapping[str, NDArray[np.generic]]) -> Proposal:
 
     Raises
     ------
-    ModelFileError, LinAlgError
+    ModelFileError
         If the covariance is none.
     """
     if "factor" in arrays:
         return SpanProposal(arrays["factor"].astype(np.float64))
     covariance = arrays["covariance"].astype(np.float64)
-    if not np.allclose(covariance, covariance.T):
-        raise ModelFileError("its covariance is not symmetric")
-    np.linalg.cholesky(covariance)  # fails unless it is positive definite
+    if not (np.allclose(covariance, covariance.T) and _is_definite(covariance)):
+        raise ModelFileError("its covariance is not symmetric and positive definite")
     return FullProposal(covariance)
+
+
+def _is_definite(covariance: Floats) -> bool:
+    try:
+        np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def proposal_tensors(arrays: Mapping[str, NDArray[np.generic]], dim: int) -> dict[str, Kind]:

@@ -60,8 +60,7 @@ def _codec_from(record: Record) -> Codec:
     if constant is not None:
         _category(constant, record)
     is_original = record.get("duplicate_of") is None
-    if unknown := record.values.keys() - {field.name for field in fields(Codec)}:
-        raise ModelFileError(f"its {record.name} has the unknown key {shown(min(unknown))}")
+    _check_keys(record, Codec)
     return Codec(
         name=name,
         type=_type_from(record.record("type")),
@@ -76,9 +75,7 @@ def _codec_from(record: Record) -> Codec:
 
 
 def _type_from(record: Record) -> ColumnType:
-    known = {field.name for field in fields(ColumnType)}
-    if unknown := record.values.keys() - known:
-        raise ModelFileError(f"its {record.name} has the unknown key {shown(min(unknown))}")
+    _check_keys(record, ColumnType)
     zone = record.optional_text("zone")
     if zone is not None and not _ZONE.fullmatch(zone):
         raise ModelFileError(f"its {record.name} has the time zone {shown(zone)}")
@@ -98,6 +95,11 @@ def _type_from(record: Record) -> ColumnType:
         categories=declared,
         notation=notation,
     )
+
+
+def _check_keys(record: Record, of: type[Codec] | type[ColumnType]) -> None:
+    if unknown := record.values.keys() - {field.name for field in fields(of)}:
+        raise ModelFileError(f"its {record.name} has the unknown key {shown(min(unknown))}")
 
 
 def _categories(record: Record, key: str) -> tuple[Category, ...]:
