@@ -285,7 +285,8 @@ def _exponents(extent: Floats) -> Integers:
     """Choose the units (D,) of columns from their minima and maxima (2, D)."""
     _, exponents = np.frexp(np.abs(extent).max(0))
     usual = exponents.clip(-USUAL_EXPONENT, USUAL_EXPONENT)
-    return (exponents - usual).astype(np.int64)
+    units: Integers = (exponents - usual).astype(np.int64)
+    return units
 
 
 def _in_units(matrix: Floats, exponents: Integers) -> Floats:
@@ -293,9 +294,7 @@ def _in_units(matrix: Floats, exponents: Integers) -> Floats:
     return np.ldexp(matrix, -exponents) if exponents.any() else matrix
 
 
-def _columns(
-    spline: MonotonicSpline, exponents: Integers, matrix: Floats
-) -> tuple[Floats, Floats]:
+def _columns(spline: MonotonicSpline, exponents: Integers, matrix: Floats) -> tuple[Floats, Floats]:
     """Standardize each number, NaN to NaN; returns values and log-derivatives, both (n, D)."""
     scaled = np.ascontiguousarray(_in_units(matrix, exponents))
     with torch.no_grad():
