@@ -8,6 +8,7 @@ from sklearn.datasets import load_iris
 from flowssl import DIGLMClassifier, FlowGMMClassifier, SemiConditionalFlowClassifier
 from flowssl.baselines import DropoutMLPClassifier, M2VAEClassifier
 from flowssl.datasets import hide_labels
+from flowssl.preprocessing import Completion
 
 BIG = 1.7e308
 DENORMAL = 5e-324
@@ -127,14 +128,30 @@ def test_columns_of_any_size(iris, name):
 
 @pytest.mark.parametrize("exponent", [-1000, -600, 600, 1000])
 def test_units_shift_the_density_and_change_nothing_else(iris, exponent):
-    """``p(2^k x) = p(x) / 2^k`` for each of four columns, in closed form."""
-    X, _, y = iris
-    model, scaled = quick().fit(X, y), quick().fit(np.ldexp(X, exponent), y)
+    """``p(2^k x) = p(x) / 2^k`` for each of the columns, in closed form."""
+    X = iris[0].copy()
+    X[::5, 2] = np.nan
+    widths = np.zeros(4)
+    usual, scaled = (Completion.fit(rows, widths) for rows in (X, np.ldexp(X, exponent)))
+    ours, theirs = scaled.completed(np.ldexp(X, exponent)), usual.completed(X)
+    np.testing.assert_allclose(ours.z, theirs.z, rtol=1e-9, atol=1e-12)
+    n_seen = (~np.isnan(X)).sum(1)[:, None]
     np.testing.assert_allclose(
-        scaled.score_samples(np.ldexp(X, exponent)),
-        model.score_samples(X) - 4 * exponent * np.log(2),
-        atol=0.02,
+        ours.log_weight, theirs.log_weight - n_seen * exponent * np.log(2), rtol=1e-12
     )
+    np.testing.assert_allclose(
+        scaled.restore(ours.z[:, 0]), np.ldexp(usual.restore(theirs.z[:, 0]), exponent)
+    )
+
+
+@pytest.mark.parametrize(
+    "exponents", [np.zeros(3, np.int64), np.full(4, 0.5), np.full(4, 2000), np.full(4, 10**18)]
+)
+def test_units_of_a_file_are_checked(iris, exponents):
+    arrays = Completion.fit(iris[0], np.zeros(4)).to_arrays()
+    assert "exponents" not in arrays
+    with pytest.raises(ValueError, match="exponents must be"):
+        Completion.from_arrays({**arrays, "exponents": exponents})
 
 
 def test_a_model_with_other_units_is_the_same_after_saving(iris, tmp_path):
@@ -183,19 +200,26 @@ def test_weights_that_cannot_count_are_refused(iris):
 
 
 @pytest.mark.parametrize("kind", [DropoutMLPClassifier, M2VAEClassifier])
-def test_baselines_answer_or_name_the_number(iris, kind):
+def test_baselines_answer_far_rows(iris, kind):
     X, _, y = iris
-    small = {"hidden_layer_sizes": (8,), "n_steps": 3, "random_state": 0}
-    proba = kind(**small).fit(X, y).predict_proba(far_rows(X, 1e155))
-    np.testing.assert_allclose(proba.sum(1), 1.0)
+    model = kind(hidden_layer_sizes=(8,), n_steps=3, random_state=0).fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(far_rows(X, 1e155)).sum(1), 1.0)
+
+
+def test_a_baseline_names_the_number_that_single_precision_does_not_hold(iris):
+    X, _, y = iris
     X = X.copy()
     X[3, 1] = BIG
-    try:
-        proba = kind(**small).fit(X, y).predict_proba(X)
-    except ValueError as error:
-        assert "1.7e+308 in row 3 and column 1" in str(error)
-    else:
-        np.testing.assert_allclose(proba.sum(1), 1.0)
+    with pytest.raises(ValueError, match=r"1.7e\+308 in row 3 and column 1"):
+        DropoutMLPClassifier(hidden_layer_sizes=(8,), n_steps=3).fit(X, y)
+
+
+def test_a_baseline_names_the_column_whose_spread_overflows(iris):
+    X, _, y = iris
+    X = X.copy()
+    X[3, 1] = BIG
+    with pytest.raises(ValueError, match=r"column 1 .* 1.7e\+308"):
+        M2VAEClassifier(hidden_layer_sizes=(8,), n_steps=3).fit(X, y)
 
 
 def test_sums_that_overflow_in_a_network_are_refused(iris):

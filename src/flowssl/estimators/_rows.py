@@ -20,7 +20,6 @@ from flowssl._typing import Booleans, Floats, Integers
 from flowssl.exceptions import FlowSSLWarning
 from flowssl.preprocessing.containers import TableLike
 
-
 LEAST_RATIO = 1e-20
 """Smallest positive weight of a row relative to the largest one."""
 
