@@ -9,12 +9,22 @@ takes its generators from `flowssl._random`.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import sklearn
 import torch
+
+BLAS = threading.RLock()
+"""Held while a fit uses NumPy's matrix products, that is outside of its training loop.
+
+The k-means of scikit-learn limits the number of BLAS threads of the whole process for its time. A
+product in another thread would be rounded otherwise meanwhile, and of two such limits at once the
+later one could be what is left behind. So the initializations of several fits run one after another,
+and their trainings at the same time.
+"""
 
 _AUTOCAST_DEVICES = ("cpu", "cuda", "mps")
 

@@ -65,7 +65,7 @@ def rand_like(x: Tensor) -> Tensor:
     return torch.empty_like(x).uniform_(generator=generator_on(x.device))
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def randint(low: int, high: int, shape: tuple[int, ...], device: torch.device) -> Tensor:
     """Draw whole numbers from ``low`` to ``high - 1``, int64."""
     return torch.randint(

@@ -58,7 +58,7 @@ class Translated:
 
     def _sources(self, n: int, side: int, device: torch.device) -> Tensor:
         """Return where each pixel along one side of each image comes from, shape (n, side)."""
-        by = randint(-self.padding, self.padding + 1, (n, 1), device)
+        by: Tensor = randint(-self.padding, self.padding + 1, (n, 1), device)
         return torch.arange(side, device=device) + by
 
 

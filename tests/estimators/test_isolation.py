@@ -78,6 +78,14 @@ def answers(name):
     return np.concatenate([np.ravel(each).astype(float) for each in found])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _without_cross_fitting():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flowssl.initialization.propagation.FOLDS_UP_TO", ())
+        patch.setattr("flowssl.estimators._image_domain.NETWORK_STEPS", 10)
+        yield
+
+
 @pytest.fixture(scope="module")
 def alone():
     """The answers of a fit that nobody disturbs."""

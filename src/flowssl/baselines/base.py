@@ -71,7 +71,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31))
         generator = torch.Generator().manual_seed(seed)
         network = self._network(matrix.shape[1], len(labels.classes), generator)
-        _check_size(matrix, np.finfo(np.float32).max)
+        _check_size(matrix, torch.finfo(torch.float32).max)
         rows = torch.from_numpy(matrix.astype(np.float32))
         codes = torch.from_numpy(labels.codes)
         self.loss_curve_ = self._train(network, rows, codes, generator)
@@ -103,7 +103,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         log_proba: Floats = torch.log_softmax(logits, dim=1).numpy()
         lost = np.isnan(log_proba).any(axis=1)
         if lost.any():
-            _check_size(np.where(lost[:, None], matrix, 0.0), 1.0)
+            _check_size(matrix, 1.0)  # the largest number of all is named
             raise ValueError(
                 f"the network has no finite answer for {lost.sum()} rows; the first is row "
                 f"{lost.argmax()}"

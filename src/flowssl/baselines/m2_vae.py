@@ -229,6 +229,13 @@ class M2VAEClassifier(NetworkClassifier, ModelFileMixin):
         if matrix.shape[1] == 0:
             raise ValueError("every column of X is constant: there is nothing to learn from")
         self.mean_, self.scale_ = np.nanmean(matrix, axis=0), np.nanstd(matrix, axis=0)
+        lost = np.flatnonzero(~(np.isfinite(self.scale_) & (self.scale_ > 0)))
+        if len(lost):
+            column = self.encoder_.output_columns_[lost[0]].column
+            raise ValueError(
+                f"column {column!r} has numbers up to {np.nanmax(np.abs(matrix[:, lost[0]])):g}, and "
+                "its standard deviation cannot be computed; scale or clip the column"
+            )
         return self._standardized(matrix)
 
     def _columns(self, X: TableLike) -> Floats:

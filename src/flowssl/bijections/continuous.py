@@ -121,8 +121,8 @@ class ContinuousFlow(Bijection):
         if self.exact_trace:
             return torch.eye(self.dim, dtype=x.dtype, device=x.device)[:, None]
         if self.training:
-            signs = 2 * randint(0, 2, (1, 1, self.dim), x.device) - 1
-            return signs.to(x.dtype)
+            coins: Tensor = randint(0, 2, (1, 1, self.dim), x.device)
+            return 2 * coins.to(x.dtype) - 1
         return self.signs[None, None]
 
     def _solve(

@@ -169,7 +169,7 @@ class _Dropout(nn.Dropout):
         """Drop units and scale up the others, in training mode only."""
         return x * self._factors(x) if self.training else x
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _factors(self, x: Tensor) -> Tensor:
         """Return zeros for dropped units and the same number above 1 for the others."""
         generator = generator_on(x.device)

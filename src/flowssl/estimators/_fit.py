@@ -13,6 +13,7 @@ import torch
 from scipy.special import logsumexp
 
 from flowssl._files import locked, probe
+from flowssl._isolation import BLAS
 from flowssl._typing import Floats
 from flowssl.calibration import fit_temperature
 from flowssl.densities import ClassPrior
@@ -143,21 +144,23 @@ def fit_models(
     shape = len(rows.matrix), completion.dim, rows.n_classes
     before = None if previous is None else previous.spec
     spec = ModelSpec.choose(settings.model, domain, shape, before)
-    labels = initialize_labels(
-        domain,
-        completion.features(rows.matrix),
-        rows,
-        settings.class_prior,
-        settings.propagation_weight,
-        seed,
-    )
-    max_held_out = domain.max_held_out if settings.training.early_stopping else 0
-    prepared = prepare(completion, rows, labels.posteriors, max_held_out, seed)
+    with BLAS:
+        labels = initialize_labels(
+            domain,
+            completion.features(rows.matrix),
+            rows,
+            settings.class_prior,
+            settings.propagation_weight,
+            seed,
+        )
+        max_held_out = domain.max_held_out if settings.training.early_stopping else 0
+        prepared = prepare(completion, rows, labels.posteriors, max_held_out, seed)
     trainer = _Trainer(settings, domain, completion, prepared)
     known = [] if previous is None else previous.models
     models, history, interrupted = trainer.train_all(spec, known, seed)
     density = FittedDensity(models, completion)
-    temperature, scale = _calibrated(density, prepared, calibrate=settings.calibrate)
+    with BLAS:
+        temperature, scale = _calibrated(density, prepared, calibrate=settings.calibrate)
     state = FittedState(
         spec=spec,
         models=models,
@@ -229,7 +232,8 @@ class _Trainer:
     def _build(self, spec: ModelSpec, seed: int) -> JointModel:
         request = self.settings.model
         prior = class_prior(self.prepared, self.settings.class_prior, learn=request.learn_prior)
-        return initialize_model(spec, request, self.domain, self.prepared, prior, seed)
+        with BLAS:
+            return initialize_model(spec, request, self.domain, self.prepared, prior, seed)
 
     def _train_in_single(
         self, model: JointModel, member: int, seed: int
@@ -245,11 +249,12 @@ class _Trainer:
     ) -> tuple[list[dict[str, float]], bool]:
         """Return the figures of each epoch, and whether Ctrl-C ended the training."""
         prepared, settings = self.prepared, self.settings
-        rows, held_out = training_rows(self.completion, prepared, seed)
+        with BLAS:
+            rows, held_out = training_rows(self.completion, prepared, seed)
+            objective = self.domain.objective(self.objective, model, prepared)
         config = settings.training.config(
             self.automatic, self.objective.labeled_fraction, prepared.n_trained, seed
         )
-        objective = self.domain.objective(self.objective, model, prepared)
         result = train(
             model,
             objective,

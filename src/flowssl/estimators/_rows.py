@@ -210,4 +210,5 @@ def _of_usual_size(weight: Floats) -> Floats:
     if LEAST_RATIO < most < 1 / LEAST_RATIO:
         return weight
     relative: Floats = np.ldexp(weight, -np.frexp(most)[1])
-    return relative / relative.mean()
+    relative /= relative.mean()
+    return relative

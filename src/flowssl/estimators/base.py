@@ -22,7 +22,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from flowssl._class_prior import GivenPrior, given_prior
-from flowssl._isolation import isolated
+from flowssl._isolation import BLAS, isolated
 from flowssl._labels import LabelsLike
 from flowssl._model_file import Arrays, State, grouped
 from flowssl._persistence import JSON
@@ -168,14 +168,16 @@ class FlowClassifier(DensityClassifier):
         domain = self._domain
         domain.check_objective(ObjectiveOptions.of(self.objective))
         self._model_request().check()
-        data = self._encode_training(X, y, sample_weight, continued)
+        with BLAS:
+            data = self._encode_training(X, y, sample_weight, continued)
         settings, seed = self._fit_settings(data), self._drawn_seed()
         previous, completion = None, None
         if continued:
             previous = Previous(self.spec_, self.models_)
             completion = domain.continued(self.completion_)
         else:
-            completion = domain.completion(data.encoder, data.rows.matrix)
+            with BLAS:
+                completion = domain.completion(data.encoder, data.rows.matrix)
         with settings.locked():
             found, soft_labels = fit_models(settings, domain, completion, data.rows, seed, previous)
         # Nothing of an earlier fit has changed up to here: a fit that fails leaves it as it was.

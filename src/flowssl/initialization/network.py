@@ -48,9 +48,9 @@ class ConvNet(nn.Module):
     def __init__(self, channels: int, n_classes: int) -> None:
         super().__init__()
         fine, coarse = WIDTHS
-        self.first = _drawn(nn.Conv2d, 4 * channels, fine, 3, padding=1)
+        self.first = _drawn(nn.Conv2d(4 * channels, fine, 3, padding=1, device="meta"))
         self.fine = _Block(fine)
-        self.down = _drawn(nn.Conv2d, fine, coarse, 3, stride=2, padding=1)
+        self.down = _drawn(nn.Conv2d(fine, coarse, 3, stride=2, padding=1, device="meta"))
         self.coarse = _Block(coarse)
         self.head = nn.Sequential(
             nn.BatchNorm2d(coarse, dtype=torch.float32),
@@ -58,7 +58,7 @@ class ConvNet(nn.Module):
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
             _Dropout(DROPOUT),
-            _drawn(nn.Linear, coarse, n_classes),
+            _drawn(nn.Linear(coarse, n_classes, device="meta")),
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -118,9 +118,9 @@ def train_network(
     return network.eval()
 
 
-def _drawn(kind: type[Layer], *sizes: int, **settings: int | bool) -> Layer:
-    """Make a layer with the initial weights of PyTorch, from this thread's generator."""
-    layer = kind(*sizes, **settings, device="meta", dtype=torch.float32).to_empty(device="cpu")
+def _drawn(layer: Layer) -> Layer:
+    """Give a layer without memory the initial weights of PyTorch, from this thread's generator."""
+    layer = layer.to_empty(device="cpu").float()
     generator = generator_on(CPU)
     nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
     if layer.bias is not None:
@@ -203,10 +203,10 @@ class _Block(nn.Module):
         self.layers = nn.Sequential(
             nn.BatchNorm2d(width, dtype=torch.float32),
             nn.ReLU(),
-            _drawn(nn.Conv2d, width, width, 3, padding=1, bias=False),
+            _drawn(nn.Conv2d(width, width, 3, padding=1, bias=False, device="meta")),
             nn.BatchNorm2d(width, dtype=torch.float32),
             nn.ReLU(),
-            _drawn(nn.Conv2d, width, width, 3, padding=1, bias=False),
+            _drawn(nn.Conv2d(width, width, 3, padding=1, bias=False, device="meta")),
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -182,7 +182,7 @@ def _mixture_components(X: Floats, n_components: int, seed: int) -> Floats:
     return np.asarray(mixture.fit(X[chosen]).predict_proba(X)) if n > 1 else np.ones((n, 1))
 
 
-class _Mixture(GaussianMixture):
+class _Mixture(GaussianMixture):  # type: ignore[misc]  # scikit-learn ships no types
     """A mixture that does not warn where it has not converged: it is good enough for a candidate.
 
     A filter of warnings would be one for all threads of the process.

@@ -275,7 +275,8 @@ def _exponents(extent: Floats) -> Integers:
     """Choose the units (D,) of columns from their minima and maxima (2, D)."""
     _, exponents = np.frexp(np.abs(extent).max(0))
     usual = exponents.clip(-USUAL_EXPONENT, USUAL_EXPONENT)
-    return (exponents - usual).astype(np.int64)
+    units: Integers = (exponents - usual).astype(np.int64)
+    return units
 
 
 def _in_units(matrix: Floats, exponents: Integers) -> Floats:

@@ -318,6 +318,10 @@ class Pixels:
         """Return the centers of the pixel values' intervals, shape (n, D)."""
         return cast(Floats, pixel_centers(matrix))
 
+    def filled(self, matrix: PixelValues) -> PixelValues:
+        """Return the images themselves: none has a missing value."""
+        return matrix
+
     def features(self, matrix: PixelValues) -> Floats:
         """Return the images' principal components, shape (n, K)."""
         chunks = np.array_split(matrix, max(1, len(matrix) // _COMPONENT_ROWS))
