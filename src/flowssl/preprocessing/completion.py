@@ -24,6 +24,9 @@ from flowssl.preprocessing.proposals import Proposal, fit_proposal, read_proposa
 N_DRAWS = 16
 PROPOSAL_VARIANCE = 1.5
 FARTHEST = 1e150  # standard deviations; sinh would overflow for samples of a barely trained flow
+COLUMN_NUMBERS = 500_000
+"""Numbers that are standardized at once."""
+
 _SPLINE = ("x_knots", "z_knots", "slopes")
 
 
@@ -210,11 +213,21 @@ class Completion:
 
 
 def _columns(spline: MonotonicSpline, matrix: Floats) -> tuple[Floats, Floats]:
-    """Standardize each number, NaN to NaN; returns values and log-derivatives, both (n, D)."""
+    """Standardize each number, NaN to NaN; returns values and log-derivatives, both (n, D).
+
+    Rows are mapped in parts: the knots around each number take many times the memory of the rows.
+    """
+    n, dim = matrix.shape
+    z, log_derivative = np.empty((n, dim)), np.empty((n, dim))
+    soft, size = SoftTails(dim), max(1, COLUMN_NUMBERS // max(1, dim))
     with torch.no_grad():
-        z, log_derivative = spline.columns(torch.from_numpy(np.ascontiguousarray(matrix)))
-        z, of_tails = SoftTails(spline.dim).columns(z)
-    return z.numpy(), (log_derivative + of_tails).numpy()
+        for first in range(0, n, size):
+            part = slice(first, first + size)
+            rows = torch.from_numpy(np.ascontiguousarray(matrix[part]))
+            mapped, of_spline = spline.columns(rows)
+            mapped, of_tails = soft.columns(mapped)
+            z[part], log_derivative[part] = mapped.numpy(), (of_spline + of_tails).numpy()
+    return z, log_derivative
 
 
 def _patterns(z: Floats) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
