@@ -15,7 +15,20 @@ def spaces_of(X):
 def test_shrinkage_is_scikit_learns():
     X = np.random.default_rng(0).normal(size=(30, 8)) * np.arange(1, 9)
     covariance = np.cov(X.T, bias=True)
-    assert oas_shrinkage(covariance, 30) == pytest.approx(OAS().fit(X).shrinkage_)
+    assert oas_shrinkage(covariance, 30, 8) == pytest.approx(OAS().fit(X).shrinkage_)
+
+
+def test_of_fewer_rows_than_columns_the_coordinates_say_the_same():
+    X = np.random.default_rng(0).normal(size=(10, 25)) * np.arange(1, 26)
+    space = spaces_of(X)[Scaling.STANDARD]
+    assert space.coordinates.shape == (10, 10)
+    np.testing.assert_allclose(space.coordinates @ space.coordinates.T, space.X @ space.X.T)
+    assert space.shrinkage == pytest.approx(OAS().fit(space.X).shrinkage_)
+
+
+def test_of_more_rows_than_columns_the_coordinates_are_the_rows():
+    space = spaces_of(np.random.default_rng(0).normal(size=(30, 4)))[Scaling.STANDARD]
+    assert space.coordinates is space.X
 
 
 def test_normal_scores_do_not_change_with_monotone_transformations():

@@ -17,10 +17,12 @@ from flowssl.bijections import (
     Bijection,
     Chain,
     ContinuousFlow,
+    Leading,
     LULinear,
     MonotonicSpline,
     Rotation,
     SoftTails,
+    SpanReflection,
     SplineMap,
     vector_coupling,
 )
@@ -68,6 +70,16 @@ def spline(kind: str, dim: int, generator: torch.Generator) -> MonotonicSpline:
 def fit_whitening(dim: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     weight = torch.eye(dim) + 0.3 * randn(dim, dim, generator=generator) / dim**0.5
     return weight, randn(dim, generator=generator)
+
+
+def span_reflection(dim: int, generator: torch.Generator) -> SpanReflection:
+    directions, _ = torch.linalg.qr(randn(dim, (dim + 1) // 2, generator=generator))
+    return SpanReflection.of_span(directions, randn(dim, generator=generator), 0.7)
+
+
+def leading(dim: int, generator: torch.Generator) -> Leading:
+    width = (dim + 1) // 2
+    return Leading(LULinear(*fit_whitening(width, generator)), width, dim)
 
 
 def preset(name: str, dim: int, generator: torch.Generator) -> Chain:
@@ -120,6 +132,8 @@ CASES = [
     Case("actnorm", lambda dim, _: ActNorm(dim)),
     Case("lu", lambda dim, g: LULinear(*fit_whitening(dim, g))),
     Case("rotation", lambda dim, g: Rotation(dim, generator=g)),
+    Case("span-reflection", span_reflection),
+    Case("leading", leading),
     Case("soft-tails", lambda dim, _: SoftTails(dim, threshold=0.5)),
     Case("coupling", lambda dim, g: vector_coupling(dim, generator=g)),
     Case("flipped", lambda dim, g: vector_coupling(dim, flip=True, generator=g)),

@@ -10,7 +10,7 @@ import torch
 from flowssl._random import seeded
 from flowssl._typing import Booleans, Floats, Integers
 from flowssl.bijections import Bijection
-from flowssl.estimators._rows import Rows
+from flowssl.estimators._rows import ROWS_AT_ONCE, Rows
 from flowssl.objectives import Perturbation
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.training import TrainingRows
@@ -88,28 +88,33 @@ def training_rows(
     """
     rows, held_out = prepared.rows, prepared.held_out
     rng = np.random.default_rng(seed)
-    has_missing = completion.has_missing(rows.matrix)
-    copies = [
-        completion.sampled(rows.matrix, rng) if has_missing else prepared.z
-        for _ in range(COPIES_WITH_MISSING if has_missing else 1)
-    ]
     trained = np.flatnonzero(~held_out)
     evaluated = np.flatnonzero(held_out | rows.labeled) if held_out.any() else trained
-    return (
-        _stack(prepared, [z[trained] for z in copies], trained),
-        _stack(prepared, [copies[0][evaluated]], evaluated),
-    )
+    has_missing = completion.has_missing(rows.matrix)
+    z = completion.sampled(rows.matrix, rng) if has_missing else prepared.z
+    # In single precision at once: several copies in double would be most of a fit's memory.
+    copies, seen = [_single(z, trained)], _single(z, evaluated)
+    for _ in range(COPIES_WITH_MISSING - 1 if has_missing else 0):
+        z = completion.sampled(rows.matrix, rng)
+        copies.append(_single(z, trained))
+    return _stack(prepared, copies, trained), _stack(prepared, [seen], evaluated)
 
 
-def _stack(prepared: Preparation, copies: list[Floats], index: Integers) -> TrainingRows:
+def _stack(prepared: Preparation, copies: list[torch.Tensor], index: Integers) -> TrainingRows:
     repeated = np.tile(index, len(copies))
     weight = prepared.rows.weight / prepared.rows.weight.mean()
     return TrainingRows(
-        torch.from_numpy(np.concatenate(copies)).float(),
-        torch.from_numpy(prepared.targets[repeated]).float(),
+        copies[0] if len(copies) == 1 else torch.cat(copies),
+        _single(prepared.targets, repeated),
         torch.from_numpy(prepared.rows.labeled[repeated]),
         torch.from_numpy(weight[repeated]).float(),
     )
+
+
+def _single(matrix: Floats, index: Integers) -> torch.Tensor:
+    """Return some rows of a matrix in single precision."""
+    parts = np.array_split(index, max(1, len(index) // ROWS_AT_ONCE))
+    return torch.cat([torch.from_numpy(matrix[part]).float() for part in parts])
 
 
 @torch.no_grad()

@@ -13,13 +13,16 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
 from flowssl._labels import EncodedLabels, LabelsLike
 from flowssl._typing import Booleans, Floats, Integers
 from flowssl.exceptions import FlowSSLWarning
 from flowssl.preprocessing.containers import TableLike
+
+ROWS_AT_ONCE = 50_000
+"""Rows that are compared or converted together, for the sake of memory."""
 
 LEAST_RATIO = 1e-20
 """Smallest positive weight of a row relative to the largest one."""
@@ -150,19 +153,32 @@ def canonical_rows(
     places : ndarray of shape (n,), int64
         Which of them each given row is.
     """
-    # Adding 0 turns -0 into +0, so that equal rows have equal bytes.
-    parts = (codes.astype(np.float64)[:, None], matrix + matrix.dtype.type(0))
-    key = np.concatenate([np.ascontiguousarray(part).view(np.uint8) for part in parts], axis=1)
-    as_bytes = key.view(np.dtype((np.void, key.shape[1]))).ravel()
+    as_bytes = _as_bytes(matrix, codes)
     order = np.argsort(as_bytes, kind="stable")
-    ordered = as_bytes[order]
-    new = np.concatenate(([True], ordered[1:] != ordered[:-1]))
+    new = np.ones(len(order), dtype=bool)
+    for first in range(1, len(order), ROWS_AT_ONCE):
+        part = as_bytes[order[first - 1 : first + ROWS_AT_ONCE]]
+        new[first : first + ROWS_AT_ONCE] = part[1:] != part[:-1]
+    del as_bytes
     group = np.cumsum(new) - 1
     merged = np.bincount(group, weights=weight[order]).astype(np.float64)
     places = np.empty(len(order), dtype=np.int64)
     places[order] = group
     kept = order[new]
     return Rows(matrix[kept], codes[kept], merged, n_classes), places
+
+
+def _as_bytes(matrix: Floats, codes: Integers) -> NDArray[np.void]:
+    """Return the bytes of each row (n, D) after those of its class, shape (n,)."""
+    of_code, of_row = 8, matrix.shape[1] * matrix.itemsize
+    key = np.empty((len(matrix), of_code + of_row), dtype=np.uint8)
+    key[:, :of_code] = codes.astype(np.float64)[:, None].view(np.uint8)
+    for first in range(0, len(matrix), ROWS_AT_ONCE):
+        part = slice(first, first + ROWS_AT_ONCE)
+        # Adding 0 turns -0 into +0, so that equal rows have equal bytes.
+        rows = np.ascontiguousarray(matrix[part] + matrix.dtype.type(0))
+        key[part, of_code:] = rows.view(np.uint8)
+    return key.view(np.dtype((np.void, key.shape[1]))).ravel()
 
 
 def _length(rows: TableLike | LabelsLike) -> int:

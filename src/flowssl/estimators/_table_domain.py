@@ -23,6 +23,7 @@ from flowssl.bijections import Chain, SpanReflection
 from flowssl.bijections.spans import symmetric_basis
 from flowssl.estimators._domain import Domain, FlowInit, likelihood_terms
 from flowssl.estimators._preparation import Preparation
+from flowssl.estimators._rows import ROWS_AT_ONCE
 from flowssl.estimators._settings import Automatic, ObjectiveSettings
 from flowssl.estimators.options import ObjectiveOptions
 from flowssl.exceptions import ModelFileError
@@ -146,9 +147,12 @@ class TableDomain(Domain):
             flow = _span_flow(name, prepared.z, found, generator)
         else:
             flow = _full_flow(name, prepared.z.shape[1], found, generator)
+        flow.eval().double()  # in training mode dropout would draw
+        latents = np.empty_like(prepared.z)
         with torch.no_grad():
-            # In training mode dropout would draw, though a new coupling is the identity.
-            latents = flow.eval().double()(torch.from_numpy(prepared.z))[0].numpy()
+            for first in range(0, len(latents), ROWS_AT_ONCE):
+                part = slice(first, first + ROWS_AT_ONCE)
+                latents[part] = flow(torch.from_numpy(prepared.z[part]))[0].numpy()
         return FlowInit(flow.float(), latents, prepared.mass, prepared.rows.codes)
 
     def blank_flow(self, name: str, dim: int, span: int | None) -> Chain:

@@ -51,11 +51,12 @@ def nearest_neighbors(
     block = max(1, _BLOCK_ENTRIES // len(A))
     for first in range(0, len(B), block):
         part = B[first : first + block]
-        d2 = square - 2 * part @ A.T  # squared distances, less the squared norm of the query
+        d2 = 2 * part @ A.T
+        np.subtract(square, d2, out=d2)  # squared distances, less the squared norm of the query
         rows = np.arange(len(part))
         if own:
             d2[rows, rows + first] = np.inf
-        best = np.argpartition(d2, k - 1, axis=1)[:, :k]
+        best = _least(d2, k)
         value = np.take_along_axis(d2, best, axis=1)
         order = np.argsort(value, axis=1, kind="stable")
         index[first : first + block] = np.take_along_axis(best, order, axis=1)
@@ -63,6 +64,13 @@ def nearest_neighbors(
         value = value + np.einsum("ij,ij->i", part, part)[:, None]
         distance[first : first + block] = np.sqrt(np.maximum(value, 0))
     return index, distance
+
+
+def _least(values: Floats, k: int) -> Integers:
+    """Return the columns (q, k) of the least values (q, n) of each row, in any order."""
+    size = max(1, _BLOCK_ENTRIES // 16 // values.shape[1])  # a partition indexes every value
+    parts = [values[first : first + size] for first in range(0, len(values), size)]
+    return np.concatenate([np.argpartition(part, k - 1, axis=1)[:, :k] for part in parts])
 
 
 def neighbor_graph(X: Floats, n_neighbors: int = _N_NEIGHBORS) -> sp.csr_array:

@@ -11,6 +11,7 @@ from flowssl._typing import Booleans, Floats, Integers
 from flowssl.initialization.graphs import nearest_neighbors
 
 _NEIGHBORS = 10
+_QUERIES = 2**16  # rows whose neighbors are searched at a time
 
 
 @dataclass(frozen=True)
@@ -132,5 +133,10 @@ def canonical_order(X: Floats, codes: Integers) -> Integers:
 def follow(X: Floats, posteriors: Floats, queries: Floats) -> Floats:
     """Mean posteriors (q, C) of the ten nearest of the rows `X` (m, D) in standardized columns."""
     scaler = StandardScaler().fit(X)
-    index, _ = nearest_neighbors(scaler.transform(X), _NEIGHBORS, scaler.transform(queries))
-    return np.asarray(sum(posteriors[column] for column in index.T) / index.shape[1])
+    scaled = scaler.transform(X)
+    means = np.empty((len(queries), posteriors.shape[1]))
+    for first in range(0, len(queries), _QUERIES):
+        part = slice(first, first + _QUERIES)
+        index, _ = nearest_neighbors(scaled, _NEIGHBORS, scaler.transform(queries[part]))
+        means[part] = sum(posteriors[column] for column in index.T) / index.shape[1]
+    return means

@@ -40,6 +40,9 @@ Squares and ``sinh`` would overflow beyond, for rows as for samples of a barely 
 USUAL_EXPONENT = 160
 """Columns whose largest number is beyond 2^160 or below 2^-160 are modeled in other units."""
 
+COLUMN_NUMBERS = 500_000
+"""Numbers that are standardized at once."""
+
 _SPLINE = ("x_knots", "z_knots", "slopes")
 
 
@@ -285,15 +288,23 @@ def _in_units(matrix: Floats, exponents: Integers) -> Floats:
 
 
 def _columns(spline: MonotonicSpline, exponents: Integers, matrix: Floats) -> tuple[Floats, Floats]:
-    """Standardize each number, NaN to NaN; returns values and log-derivatives, both (n, D)."""
-    scaled = np.ascontiguousarray(_in_units(matrix, exponents))
+    """Standardize each number, NaN to NaN; returns values and log-derivatives, both (n, D).
+
+    Rows are mapped in parts: the knots around each number take many times the memory of the rows.
+    """
+    n, dim = matrix.shape
+    z, log_derivative = np.empty((n, dim)), np.empty((n, dim))
+    soft, size = SoftTails(dim), max(1, COLUMN_NUMBERS // max(1, dim))
     with torch.no_grad():
-        z, log_derivative = spline.columns(torch.from_numpy(scaled))
-        z, of_tails = SoftTails(spline.dim).columns(z.clamp_(-FARTHEST, FARTHEST))
-    out = (log_derivative + of_tails).numpy()
+        for first in range(0, n, size):
+            part = slice(first, first + size)
+            scaled = np.ascontiguousarray(_in_units(matrix[part], exponents))
+            mapped, of_spline = spline.columns(torch.from_numpy(scaled))
+            mapped, of_tails = soft.columns(mapped.clamp_(-FARTHEST, FARTHEST))
+            z[part], log_derivative[part] = mapped.numpy(), (of_spline + of_tails).numpy()
     if exponents.any():
-        out -= exponents * math.log(2)
-    return z.numpy(), out
+        log_derivative -= exponents * math.log(2)
+    return z, log_derivative
 
 
 def _patterns(z: Floats) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
