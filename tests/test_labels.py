@@ -18,6 +18,7 @@ from sklearn.preprocessing import LabelEncoder
 
 from flowssl._labels import codes_of, encode_labels, is_unlabeled
 from flowssl.exceptions import FlowSSLWarning
+from flowssl.model_selection import labeled_accuracy
 
 FIRST_DAY = datetime.date(1900, 1, 1)
 YEARS = [datetime.datetime(2020, 1, 1), datetime.datetime(2021, 1, 1)]
@@ -353,3 +354,18 @@ def test_classes_of_some_rows():
     assert encoded.codes.tolist() == [-1, 0, -1, 1, 0]
     with pytest.raises(ValueError, match="no labeled row of a weight other than 0"):
         encode_labels(["a", None]).with_classes_of(np.array([1]))
+
+
+@pytest.mark.parametrize(
+    ("y", "predicted"),
+    [(["0", "1"], np.array([0, 1])), ([0, 1], np.array(["0", "1"])), (DAYS, np.array(["a", "b"]))],
+)
+def test_labels_of_another_type_are_no_wrong_predictions(y, predicted):
+    with pytest.raises(ValueError, match="are of different types; give labels of the type of fit"):
+        labeled_accuracy(y, predicted)
+
+
+def test_accuracy_compares_equal_labels_of_any_type():
+    assert labeled_accuracy([1, 0, None], np.array([1.0, 1.0, 0.0])) == 0.5
+    assert labeled_accuracy(DAYS, np.array(DAYS[::-1], dtype="M8[us]")) == 0
+    assert labeled_accuracy(DAYS, np.array(DAYS, dtype="M8[us]")) == 1

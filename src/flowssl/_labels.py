@@ -182,6 +182,22 @@ def positions(labels: Labels, classes: Labels) -> Integers:
     return np.asarray([place.get(label, -1) for label in labels.tolist()], dtype=np.int64)
 
 
+def check_same_type(labels: Labels, predicted: Labels) -> None:
+    """Refuse labels and predictions of which one are text and the others not: none could agree.
+
+    Raises
+    ------
+    ValueError
+        If they are.
+    """
+    given = labels, predicted
+    if all(map(len, given)) and len({isinstance(some.tolist()[0], str) for some in given}) > 1:
+        raise ValueError(
+            f"the labels {labels[:3].tolist()} ... and the predictions {predicted[:3].tolist()} ... "
+            "are of different types; give labels of the type of fit."
+        )
+
+
 def codes_of(labels: ArrayLike | object, classes: Labels, n: int) -> Integers:
     """Return the index of each label among the classes.
 

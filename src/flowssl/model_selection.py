@@ -30,7 +30,7 @@ from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from flowssl._labels import LabelsLike, encode_labels, is_unlabeled, positions
+from flowssl._labels import LabelsLike, check_same_type, encode_labels, is_unlabeled, positions
 from flowssl._masks import without_mask
 from flowssl._typing import Integers, Labels
 from flowssl.exceptions import FlowSSLWarning
@@ -102,6 +102,7 @@ def labeled_accuracy(
             dtype=np.float64,
             input_name="sample_weight",
         )[known]
+    check_same_type(truth.classes, np.asarray(predicted))
     # As codes: scikit-learn's metrics do not take labels of every type.
     found = positions(np.asarray(predicted)[known], truth.classes)
     return float(accuracy_score(truth.codes[known], found, sample_weight=weight))
