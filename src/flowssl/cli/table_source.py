@@ -121,7 +121,7 @@ class TableSource(Source):
         self._schema = self._schema_of(estimator, path)
         table = self.read_table(path)
         X = self._inputs(estimator, table)
-        ids = split_names(self.arguments.id, table.column_names)
+        ids = split_names(getattr(self.arguments, "id", None), table.column_names)
         if not ids or ids[0] not in X.column_names:
             return Rows(X, table)
         self._as_text, self._schema = ids, None
