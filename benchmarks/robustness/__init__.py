@@ -1,1 +1,1 @@
-"""Damaged and forged files of every kind that flowssl reads: what becomes of them."""
+"""How flowssl takes files that are damaged or forged."""
