@@ -83,6 +83,7 @@ def _without_cross_fitting():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("flowssl.initialization.propagation.FOLDS_UP_TO", ())
         patch.setattr("flowssl.estimators._image_domain.NETWORK_STEPS", 10)
+        patch.setattr("flowssl.estimators._image_domain.STEPS", 40 * 5)
         yield
 
 

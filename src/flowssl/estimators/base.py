@@ -168,8 +168,7 @@ class FlowClassifier(DensityClassifier):
         domain = self._domain
         domain.check_objective(ObjectiveOptions.of(self.objective))
         self._model_request().check()
-        with BLAS:
-            data = self._encode_training(X, y, sample_weight, continued)
+        data = self._encode_training(X, y, sample_weight, continued)
         settings, seed = self._fit_settings(data), self._drawn_seed()
         previous, completion = None, None
         if continued:
