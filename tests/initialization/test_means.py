@@ -49,7 +49,8 @@ def test_fewer_rows_than_columns_whiten_like_the_whole_covariance(shrinkage):
     X, P = rng.normal(size=(9, 40)) * rng.uniform(0.2, 3, 40), softmax(rng.normal(size=(9, 2)), 1)
     mass, w = P.sum(0), np.full(9, 1 / 9)
     means = P.T @ X / mass[:, None]
-    S = sum(p / 9 * np.outer(x - m, x - m) for x, row in zip(X, P) for p, m in zip(row, means))
+    centered = [X - mean for mean in means]
+    S = sum((p[:, None] * C).T @ C for p, C in zip(P.T / 9, centered, strict=True))
     trace = np.trace(S) / 40
     if shrinkage is None:
         spread = (S**2).mean()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from flowssl._typing import Floats, Integers
@@ -66,7 +67,7 @@ def nearest_neighbors(
     return index, distance
 
 
-def _least(values: Floats, k: int) -> Integers:
+def _least(values: NDArray[np.floating], k: int) -> Integers:
     """Return the columns (q, k) of the least values (q, n) of each row, in any order."""
     size = max(1, _BLOCK_ENTRIES // 16 // values.shape[1])  # a partition indexes every value
     parts = [values[first : first + size] for first in range(0, len(values), size)]

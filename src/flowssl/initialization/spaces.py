@@ -81,7 +81,10 @@ class Space:
         not columns. Of more rows than columns these are the rows themselves.
         """
         n, D = self.X.shape
-        return np.linalg.qr(self.X.T, mode="r").T if n < D else self.X
+        if n >= D:
+            return self.X
+        triangle: Floats = np.asarray(np.linalg.qr(self.X.T, mode="r"))
+        return triangle.T
 
     @cached_property
     def scatter(self) -> Floats:

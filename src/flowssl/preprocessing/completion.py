@@ -293,7 +293,8 @@ def _columns(spline: MonotonicSpline, exponents: Integers, matrix: Floats) -> tu
     Rows are mapped in parts: the knots around each number take many times the memory of the rows.
     """
     n, dim = matrix.shape
-    z, log_derivative = np.empty((n, dim)), np.empty((n, dim))
+    # Column by column in memory, as the spline works: sums over columns keep their order.
+    z, log_derivative = np.empty((n, dim), order="F"), np.empty((n, dim), order="F")
     soft, size = SoftTails(dim), max(1, COLUMN_NUMBERS // max(1, dim))
     with torch.no_grad():
         for first in range(0, n, size):
