@@ -96,8 +96,9 @@ def test_a_type_found_late_in_a_large_file_holds_for_all_rows(tmp_path: Path) ->
         ('a,b\n"1\n1",2\n\n5\n', "line 5 has 1 cells where the header names 2"),
         ("a,caf\u00e9\n1,2\n".encode("latin-1"), "line 1 is not UTF-8"),
         ("a,b\n" + "1,2\n" * 30 + "1,\u00e9\n", None),
-        (("a,b\n" + "1,2\n" * 30).encode() + b"1,\xe9\n", "column 'b' is not UTF-8"),
-        ("a,b\n1,2\n".encode("utf-16"), "not UTF-8"),
+        (("a,b\n" + "1,2\n" * 30).encode() + b"1,\xe9\n", "line 32 is not UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "line 1 has a zero byte"),
+        ("a,b\n1,2\n".encode("utf-16")[:-1], "is not UTF-16 text"),
     ],
 )
 def test_csv_errors_are_one_line(tmp_path: Path, content: str | bytes, cause: str | None) -> None:

@@ -22,7 +22,7 @@ from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from types import ModuleType
 
     import numpy as np
@@ -45,10 +45,17 @@ _UNREADABLE = (
     tokenize.TokenError,
     zlib.error,
 )
+# Endings of delimited text; the delimiter of a CSV is detected.
+_TEXT_DELIMITERS = {".csv": None, ".csv.gz": None, ".tsv": "\t", ".tsv.gz": "\t"}
 _ARRAY_KEYS = (("X", "y"), ("X_train", "y_train"), ("X_test", "y_test"))
 
 
-def read_table(path: str | os.PathLike[str]) -> pa.Table:
+def read_table(
+    path: str | os.PathLike[str],
+    *,
+    as_text: Collection[str] = (),
+    schema: pa.Schema | None = None,
+) -> pa.Table:
     r"""Read a table in the format that the ending of the file name says.
 
     Parameters
@@ -56,28 +63,29 @@ def read_table(path: str | os.PathLike[str]) -> pa.Table:
     path : str or path-like
         One of
 
-        - ``.csv``, ``.csv.gz``, ``.tsv``, ``.tsv.gz``: UTF-8 text whose first row names the
-          columns. The delimiter of a CSV is detected among comma, semicolon, tab and bar; with
-          a semicolon or a tab, decimal commas are supported. Empty cells are missing values, as
-          are ``NA``, ``NaN``, ``null`` and ``?`` in columns of numbers. A first column without
-          a name holds row numbers, as written by pandas and R, and is left out.
+        - ``.csv``, ``.csv.gz``, ``.tsv``, ``.tsv.gz``: text whose first row names the columns;
+          the delimiter of a CSV is detected among comma, semicolon, tab and bar.
         - ``.parquet``, ``.pq``, ``.feather``, ``.arrow``, ``.ipc``.
         - ``.npz``: a matrix ``X`` of numbers and, optionally, labels ``y`` and
-          ``feature_names`` (or ``X_train`` and ``y_train``; otherwise ``X_test`` and
-          ``y_test``). Without names the columns are ``x0``, ``x1``, ...; the labels become the
-          column ``y``. Pickled objects are refused.
+          ``feature_names`` (or ``X_train`` and ``y_train``; otherwise ``X_test`` and ``y_test``).
+          Without names the columns are ``x0``, ``x1``, ...; the labels become the column ``y``.
         - ``.npy``: a matrix of numbers.
+    as_text : collection of str, default=()
+        Columns of a text file whose cells stay as they are written, such as labels and ids.
+    schema : pyarrow.Schema, optional
+        Types that columns of a text file must have; others stay text. By default the cells decide.
 
     Returns
     -------
     pyarrow.Table
-        At least one row, distinct column names. Half-precision arrays are read as float32.
+        At least one row, distinct column names. Half-precision arrays are read as float32. Where
+        the cells of a text file left a choice, its field's metadata have a "note".
 
     Raises
     ------
     DataError
         If there is no such file, its ending is unknown, it is not in the format of its ending,
-        it has no rows, a row has too many or too few cells, or two columns share a name.
+        it has no rows, columns share a name, or a row or cell of a text file does not fit.
     ImportError
         If pyarrow is not installed (``pip install 'flowssl[tables]'``).
 
@@ -96,16 +104,14 @@ def read_table(path: str | os.PathLike[str]) -> pa.Table:
     path = Path(path)
     _check_readable(path)
     _arrow()
+    is_text = _ending(path) in _TEXT_DELIMITERS
     try:
-        table = _READERS[_ending(path)](path)
+        table = _read_text(path, as_text, schema) if is_text else _READERS[_ending(path)](path)
     except DataError:
         raise
     except _UNREADABLE as error:
         raise DataError(f"{path}: cannot be read as {_ending(path)}: {_one_line(error)}") from error
-    _check_names(path, table.column_names)
-    if table.num_rows == 0:
-        raise DataError(f"{path} has column names but no rows.")
-    return table
+    return _checked(path, table)
 
 
 def write_table(frame: IntoDataFrame, path: str | os.PathLike[str]) -> None:
@@ -204,10 +210,11 @@ def write_csv(frame: IntoDataFrame, stream: IO[bytes], *, delimiter: str = ",") 
 def _check_readable(path: Path) -> None:
     """Raise `DataError` unless there is a file with content and a known ending."""
     ending = _ending(path)
-    if ending not in _READERS:
+    known = (*_TEXT_DELIMITERS, *_READERS)
+    if ending not in known:
         raise DataError(
             f"{path}: cannot tell the format from the ending {ending!r}; "
-            f"known are {', '.join(_READERS)}."
+            f"known are {', '.join(known)}."
         )
     if not path.exists():
         raise DataError(f"{path}: no such file.")
@@ -217,7 +224,9 @@ def _check_readable(path: Path) -> None:
         raise DataError(f"{path} is empty.")
 
 
-def _check_names(path: Path, names: list[str]) -> None:
+def _checked(path: Path, table: pa.Table) -> pa.Table:
+    """Return the table if it has rows, and each column its own name."""
+    names = table.column_names
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(
@@ -226,12 +235,16 @@ def _check_names(path: Path, names: list[str]) -> None:
         )
     if "" in names:
         raise DataError(f"{path}: column {names.index('') + 1} has no name; give it one.")
+    if table.num_rows == 0:
+        raise DataError(f"{path} has column names but no rows.")
+    return table
 
 
-def _read_delimited(path: Path) -> pa.Table:
+def _read_text(path: Path, as_text: Collection[str], schema: pa.Schema | None) -> pa.Table:
     from flowssl._delimited import read_delimited
 
-    return read_delimited(path, "\t" if _ending(path).startswith(".tsv") else None)
+    delimiter = _TEXT_DELIMITERS[_ending(path)]
+    return read_delimited(path, delimiter, as_text=as_text, schema=schema)
 
 
 def _read_parquet(path: Path) -> pa.Table:
@@ -353,10 +366,6 @@ def _arrow() -> ModuleType:
 
 
 _READERS: dict[str, Callable[[Path], pa.Table]] = {
-    ".csv": _read_delimited,
-    ".csv.gz": _read_delimited,
-    ".tsv": _read_delimited,
-    ".tsv.gz": _read_delimited,
     ".parquet": _read_parquet,
     ".pq": _read_parquet,
     ".feather": _read_feather,

@@ -3,7 +3,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from flowssl.cli.columns import doubts_about, labels, mark_unlabeled, typed_marker
+from flowssl.cli.columns import doubts_about
+from flowssl.cli.labels import labels, mark_unlabeled, typed_marker
 from flowssl.exceptions import DataError
 
 
@@ -37,7 +38,8 @@ def test_what_is_no_label(column: object) -> None:
 
 def test_markers_get_the_type_of_the_labels() -> None:
     assert typed_marker("auto", np.array([1, 2])) == "auto"
-    assert typed_marker("none", np.array(["none"])) is None
+    assert typed_marker("none", np.array(["a"])) is None
+    assert typed_marker("none", np.array(["none"])) == "none"
     assert typed_marker("9", np.array([1, 9])) == 9
     assert typed_marker("9", np.array([None, "9"], dtype=object)) == "9"
     assert typed_marker("False", np.array([True, False])) is False

@@ -242,14 +242,14 @@ def test_report_gets_the_data(
     ("column", "options", "classes", "labeled"),
     [
         ([1, 0, -1] * 30, (), [0, 1], 60),
-        ([1.0, 0.0, None] * 30, (), [0, 1], 60),
+        ([1.0, 0.0, None] * 30, (), ["0.0", "1.0"], 60),
         ([1, 0, -1] * 30, ("--unlabeled-value", "0"), [-1, 1], 60),
         ([1, 0, -1] * 30, ("--unlabeled-value", "none"), [-1, 0, 1], 90),
         ([1, None, 9] * 30, ("--unlabeled-value", "9"), [1], 30),
         (["a", "b", "?"] * 30, ("--unlabeled-value", "?"), ["a", "b"], 60),
         (["a", None, "?"] * 30, ("--unlabeled-value", "?"), ["a"], 30),
-        ([True, False, None] * 30, (), [False, True], 60),
-        (["-1", "b", None] * 30, (), ["-1", "b"], 60),
+        ([True, False, None] * 30, (), ["False", "True"], 60),
+        (["-1", "b", None] * 30, ("--unlabeled-value", ""), ["-1", "b"], 60),
         (["a", *["b"] * 9] + [None] * 80, (), ["a", "b"], 10),
     ],
 )
@@ -276,13 +276,13 @@ def test_marks_of_unlabeled_rows(
 def test_a_class_that_looks_like_a_missing_mark_is_pointed_out(
     folder: Path, run: Run, flowers: pd.DataFrame
 ) -> None:
-    flowers.fillna("NA").to_csv("t.csv", index=False)
+    flowers.fillna("unknown").to_csv("t.csv", index=False)
     arguments = ("fit", "t.csv", "--target", "kind", "--drop", "truth", "-o", "m.flowssl")
     code, _, err = run(*arguments)
     assert code == 0
-    assert "'NA' in column 'kind' is taken for a class" in err
-    assert "--unlabeled-value NA" in err
-    assert run(*arguments, "--unlabeled-value", "NA")[2] == ""
+    assert "'unknown' in column 'kind' is taken for a class" in err
+    assert "--unlabeled-value unknown" in err
+    assert run(*arguments, "--unlabeled-value", "unknown")[2] == ""
 
 
 def test_parameters_reach_the_estimator(

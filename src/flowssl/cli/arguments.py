@@ -46,5 +46,5 @@ def add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--id",
         metavar="COLUMN",
-        help="column of DATA to copy to the front (for images: file by default)",
+        help="column of DATA to copy to the front, as it is written (for images: file by default)",
     )

@@ -1,4 +1,4 @@
-"""Columns of a table: those to learn from, those of a model, and the labels.
+"""Columns of a table: those to learn from, and those of a model.
 
 Names and types of columns are checked here, so that a misspelled name or a column of lists gives
 one line that says what to do.
@@ -6,18 +6,19 @@ one line that says what to do.
 
 from __future__ import annotations
 
+import csv
 import shlex
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from flowssl._field_facts import FAULT, NOTE, fact
 from flowssl.cli.console import shortened
+from flowssl.cli.labels import is_text
 from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-    import numpy.typing as npt
     import pyarrow as pa
 
 
@@ -26,23 +27,35 @@ _MOSTLY = 0.8
 _MANY = 20
 _SHOWN = 8  # names in a message
 _BLANKS_OF_SENTENCES = 3
-_MISSING_MARKS = (
-    "na",
-    "n/a",
-    "nan",
-    "none",
-    "null",
-    "?",
-    "-",
-    "unknown",
-    "unlabeled",
-    "unlabelled",
-)
 
 
-def split_names(text: str | None) -> list[str] | None:
-    """Split ``"a, b"`` into ``["a", "b"]``; None stays None."""
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+def split_names(text: str | None, columns: Sequence[str]) -> list[str] | None:
+    """Split ``"a, b"`` into the names of columns ``["a", "b"]``; None stays None.
+
+    A name with a comma may stand in quotes, as in CSV, or without them if it is that of a column.
+
+    Parameters
+    ----------
+    text : str or None
+        The value of an option.
+    columns : sequence of str
+        The columns of the table.
+    """
+    if text is None:
+        return None
+    if text.strip() in columns:
+        return [text.strip()]
+    (quoted,) = csv.reader([text], skipinitialspace=True)
+    names = [name.strip() for name in quoted if name.strip()]
+    if all(name in columns for name in names):
+        return names
+    chosen, parts = [], text.split(",")
+    while parts:  # the longest run of parts that is the name of a column, or one part
+        joined = [",".join(parts[:end]).strip() for end in range(len(parts), 0, -1)]
+        found = next((name for name in joined if name in columns), joined[-1])
+        chosen.append(found)
+        parts = parts[len(joined) - joined.index(found) :]
+    return names if '"' in text else [name for name in chosen if name]
 
 
 def require_column(table: pa.Table, name: str, option: str) -> None:
@@ -137,89 +150,10 @@ def matching_features(
     return _checked(table.select(wanted))
 
 
-def labels(table: pa.Table, target: str) -> npt.NDArray[np.generic]:
-    """Return the labels of a table: an array of numbers or, with text or empty cells, of objects.
-
-    Empty cells are None. Other marks of unlabeled rows are left to
-    `flowssl._labels.encode_labels`.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-
-    Raises
-    ------
-    DataError
-        If the column does not hold numbers, text, or true and false.
-    """
-    import numpy as np
-    import pyarrow as pa
-
-    column = table.column(target)
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if not (_is_numeric(kind) or _is_text(kind) or pa.types.is_null(kind)):
-        raise DataError(
-            f"--target: column {target!r} holds {kind}; labels are numbers, text, or true and false."
-        )
-    if pa.types.is_floating(kind):
-        values = column.to_numpy().astype(np.float64)
-        known = values[~np.isnan(values)]
-        if not (known == np.round(known)).all():
-            raise DataError(
-                f"--target: column {target!r} holds fractions such as "
-                f"{known[known != np.round(known)][0]:g}; "
-                "flowssl predicts classes, not quantities."
-            )
-        # 1.0 came from a column of whole numbers with gaps: its class is 1.
-        column = pa.chunked_array([pa.array(values, from_pandas=True).cast(pa.int64())])
-    if column.null_count or _is_text(kind):
-        return np.array([*column.to_pylist(), None], dtype=object)[:-1]
-    return cast("npt.NDArray[np.generic]", column.to_numpy())
-
-
-def typed_marker(text: str, y: npt.NDArray[np.generic]) -> str | int | bool | None:
-    """Turn ``--unlabeled-value`` into a value of the labels' own type.
-
-    ``auto`` and ``none`` mean what they mean to the estimator.
-
-    Raises
-    ------
-    DataError
-        If the labels are numbers and the text is not.
-    """
-    if text == "auto":
-        return text
-    if text.lower() == "none":
-        return None
-    sample = next((value for value in y.tolist() if value is not None), text)
-    if isinstance(sample, str):
-        return text
-    try:
-        if isinstance(sample, bool):
-            return {"true": True, "false": False}[text.lower()]
-        return int(text)
-    except (KeyError, ValueError):
-        raise DataError(
-            f"--unlabeled-value: {text!r} cannot be in a column of labels like {sample!r}."
-        ) from None
-
-
-def mark_unlabeled(y: npt.NDArray[np.generic], marker: object) -> npt.NDArray[np.generic]:
-    """Replace empty cells by the marker of unlabeled rows, unless this is ``"auto"`` or None.
-
-    `flowssl._labels.encode_labels` takes one marker; in a file, an empty cell means an unlabeled
-    row whatever the marker is.
-    """
-    import numpy as np
-
-    if marker is None or (isinstance(marker, str) and marker == "auto") or y.dtype != object:
-        return y
-    return np.array([marker if value is None else value for value in y] + [None], dtype=object)[:-1]
-
-
-def looks_missing(classes: Sequence[object]) -> list[str]:
-    """Return the classes whose names usually mark a missing value, such as "NA" or "?"."""
-    return [c for c in classes if isinstance(c, str) and c.strip().lower() in _MISSING_MARKS]
+def notes_on(table: pa.Table) -> list[str]:
+    """Say what was decided about columns of a file of text whose cells left a choice."""
+    notes = [(field.name, fact(field, NOTE)) for field in table.schema]
+    return [f"column {name!r}: {note}" for name, note in notes if note]
 
 
 def doubts_about(table: pa.Table) -> list[str]:
@@ -230,23 +164,24 @@ def doubts_about(table: pa.Table) -> list[str]:
     import pyarrow.compute as pc
 
     doubts = []
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if not _is_text(column.type):
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if not is_text(column.type):
             continue
         present = column.drop_null()
         is_number = pc.match_substring_regex(present, _NUMBER)
         n_numbers, n_distinct = pc.sum(is_number).as_py(), pc.count_distinct(present).as_py()
-        if _MOSTLY * len(present) <= n_numbers < len(present):
+        if not fact(field, NOTE) and _MOSTLY * len(present) <= n_numbers < len(present):
             stray = present.filter(pc.invert(is_number))[0].as_py()
             doubts.append(
-                f"column {name!r} is read as text and each of its values as a category, because "
-                f"{stray!r} is not a number; leave cells of missing values empty"
+                f"column {field.name!r} is read as text and each of its values as a category, "
+                f"because {stray!r} is not a number; leave cells of missing values empty"
             )
         elif n_distinct > max(_MANY, len(present) // 2):
-            read = f"to read it as text, add --text {shlex.quote(name)}; "
+            name = shlex.quote(field.name)
+            read = f"to read it as text, add --text {name}; " if _has_sentences(present) else ""
             doubts.append(
-                f"column {name!r} is text with {n_distinct:,} values in {len(present):,} rows; "
-                f"{read if _has_sentences(present) else ''}if it only names the rows, leave it out with --drop {shlex.quote(name)}"
+                f"column {field.name!r} is text with {n_distinct:,} values in {len(present):,} "
+                f"rows; {read}if it only names the rows, leave it out with --drop {name}"
             )
     return doubts
 
@@ -264,28 +199,19 @@ def _checked(table: pa.Table) -> pa.Table:
     import pyarrow as pa
 
     for field in table.schema:
+        drop = f"--drop {shlex.quote(field.name)}"
+        if fault := fact(field, FAULT):
+            raise DataError(
+                f"{fault}, in column {field.name!r}; leave the cell empty, or the column out with "
+                f"{drop}."
+            )
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
         if pa.types.is_nested(kind) or pa.types.is_time(kind) or pa.types.is_binary(kind):
             raise DataError(
                 f"column {field.name!r} holds {kind}, neither numbers, text nor dates; "
-                f"turn it into numbers or leave it out with --drop {field.name}."
+                f"turn it into numbers or leave it out with {drop}."
             )
     return table
-
-
-def _is_numeric(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return bool(
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-    )
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    is_view = getattr(pa.types, "is_string_view", lambda _: False)  # newer Arrow only
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or is_view(kind))
 
 
 def _hint(name: str, table: pa.Table) -> str:

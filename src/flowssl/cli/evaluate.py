@@ -127,7 +127,10 @@ def evaluate_model(estimator: Classifier, X: Inputs, y: Labels) -> Evaluation:
     from flowssl.calibration import expected_calibration_error
     from flowssl.preprocessing.containers import take_rows
 
-    encoded = encode_labels(y, estimator.unlabeled_value)
+    marker = estimator.unlabeled_value
+    if y.dtype == object and isinstance(marker, str) and marker == "auto":
+        marker = np.nan  # None and the like: a file's other marks are known by now
+    encoded = encode_labels(y, marker)
     rows = np.flatnonzero(encoded.codes >= 0)
     names = [_spelled(label) for label in estimator.classes_.tolist()]
     places = _places(names, [_spelled(label) for label in encoded.classes.tolist()])

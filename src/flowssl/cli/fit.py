@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 SUMMARY = "learn a model from labeled and unlabeled rows and save it"
 DETAILS = (
-    "Rows whose label is empty (or -1, among numbers) are unlabeled and are learned from too, as "
-    "are images that --labels does not name. Training writes a checkpoint after each epoch and "
-    "removes it at the end; Ctrl-C saves the best model so far."
+    "Rows whose label is empty, -1 or a usual mark of a missing value (NA, ?, <NA>, ...) are "
+    "unlabeled and are learned from too, as are images that --labels does not name. Training writes "
+    "a checkpoint after each epoch and removes it at the end; Ctrl-C saves the best model so far."
 )
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it

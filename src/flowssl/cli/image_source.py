@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from flowssl._image_files import holds_images, read_images, write_images
-from flowssl.cli.columns import labels, require_column
+from flowssl.cli.columns import require_column
+from flowssl.cli.labels import labels
 from flowssl.cli.options import chosen_options, option_of
 from flowssl.cli.source import LABEL, LabeledRows, Rows, Source
 from flowssl.exceptions import DataError
@@ -145,7 +146,7 @@ class ImageSource(Source):
 
         if path is None:
             raise DataError(f"images need {option} TABLE, with the columns file and label.")
-        table = read_table(path)
+        table = read_table(path, as_text=(FILE, self.target))
         require_column(table, FILE, option)
         require_column(table, self.target, "--target")
         places: dict[str, list[int]] = {}

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowssl.cli.columns import require_column
+from flowssl.cli.columns import require_column, split_names
 from flowssl.exceptions import DataError
 from flowssl.tables import write_csv, write_table
 
@@ -30,6 +30,9 @@ def with_id(results: pa.Table, columns: pa.Table, name: str | None) -> pa.Table:
     """Put a column of the data in front of the results; none if the name is None."""
     if name is None:
         return results
+    (name, *more) = split_names(name, columns.column_names) or [name]
+    if more:
+        raise DataError(f"--id: one column, please; {name!r} and {more[0]!r} are two.")
     require_column(columns, name, "--id")
     if name in results.column_names:
         raise DataError(f"--id: the results have a column {name!r}, too; rename it in the file.")

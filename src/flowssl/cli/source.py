@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
-from flowssl.cli.columns import looks_missing, mark_unlabeled, typed_marker
+from flowssl.cli.labels import marked_for_fit, marked_for_model
 from flowssl.cli.options import chosen_options
 from flowssl.exceptions import DataError
 
@@ -57,7 +56,7 @@ class LabeledRows(Rows):
     Attributes
     ----------
     y : ndarray of shape (n,)
-        The labels, of the types that `columns.labels` returns.
+        The labels, of the types that `labels.labels` returns.
     parameters : dict
         For ``fit``: parameters of the estimator that follow from the data.
     """
@@ -147,17 +146,14 @@ class Source(ABC):
         """
         rows = self._read_training()
         chosen = chosen_options(self.arguments).get("unlabeled_value", "auto")
-        marker = typed_marker(str(chosen), rows.y)
-        y = mark_unlabeled(rows.y, marker)
-        known = self._labels_known(y, marker, self.arguments.data)
-        suspects = looks_missing(list(dict.fromkeys(known)))
-        if suspects:
-            self.console.remark(
-                f"note: {suspects[0]!r} in column {self.target!r} is taken for a class; if it "
-                f"marks unlabeled rows, add --unlabeled-value {shlex.quote(suspects[0])}"
-            )
-        found: dict[str, object] = {} if marker == "auto" else {"unlabeled_value": marker}
-        return replace(rows, y=y, parameters={**rows.parameters, **found})
+        labels = marked_for_fit(rows.y, str(chosen), self.target)
+        for remark in labels.remarks:
+            self.console.remark(f"note: {remark}")
+        self._require_labels(labels.y, labels.marker, self.arguments.data)
+        found: dict[str, object] = {}
+        if labels.marker != "auto":
+            found["unlabeled_value"] = labels.marker
+        return replace(rows, y=labels.y, parameters={**rows.parameters, **found})
 
     def read(self, estimator: Classifier, path: str) -> Rows:
         """Read rows that a fitted model can take.
@@ -193,8 +189,8 @@ class Source(ABC):
         """
         self._check(path)
         rows = self._read_labeled(estimator, path, label_table, option)
-        y = mark_unlabeled(rows.y, estimator.unlabeled_value)
-        self._labels_known(y, estimator.unlabeled_value, path)
+        y = marked_for_model(rows.y, estimator.classes_.tolist(), estimator.unlabeled_value)
+        self._require_labels(y, estimator.unlabeled_value, path)
         return replace(rows, y=y)
 
     @abstractmethod
@@ -226,15 +222,12 @@ class Source(ABC):
         if not self.holds(path):
             raise DataError(f"{path} is not {self.data}, which {self.arguments.model} needs.")
 
-    def _labels_known(self, y: Labels, marker: object, path: str) -> list[object]:
-        """Return the labels of the labeled rows; there must be some."""
+    def _require_labels(self, y: Labels, marker: object, path: str) -> None:
+        """Raise `DataError` unless some row is labeled."""
         from flowssl._labels import is_unlabeled
 
-        labeled = y[~is_unlabeled(y, marker)]
-        if not len(labeled):
+        if is_unlabeled(y, marker).all():
             raise DataError(
                 f"{path}: column {self.target!r} has no labeled row; label at least one "
                 "row, or name another column with --target."
             )
-        known: list[object] = labeled.tolist()
-        return known

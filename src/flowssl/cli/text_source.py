@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from flowssl.cli.columns import choose_features, doubts_about, labels, require_column, split_names
+from flowssl.cli.columns import (
+    choose_features,
+    doubts_about,
+    notes_on,
+    require_column,
+    split_names,
+)
 from flowssl.cli.console import shortened
+from flowssl.cli.labels import labels
 from flowssl.cli.source import LabeledRows, Rows
 from flowssl.cli.table_source import TableSource
 from flowssl.exceptions import DataError
@@ -66,14 +73,17 @@ class TextSource(TableSource):
 
     def _read_training(self) -> LabeledRows:
         """Read a table with the columns of texts that ``--text`` names."""
-        self._texts = split_names(self.arguments.text) or []
+        self._as_text = [self.target]
+        table = self._read_with_target(self.arguments.data, self.arguments.labels, "--labels")
+        self._texts = split_names(self.arguments.text, table.column_names) or []
         if not self._texts:
             raise DataError("--text names no column.")
-        table = self._read_with_target(self.arguments.data, self.arguments.labels, "--labels")
         for name in self._texts:
             require_column(table, name, "--text")
         if self.target in self._texts:
             raise DataError(f"--text: {self.target!r} is the target; it cannot also be a text.")
+        self._as_text = [self.target, *self._texts]
+        table = self.read_table(self.arguments.data)
         X = self._chosen(table)
         others = X.drop_columns(self._texts)
         if self.arguments.features is None:
@@ -84,8 +94,8 @@ class TextSource(TableSource):
                     "it in --features"
                 )
             X, others = X.drop_columns(keys), others.drop_columns(keys)
-        for doubt in doubts_about(others):
-            self.console.remark(f"note: {doubt}")
+        for note in (*notes_on(others), *doubts_about(others)):
+            self.console.remark(f"note: {note}")
         if others.num_columns:
             self.console.remark(
                 f"note: beside the texts the model reads {shortened(others.column_names)}; add "
@@ -96,11 +106,11 @@ class TextSource(TableSource):
 
     def _chosen(self, table: pa.Table) -> pa.Table:
         """Select the columns to learn from, the texts among them."""
-        drop = split_names(self.arguments.drop)
+        drop = split_names(self.arguments.drop, table.column_names)
         dropped = set(drop or ()) & set(self._texts)
         if dropped:
             raise DataError(f"--drop: {min(dropped)!r} is one of the columns of --text.")
-        features = split_names(self.arguments.features)
+        features = split_names(self.arguments.features, table.column_names)
         if features is not None:
             features += [name for name in self._texts if name not in features]
         return choose_features(table, self.target, features, drop)
@@ -116,6 +126,26 @@ class TextSource(TableSource):
         """Read the model's columns of a table and its labels."""
         self._prepare(estimator)
         return super()._read_labeled(estimator, path, label_table, option)
+
+    def _schema_of(self, estimator: Classifier, path: str) -> pa.Schema | None:
+        """Return the columns beside the texts; columns that are not named in it stay text."""
+        import pyarrow as pa
+
+        from flowssl.preprocessing.file_schema import file_schema
+
+        encoder = cast("TextTableEncoder", estimator.encoder_)
+        if encoder.table_ is None:
+            return pa.schema([])
+        names = [codec.name for codec in encoder.table_.codecs_]
+        if not hasattr(encoder, "feature_names_in_"):  # then their places say which they are
+            target = getattr(self.arguments, "target", None)
+            self._as_text, self._schema = (), None
+            columns = [name for name in self.read_table(path).column_names if name != target]
+            if len(columns) != encoder.n_features_in_:
+                return None
+            texts = encoder.text_columns_
+            names = [name for place, name in enumerate(columns) if place not in texts]
+        return file_schema(encoder.table_, [str(name) for name in names])
 
     def _prepare(self, estimator: Classifier) -> None:
         """Take the names of the model's columns of texts; show how far embedding is."""

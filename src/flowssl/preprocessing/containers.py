@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import narwhals as nw
 import numpy as np
@@ -20,9 +20,13 @@ from scipy.sparse import csr_array, issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 
+from flowssl._field_facts import NOTATION, fact
 from flowssl._labels import is_missing
 from flowssl._typing import Floats
 from flowssl.exceptions import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Category: TypeAlias = str | bool | int | float
 Values: TypeAlias = Floats | list[object]
@@ -83,6 +87,8 @@ class ColumnType:
         Time unit and time zone of a "datetime" column.
     categories : tuple or None, default=None
         All declared categories, seen or not, in their order.
+    notation : str or None, default=None
+        How the numbers were written in a file of text; None is the plain way, with decimal points.
     """
 
     kind: Literal["numeric", "datetime", "categorical"]
@@ -91,6 +97,7 @@ class ColumnType:
     unit: str | None = None
     zone: str | None = None
     categories: tuple[Category, ...] | None = None
+    notation: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,6 +208,12 @@ def _read_frame(frame: nw.DataFrame[IntoDataFrame]) -> Table:
                 "required."
             )
     columns = [_read_series(series) for series in frame.iter_columns()]
+    if frame.implementation.is_pyarrow():
+        table = cast("pa.Table", nw.to_native(frame))
+        columns = [
+            replace(column, type=replace(column.type, notation=fact(field, NOTATION)))
+            for column, field in zip(columns, table.schema, strict=True)
+        ]
     container = cast("Container", frame.implementation.name.lower())
     return Table(container, len(frame), columns)
 

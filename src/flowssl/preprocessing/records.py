@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from flowssl._field_facts import is_notation
 from flowssl.preprocessing.codecs import Codec
 from flowssl.preprocessing.containers import DTYPES, ColumnType, is_category
 
@@ -34,11 +35,15 @@ def _codec_from(record: Mapping[str, object]) -> Codec:
         and isinstance(record["duplicate_of"], int | None)
         and type_record["kind"] in ("numeric", "datetime", "categorical")
         and type_record["dtype"] in DTYPES
-        and all(isinstance(type_record[key], str | None) for key in ("native", "unit", "zone"))
+        and all(
+            isinstance(type_record.get(key), str | None)
+            for key in ("native", "unit", "zone", "notation")
+        )
         and all(map(is_category, [*own, *infrequent, *(declared or [])]))
         and (record["constant"] is None or is_category(record["constant"]))
     )
-    if not is_sound:
+    notation = type_record.get("notation")
+    if not is_sound or not (notation is None or is_notation(notation)):
         raise ValueError(f"not the record of a column: {record!r}")
     type_ = ColumnType(
         **{**type_record, "categories": None if declared is None else tuple(declared)}
