@@ -81,11 +81,15 @@ def test_columns_beside_the_texts_are_named_and_the_advice_leaves_them_out(folde
     frame.to_csv("news.csv", index=False)
     code, out, err = run(*FIT, "--text", "headline")
     assert code == 0, err
-    assert re.search(r"columns of texts +headline, beside 1 others: price\n", out)
+    assert re.search(r"columns of texts +headline, beside 1 other: price\n", out)
     advice = re.search(r"reads price; add (.*) to read the texts alone", err)[1]
+    key = re.search(r"column 'id' tells .* all the same, add (.*)\n", err)[1]
     code, out, err = run(*FIT, "--text", "headline", *shlex.split(advice))
     assert code == 0, err
     assert re.search(r"columns of texts +headline\n", out)
+    code, out, err = run(*FIT, "--text", "headline", *shlex.split(key))
+    assert code == 0, err
+    assert re.search(r"columns of texts +headline, beside 1 other: id\n", out)
 
 
 @needs_wordllama

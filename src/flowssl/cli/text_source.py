@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, cast
 
 from flowssl.cli.columns import (
@@ -59,7 +60,11 @@ class TextSource(TableSource):
         texts = [str(name) for name in cast("list[object]", record["columns"])]
         names = [str(name) for name in cast("list[object] | None", record["names"]) or ()]
         others = [name for name in names if name not in texts]
-        beside = f", beside {len(others):,} others: {shortened(others)}" if others else ""
+        beside = (
+            f", beside {len(others):,} other{'s' if len(others) > 1 else ''}: {shortened(others)}"
+            if others
+            else ""
+        )
         return "columns of texts", f"{shortened(texts)}{beside}"
 
     def read_table(self, path: str) -> pa.Table:
@@ -90,8 +95,8 @@ class TextSource(TableSource):
             keys = [name for name in others.column_names if _is_key(others.column(name))]
             for name in keys:
                 self.console.remark(
-                    f"note: column {name!r} tells the rows apart and is left out; to read it, name "
-                    "it in --features"
+                    f"note: column {name!r} tells the rows apart and is left out; to read it all "
+                    f"the same, add --features {shlex.quote(name)}"
                 )
             X, others = X.drop_columns(keys), others.drop_columns(keys)
         for note in (*notes_on(others), *doubts_about(others)):
@@ -99,7 +104,7 @@ class TextSource(TableSource):
         if others.num_columns:
             self.console.remark(
                 f"note: beside the texts the model reads {shortened(others.column_names)}; add "
-                f"--features {self.arguments.text} to read the texts alone"
+                f"--features {shlex.quote(self.arguments.text)} to read the texts alone"
             )
         found: dict[str, object] = {"text": {"columns": self._texts}}
         return LabeledRows(X, table, y=labels(table, self.target), parameters=found)
