@@ -11,6 +11,7 @@ draw of an embedder also pays for embedding, unless a cache of an earlier run is
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import subprocess
@@ -69,10 +70,12 @@ def run_command(*words: str | Path) -> tuple[str, float, float]:
     process = subprocess.Popen(
         [sys.executable, "-m", "flowssl", *map(str, words)], stdout=subprocess.PIPE, text=True
     )
-    output = process.stdout.read() if process.stdout is not None else ""
-    _, status, usage = os.wait4(process.pid, 0)
+    with process.stdout or io.StringIO() as stream:
+        output = stream.read()
+    _, status, usage = os.wait4(process.pid, 0)  # which says how much memory it took
+    process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - started
-    if os.waitstatus_to_exitcode(status):
+    if process.returncode:
         raise RuntimeError(f"flowssl {' '.join(map(str, words))} failed")
     return output, seconds, usage.ru_maxrss / 1024
 
