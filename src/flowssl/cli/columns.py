@@ -177,11 +177,11 @@ def doubts_about(table: pa.Table) -> list[str]:
                 f"because {stray!r} is not a number; leave cells of missing values empty"
             )
         elif n_distinct > max(_MANY, len(present) // 2):
-            read = f"to read it as text, add --text {shlex.quote(field.name)}; "
+            name = shlex.quote(field.name)
+            read = f"to read it as text, add --text {name}; " if _has_sentences(present) else ""
             doubts.append(
                 f"column {field.name!r} is text with {n_distinct:,} values in {len(present):,} "
-                f"rows; {read if _has_sentences(present) else ''}if it only names the rows, leave "
-                f"it out with --drop {shlex.quote(field.name)}"
+                f"rows; {read}if it only names the rows, leave it out with --drop {name}"
             )
     return doubts
 

@@ -221,8 +221,11 @@ def _as_in_fit(estimator: Classifier, table: pa.Table) -> pa.Table:
     """Write numbers as the file of fit had them, so that commands on the model can read them."""
     from flowssl._notation import Notation, written
 
-    for place, codec in enumerate(cast("TableEncoder", estimator.encoder_).codecs_):
+    encoder = estimator.encoder_
+    of_table = encoder.table_ if encoder.row_kind == "text" else encoder
+    for codec in [] if of_table is None else cast("TableEncoder", of_table).codecs_:
         if codec.type.notation is not None:
+            place = table.column_names.index(str(codec.name))
             cells = written(table.column(place), Notation.from_text(codec.type.notation))
             table = table.set_column(place, table.column_names[place], cells)
     return table

@@ -78,15 +78,17 @@ class TextSource(TableSource):
 
     def _read_training(self) -> LabeledRows:
         """Read a table with the columns of texts that ``--text`` names."""
-        self._texts = split_names(self.arguments.text, ()) or []
+        self._as_text = [self.target, *(split_names(self.arguments.text, ()) or [])]
+        table = self._read_with_target(self.arguments.data, self.arguments.labels, "--labels")
+        self._texts = split_names(self.arguments.text, table.column_names) or []
         if not self._texts:
             raise DataError("--text names no column.")
-        self._as_text = [self.target, *self._texts]
-        table = self._read_with_target(self.arguments.data, self.arguments.labels, "--labels")
         for name in self._texts:
             require_column(table, name, "--text")
         if self.target in self._texts:
             raise DataError(f"--text: {self.target!r} is the target; it cannot also be a text.")
+        self._as_text = [self.target, *self._texts]
+        table = self.read_table(self.arguments.data)
         X = self._chosen(table)
         others = X.drop_columns(self._texts)
         if self.arguments.features is None:
@@ -131,18 +133,24 @@ class TextSource(TableSource):
         return super()._read_labeled(estimator, path, label_table, option)
 
     def _schema_of(self, estimator: Classifier, path: str) -> pa.Schema | None:
-        """Return the columns that the model was fitted on, texts as they are written."""
+        """Return the columns beside the texts; columns that are not named in it stay text."""
         import pyarrow as pa
 
         from flowssl.preprocessing.file_schema import file_schema
 
         encoder = cast("TextTableEncoder", estimator.encoder_)
-        names: Sequence[str] = getattr(encoder, "feature_names_in_", ())
-        others = [str(name) for name in names if str(name) not in self._texts]
-        schema = pa.schema([]) if encoder.table_ is None else file_schema(encoder.table_, others)
-        for name in self._texts:
-            schema = schema.append(pa.field(name, pa.string()))
-        return schema
+        if encoder.table_ is None:
+            return pa.schema([])
+        names = [codec.name for codec in encoder.table_.codecs_]
+        if not hasattr(encoder, "feature_names_in_"):  # then their places say which they are
+            target = getattr(self.arguments, "target", None)
+            self._as_text, self._schema = (), None
+            columns = [name for name in self.read_table(path).column_names if name != target]
+            if len(columns) != encoder.n_features_in_:
+                return None
+            texts = encoder.text_columns_
+            names = [name for place, name in enumerate(columns) if place not in texts]
+        return file_schema(encoder.table_, [str(name) for name in names])
 
     def _prepare(self, estimator: Classifier) -> None:
         """Take the names of the model's columns of texts; show how far embedding is."""
