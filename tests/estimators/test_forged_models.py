@@ -100,6 +100,14 @@ def test_single_precision_is_read_as_double(files, tmp_path):
     np.testing.assert_array_equal(means.detach().numpy(), exact.astype(np.float32))
 
 
+def test_a_tiny_scale_gives_answers_or_an_error_without_a_warning(tmp_path):
+    parts = Parts.read(GOLDEN / "m2-vae.flowssl")
+    set_tensor(parts, "scale", np.full(4, 5e-324))
+    (tmp_path / "m.flowssl").write_bytes(parts.pack())
+    with pytest.raises(ValueError, match="row"):
+        flowssl.load(tmp_path / "m.flowssl").predict(KINDS["m2-vae"][0]()[0][:5])
+
+
 def test_rows_without_a_finite_density_are_an_error(files, tmp_path):
     parts = Parts.read(GOLDEN / "diglm.flowssl")
     weight = numbers_of(parts, "model0.class_density.weight")

@@ -247,7 +247,8 @@ class M2VAEClassifier(NetworkClassifier, ModelFileMixin):
         return matrix
 
     def _standardized(self, matrix: Floats) -> Floats:
-        return np.nan_to_num((matrix - self.mean_) / self.scale_, nan=0.0)
+        with np.errstate(over="ignore"):  # far beyond the rows of fit; the largest number stands in
+            return np.nan_to_num((matrix - self.mean_) / self.scale_, nan=0.0)
 
     def _network(self, dim: int, n_classes: int, generator: torch.Generator) -> nn.Module:
         hidden = tuple(self.hidden_layer_sizes)
