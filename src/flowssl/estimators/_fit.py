@@ -151,7 +151,8 @@ class _Trainer:
         self.completion = completion
         self.prepared = prepared
         self.dim = prepared.z.shape[1]
-        self.automatic = domain.automatic(prepared.n_trained, self.dim)
+        is_wide = domain.span(len(prepared.z), self.dim) is not None
+        self.automatic = domain.automatic(prepared.n_trained, self.dim, is_wide=is_wide)
         self.objective = ObjectiveSettings.resolve(settings.objective, self.automatic)
         self.device = prediction_device(settings.training.device)
 

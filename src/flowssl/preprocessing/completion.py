@@ -24,7 +24,7 @@ from flowssl.preprocessing.proposals import Proposal, fit_proposal, read_proposa
 N_DRAWS = 16
 PROPOSAL_VARIANCE = 1.5
 FARTHEST = 1e150  # standard deviations; sinh would overflow for samples of a barely trained flow
-COLUMN_NUMBERS = 500_000
+COLUMN_NUMBERS = 100_000
 """Numbers that are standardized at once."""
 
 _SPLINE = ("x_knots", "z_knots", "slopes")
