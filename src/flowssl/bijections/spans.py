@@ -157,7 +157,7 @@ def symmetric_basis(directions: Tensor) -> Tensor:
     """
     directions = directions.to(torch.float64)
     left, _, right = torch.linalg.svd(directions[: directions.shape[1]])
-    basis = directions @ (right.T @ left.T)
+    basis: Tensor = directions @ (right.T @ left.T)
     head = basis[: directions.shape[1]]
     head.copy_((head + head.T) / 2)
     return basis

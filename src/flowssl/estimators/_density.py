@@ -26,7 +26,7 @@ from flowssl.preprocessing import Completion, Pixels
 REDRAWS = 100
 """Times that a sampled row is resampled at most; a flow without training may miss every time."""
 
-CHUNK_NUMBERS = 2_000_000
+CHUNK_NUMBERS = 250_000
 """Numbers (rows x draws x columns) that go through a flow at once."""
 
 
@@ -191,6 +191,6 @@ class FittedDensity:
         size = max(1, CHUNK_NUMBERS // self.completion.row_numbers)
         whole = torch.from_numpy(np.ascontiguousarray(rows)).to(torch.float64)
         with torch.no_grad():
-            parts = [function(part.to(device)) for part in torch.split(whole, size)]
-        out: Floats = torch.cat(parts).cpu().numpy()
+            parts = [function(part.to(device)).cpu() for part in torch.split(whole, size)]
+        out: Floats = torch.cat(parts).numpy()
         return out

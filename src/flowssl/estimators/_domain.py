@@ -146,8 +146,11 @@ class Domain(ABC):
         )
 
     @abstractmethod
-    def automatic(self, n_rows: int, dim: int) -> Automatic:
-        """Return what "auto" stands for in a training on ``n_rows`` rows of ``dim`` columns."""
+    def automatic(self, n_rows: int, dim: int, *, is_wide: bool) -> Automatic:
+        """Return what "auto" stands for in a training on ``n_rows`` rows of ``dim`` columns.
+
+        ``is_wide`` says whether the flow acts in the span of the rows only.
+        """
 
     @abstractmethod
     def choose_architecture(self, name: str, dim: int, n_rows: int) -> str:

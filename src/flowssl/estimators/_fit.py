@@ -192,7 +192,8 @@ class _Trainer:
         self.completion = completion
         self.prepared = prepared
         self.dim = prepared.z.shape[1]
-        self.automatic = domain.automatic(prepared.n_trained, self.dim)
+        self.is_wide = domain.span(len(prepared.z), self.dim) is not None
+        self.automatic = domain.automatic(prepared.n_trained, self.dim, is_wide=self.is_wide)
         self.objective = ObjectiveSettings.resolve(settings.objective, self.automatic)
         self.device = prediction_device(settings.training.device)
 
@@ -264,6 +265,8 @@ class _Trainer:
             checkpoint=settings.checkpoint_of(member),
             show_progress=settings.show_progress,
         )
+        if self.is_wide:  # the classes begin where the latents are, and these have hardly moved
+            return result.history, result.interrupted
         weight = self.domain.refit_fraction * self.dim * self.objective.cross_entropy_weight
         stopped = refit_class_density(
             model, prepared, self.domain.refit_rows, objective.noise, weight, config

@@ -181,7 +181,7 @@ class ImageDomain(Domain):
                 "and views is None; leave it at 'auto', or choose views"
             )
 
-    def automatic(self, n_rows: int, dim: int) -> Automatic:
+    def automatic(self, n_rows: int, dim: int, *, is_wide: bool) -> Automatic:
         """Take many small steps, and no noise but that of dequantization and views."""
         return Automatic(
             steps=STEPS,

@@ -124,7 +124,6 @@ def noisy_latents(
     index: Integers,
     noise: Perturbation | None,
     *,
-    width: int | None = None,
     at_once: int,
     seed: int,
 ) -> torch.Tensor:
@@ -140,8 +139,6 @@ def noisy_latents(
         Which of them; a row may come several times.
     noise : callable or None
         Makes what the flow sees instead of the rows.
-    width : int, optional
-        Number of the first latents that are returned; all by default.
     at_once : int
         Rows that go through the flow together.
     seed : int
@@ -153,6 +150,5 @@ def noisy_latents(
     with seeded(seed, device):
         for first in range(0, max(len(index), 1), at_once):
             part = torch.from_numpy(z[index[first : first + at_once]]).float().to(device)
-            latents = flow(part if noise is None else noise(part))[0]
-            found.append(latents[:, :width].clone())
+            found.append(flow(part if noise is None else noise(part))[0])
     return torch.cat(found)

@@ -14,7 +14,6 @@ import torch
 
 from flowssl._typing import Integers
 from flowssl.bijections import Chain
-from flowssl.densities import SemiConditionalClasses
 from flowssl.estimators._preparation import Preparation, noisy_latents
 from flowssl.models import JointModel
 from flowssl.objectives import CrossEntropy, Objective, Perturbation, SoftLabelLikelihood, Term
@@ -59,17 +58,13 @@ def refit_class_density(
     bool
         Whether Ctrl-C ended it early.
     """
-    density = model.class_density
-    if not any(parameter.requires_grad for parameter in density.parameters()):
+    if not any(parameter.requires_grad for parameter in model.class_density.parameters()):
         return False
-    if isinstance(density, SemiConditionalClasses) and len(prepared.z) < prepared.z.shape[1]:
-        density = density.inner  # of a wide table the other latents would only take memory
-    refitted = JointModel(model.flow, density)
     index = prepared.labeled_and_others(n_latents, config.seed)
     copies = 1 if noise is None else max(1, n_latents // len(index))
-    seen = _latent_rows(refitted, prepared, np.tile(index, copies), noise, config)
+    seen = _latent_rows(model, prepared, np.tile(index, copies), noise, config)
     held_out = np.flatnonzero(prepared.held_out)
-    evaluated = _latent_rows(refitted, prepared, held_out, noise, config) if len(held_out) else seen
+    evaluated = _latent_rows(model, prepared, held_out, noise, config) if len(held_out) else seen
     steps = min(STEPS, config.max_epochs * config.steps_per_epoch // 2)
     config = replace(
         config,
@@ -84,7 +79,7 @@ def refit_class_density(
     if cross_entropy_weight:
         terms.append(CrossEntropy(cross_entropy_weight))
     # The latents are rows of their own, to a flow that changes nothing.
-    fixed = JointModel(Chain(), density)
+    fixed = JointModel(Chain(), model.class_density)
     return train(fixed, Objective(terms), seen, evaluated, config).interrupted
 
 
@@ -96,18 +91,9 @@ def _latent_rows(
     config: TrainingConfig,
 ) -> TrainingRows:
     """Return latents with the model's posteriors as targets; labels stay."""
-    density = model.class_density
-    z = noisy_latents(
-        model.flow,
-        prepared.z,
-        index,
-        noise,
-        width=density.dim,
-        at_once=config.evaluation_rows,
-        seed=0,
-    )
+    z = noisy_latents(model.flow, prepared.z, index, noise, at_once=config.evaluation_rows, seed=0)
     with torch.no_grad():
-        predicted = density(z).softmax(1)
+        predicted = model.class_density(z).softmax(1)
     labeled = torch.from_numpy(prepared.rows.labeled[index]).to(z.device)
     given = torch.from_numpy(prepared.targets[index]).float().to(z.device)
     weight = torch.from_numpy(prepared.rows.weight[index]).float().to(z.device)

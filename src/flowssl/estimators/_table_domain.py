@@ -23,7 +23,6 @@ from flowssl.bijections import Chain, SpanReflection
 from flowssl.bijections.spans import symmetric_basis
 from flowssl.estimators._domain import Domain, FlowInit, likelihood_terms
 from flowssl.estimators._preparation import Preparation
-from flowssl.estimators._rows import ROWS_AT_ONCE
 from flowssl.estimators._settings import Automatic, ObjectiveSettings
 from flowssl.estimators.options import ObjectiveOptions
 from flowssl.exceptions import ModelFileError
@@ -50,6 +49,13 @@ LEARNING_RATE = 5e-3
 MAX_NOISE = 0.3
 
 EVALUATION_ROWS = TrainingConfig.evaluation_rows
+
+INIT_ROWS = 10_000
+"""Rows that go through the untrained flow at once; the networks are wider than the rows."""
+
+WIDE_LEARNING_RATE = 1e-5
+"""Peak learning rate where columns are more than rows. A linear map of them fits any labels: on such
+tables the whitening predicts unseen rows better than what it becomes at larger rates."""
 
 WIDE_NUMBERS = 2_000_000
 """Numbers (rows x columns) that go through a flow at once where columns are more than rows."""
@@ -103,7 +109,7 @@ class TableDomain(Domain):
                 f"leave the noise at {default}"
             )
 
-    def automatic(self, n_rows: int, dim: int) -> Automatic:
+    def automatic(self, n_rows: int, dim: int, *, is_wide: bool) -> Automatic:
         """Pass small tables several times per epoch; the fewer rows per column, the more noise.
 
         Covariances estimated from n rows are wrong by a fraction of about D / n. Noise of that
@@ -115,12 +121,12 @@ class TableDomain(Domain):
             min_epochs=MIN_EPOCHS,
             min_steps_per_epoch=MIN_STEPS_PER_EPOCH,
             batch_size=256 if n_rows < 20_000 else 512,
-            learning_rate=LEARNING_RATE,
+            learning_rate=WIDE_LEARNING_RATE if is_wide else LEARNING_RATE,
             labeled_fraction=None,
             cross_entropy_weight=3.0,
             consistency_weight=0.0,
             training_noise=min(MAX_NOISE, math.sqrt(1.5 * dim / n_rows)),
-            evaluation_rows=EVALUATION_ROWS if n_rows >= dim else _wide_rows(dim),
+            evaluation_rows=_wide_rows(dim) if is_wide else EVALUATION_ROWS,
         )
 
     def choose_architecture(self, name: str, dim: int, n_rows: int) -> str:
@@ -150,8 +156,8 @@ class TableDomain(Domain):
         flow.eval().double()  # in training mode dropout would draw
         latents = np.empty_like(prepared.z)
         with torch.no_grad():
-            for first in range(0, len(latents), ROWS_AT_ONCE):
-                part = slice(first, first + ROWS_AT_ONCE)
+            for first in range(0, len(latents), INIT_ROWS):
+                part = slice(first, first + INIT_ROWS)
                 latents[part] = flow(torch.from_numpy(prepared.z[part]))[0].numpy()
         return FlowInit(flow.float(), latents, prepared.mass, prepared.rows.codes)
 
@@ -213,7 +219,8 @@ def _span_flow(name: str, z: Floats, found: Whitening | None, generator: torch.G
     )
     # The reflection divides by the deviation of the rest; its basis of the span is another one.
     turn = directions.T @ symmetric_basis(directions)
-    weight = (turn.T * torch.from_numpy(deviations.rest / deviations.values)) @ turn
+    ratios = torch.from_numpy(deviations.rest / deviations.values)
+    weight = (turn.T * ratios) @ turn
     return build_span_flow(ARCHITECTURES[name], reflection, weight, generator=generator)
 
 
@@ -226,8 +233,8 @@ def _shaped_noise(prepared: Preparation, std: float) -> Perturbation:
     found = fit_whitening(prepared.z, prepared.targets, sample_weight=prepared.rows.weight)
     if len(prepared.z) < prepared.z.shape[1]:
         noise = found.deviations.map(lambda spread: std * np.minimum(1.0, NARROW * spread))
-        directions, widths = map(torch.from_numpy, (noise.directions, noise.values))
-        return SpanNoise(directions.float(), widths.float(), noise.rest)
+        along = torch.from_numpy(noise.directions).float()
+        return SpanNoise(along, torch.from_numpy(noise.values).float(), noise.rest)
     spread, directions = np.linalg.eigh(found.unwhitening)
     width = std * np.minimum(1.0, NARROW * spread)
     return ShapedNoise(torch.from_numpy((directions * width) @ directions.T).float())

@@ -40,7 +40,7 @@ Squares and ``sinh`` would overflow beyond, for rows as for samples of a barely 
 USUAL_EXPONENT = 160
 """Columns whose largest number is beyond 2^160 or below 2^-160 are modeled in other units."""
 
-COLUMN_NUMBERS = 500_000
+COLUMN_NUMBERS = 100_000
 """Numbers that are standardized at once."""
 
 _SPLINE = ("x_knots", "z_knots", "slopes")
