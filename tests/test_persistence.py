@@ -571,7 +571,9 @@ def test_a_read_only_folder_is_an_os_error_that_names_the_file(model, monkeypatc
 
     before = model.read_bytes()
     monkeypatch.setattr(Path, "touch", refuse)
-    with pytest.raises(PermissionError, match=r"cannot write: Permission denied.*model\.flowssl"):
+    with pytest.raises(
+        PermissionError, match=r"cannot be written: Permission denied.*model\.flowssl"
+    ):
         write_model_file(model, {}, {})
     assert model.read_bytes() == before
 

@@ -102,7 +102,7 @@ class FlowGMMClassifier(ClassifierMixin, BaseEstimator):
             encoded.classes,
         )
         self.encoder_ = TableEncoder().fit(X)
-        self.completion_ = SimpleNamespace(filled=np.asarray)
+        self.completion_ = SimpleNamespace(features=np.asarray)
         self.baseline_ = GaussianNB(var_smoothing=0.1).fit(
             self.encoder_.transform(X)[rows], encoded.codes[rows]
         )

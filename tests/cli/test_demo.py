@@ -26,7 +26,7 @@ def test_demo_writes_what_it_says(
     monkeypatch.setitem(__import__("sys").modules, "flowssl.report", report)
     folder = tmp_path / "new" / "demo"
     code, out, err = run("demo", "-o", folder)
-    assert code == 0
+    assert code == 0, err
     assert "1,198 images" in err
     assert seen == [(1198, [10] * 10)]
     assert {p.name for p in folder.iterdir()} == {

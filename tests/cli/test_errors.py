@@ -66,7 +66,7 @@ def _one_line(result: tuple[int, str, str], *causes: str, code: int = 2) -> None
         (("fit", "ragged.csv", "--target", "a"), ("line 3 has 3 cells",)),
         (("fit", "header.csv", "--target", "a"), ("no rows",)),
         (("fit", "empty.csv", "--target", "a"), ("is empty",)),
-        (("fit", "binary.parquet", "--target", "a"), ("cannot be read as .parquet",)),
+        (("fit", "binary.parquet", "--target", "a"), ("not a whole Parquet file",)),
         (("fit", "times.csv", "--target", "kind"), ("'when'", "--drop when")),
     ],
 )

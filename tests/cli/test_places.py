@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 
 from flowssl._persistence import read_manifest
-from flowssl.cli import main
 
 Run = Callable[..., tuple[int, str, str]]
 FIT = ("fit", "flowers.csv", "--target", "kind", "--drop", "truth,row")
@@ -294,12 +293,16 @@ def test_where_the_shell_sends_results(
     assert done.stderr.count("\n") <= 1
 
 
-def test_info_with_nowhere_to_write(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    command = f"{sys.executable} -m flowssl info {model}"
+def test_info_with_nowhere_to_write(saved: Path) -> None:
+    command = f"{sys.executable} -m flowssl info m.flowssl"
     for redirection, code in ((">/dev/full", 2), (">&-", 0), ("| head -c 1", 0)):
         done = subprocess.run(
-            f"{command} {redirection}", shell=True, capture_output=True, text=True, check=False
+            f"{command} {redirection}",
+            shell=True,
+            cwd=saved,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == code
         assert "Exception" not in done.stderr
-    assert main(["info", model]) == 0

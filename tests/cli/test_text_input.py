@@ -292,7 +292,9 @@ def test_labels_of_images_are_as_they_are_written(
     for name in ("007", "1E1", "b", "c"):
         Image.fromarray(np.zeros((4, 4), np.uint8)).save(f"i/{name}.png")
     Path("l.csv").write_text("file,label\n007.png,01\n1E1.png,1.10\nb.png,<NA>\n")
-    arguments = Namespace(data="i", labels="l.csv", target=None, bad_images="refuse")
+    arguments = Namespace(
+        data="i", labels="l.csv", target=None, bad_images="refuse", image_white=None
+    )
     rows = ImageSource(arguments, Console(quiet=True)).read_training()
     assert dict(zip(rows.names, rows.y.tolist(), strict=True)) == {
         "007.png": "01",
