@@ -106,7 +106,16 @@ class FittedDensity:
 
         Noise, of that shape, is added in the flow's units.
         """
-        return self._through(self.models[0].latent, self.completion.typical(matrix) + noise)
+        size = max(1, CHUNK_NUMBERS // self.completion.row_numbers)
+        noise = np.broadcast_to(noise, matrix.shape)
+        parts = [
+            self._through(
+                self.models[0].latent,
+                self.completion.typical(matrix[first : first + size]) + noise[first : first + size],
+            )
+            for first in range(0, max(1, len(matrix)), size)
+        ]
+        return np.concatenate(parts)
 
     def invert(self, latents: Floats) -> Floats:
         """Return the encoded rows (n, D) of the first flow's latents."""
