@@ -150,16 +150,32 @@ def _alone_if_needed(file: ImageFile) -> Iterator[None]:
         if file.format != "TIFF":
             yield
             return
-        # libtiff describes each error on standard error, beside the one that Pillow raises.
-        sys.stderr.flush()
-        standard_error = os.dup(_STANDARD_ERROR)
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), _STANDARD_ERROR)
-        try:
+        with _closed_standard_error():
             yield
-        finally:
-            os.dup2(standard_error, _STANDARD_ERROR)
-            os.close(standard_error)
+
+
+@contextmanager
+def _closed_standard_error() -> Iterator[None]:
+    """Drop what C code writes to standard error: libtiff describes each error that Pillow raises.
+
+    The descriptor is that of the process. What other threads write to it meanwhile is lost, too.
+    """
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    try:
+        standard_error = os.dup(_STANDARD_ERROR)
+    except OSError:  # it is closed already
+        standard_error = None
+    if standard_error is None:
+        yield
+        return
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), _STANDARD_ERROR)
+    try:
+        yield
+    finally:
+        os.dup2(standard_error, _STANDARD_ERROR)
+        os.close(standard_error)
 
 
 def _as_8_bits(file: ImageFile, white: float | None) -> tuple[PillowImage, int | None]:

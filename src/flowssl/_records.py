@@ -120,6 +120,16 @@ class Record:
         """Return a text or null."""
         return None if self.get(key) is None else self.text(key, choices)
 
+    def optional_texts(self, key: str) -> list[str] | None:
+        """Return a list of texts or null."""
+        if self.get(key) is None:
+            return None
+        values = self.items(key)
+        texts = [value for value in values if isinstance(value, str)]
+        if len(texts) < len(values):
+            raise self._wrong(key, "a list of texts")
+        return texts
+
     def sizes(self, key: str) -> list[int]:
         """Return a list of whole numbers from 1 on."""
         values = self.items(key)

@@ -136,17 +136,22 @@ def marked_for_model(y: Labels, classes: Sequence[object], marker: object) -> La
     classes : sequence of labels
         The model's. They are found by how they are written; failing that, 1.0 is 1 and TRUE is True.
     marker : object
-        The model's ``unlabeled_value``; for "auto", None marks unlabeled rows here.
+        The model's ``unlabeled_value``; for "auto", None marks unlabeled rows here, and of several
+        markers the first.
     """
+    from flowssl._labels import markers_of
+
     named = {_spelled(label): label for label in classes}
     likes = Counter(map(_loosely, classes))
     alike = {_loosely(label): label for label in classes if likes[_loosely(label)] == 1}
     spelled = {label: _spelled(label) for label in set(y.tolist()) if label is not None}
     if marker == "auto":
+        markers: list[object] = []
         marks = missing_marks(spelled.values(), labels=True, known=named)
     else:
-        marks = frozenset() if marker is None else frozenset([_spelled(marker)])
-    blank = None if marker == "auto" else marker
+        markers = markers_of(marker)
+        marks = frozenset(_spelled(each) for each in markers if each is not None)
+    blank = next(iter(markers), None)
     expressed = {
         label: blank if text in marks else named.get(text, alike.get(_loosely(label), label))
         for label, text in spelled.items()
