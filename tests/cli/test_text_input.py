@@ -323,7 +323,10 @@ def test_a_model_fitted_in_python_reads_text_files_by_its_schema(
 
 @pytest.mark.parametrize("markers", [["?", "zz"], ["?", "zz", None], "?"])
 def test_a_model_with_several_marks_of_unlabeled_rows_is_evaluated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, markers: object
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    markers: object,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     _write(["a", "b", "?", "a", "b", "zz" if isinstance(markers, list) else "?"])
@@ -332,5 +335,5 @@ def test_a_model_with_several_marks_of_unlabeled_rows_is_evaluated(
     model = FlowGMMClassifier(**options, unlabeled_value=markers, random_state=0)
     model.fit(table[["x"]], table["y"].to_numpy()).save("m.flowssl")
     _write(["a", "b", "?", "", "b", "zz" if isinstance(markers, list) else "?"])
-    code, out, _ = run("evaluate", "m.flowssl", "t.csv", "--target", "y", "--json")
-    assert (code, json.loads(out)["labeled"]) == (0, 30)
+    assert main(["evaluate", "m.flowssl", "t.csv", "--target", "y", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["labeled"] == 30
