@@ -25,7 +25,7 @@ from flowssl._class_prior import prior_by_label
 from flowssl._isolation import isolated
 from flowssl._label_vectors import LabelVector, is_missing
 from flowssl._persistence import JSON, write_model_file
-from flowssl._records import Kind, Record, shown
+from flowssl._records import Record, TensorKind, shown
 from flowssl._typing import Labels
 from flowssl.exceptions import ModelFileError
 from flowssl.preprocessing.encoders import Encoder
@@ -152,7 +152,7 @@ def grouped(tensors: Arrays) -> dict[str, dict[str, NDArray[np.generic]]]:
     return groups
 
 
-def kinds_of(network: nn.Module) -> dict[str, Kind]:
+def kinds_of(network: nn.Module) -> dict[str, TensorKind]:
     """Return the kind and shape of each tensor that a file must have for a network."""
     return {
         key: ("f" if value.is_floating_point() else "i", tuple(value.shape))

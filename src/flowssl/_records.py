@@ -20,7 +20,7 @@ from flowssl.exceptions import ModelFileError
 MAX_SIZE = 2**32
 """No size of a model is larger: a model file has at most 4 GiB."""
 
-Kind: TypeAlias = tuple[str, tuple[int, ...]]
+TensorKind: TypeAlias = tuple[str, tuple[int, ...]]
 """NumPy's letter of the kind of numbers that a tensor holds, and its shape."""
 
 _KINDS = {"f": "floating-point numbers", "i": "integers", "b": "booleans"}
@@ -142,7 +142,7 @@ class Record:
 
 
 def check_arrays(
-    arrays: Mapping[str, NDArray[np.generic]], wanted: Mapping[str, Kind], name: str
+    arrays: Mapping[str, NDArray[np.generic]], wanted: Mapping[str, TensorKind], name: str
 ) -> None:
     """Compare tensors with what they must be, before anything is built from them.
 

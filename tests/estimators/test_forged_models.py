@@ -49,7 +49,7 @@ def test_mutants_are_models_or_one_error(outcomes):
     ("name", "message"),
     [
         ("a zero-byte tensor beside n_components", "'x' is declared wrongly"),
-        ("30,000 widths", r"'completion.covariance' must .* \(30000, 30000\), got .* \(3, 3\)"),
+        ("30,000 widths", r"'completion.extent' must .* \(2, 30000\), got .* \(2, 3\)"),
         ("an encoder of 400 million pixels", r"takes images of shape \(1, 20000, 20000\)"),
         ("a billion draws", r"'dequantization_draws' .* range \[0, 1024\]"),
         ("classes of long texts", "2 classes of 800,000,000 bytes each are more than the limit"),

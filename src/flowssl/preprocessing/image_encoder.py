@@ -19,7 +19,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
 from flowssl._persistence import parse_json
-from flowssl._records import Kind, Record, check_arrays, shown
+from flowssl._records import Record, TensorKind, check_arrays, shown
 from flowssl._typing import Floats
 from flowssl.bijections.images import LEVELS, Shape
 from flowssl.exceptions import ModelFileError
@@ -291,7 +291,7 @@ class Pixels:
             If the arrays do not fit each other.
         """
         dim, n_axes = (arrays[k].shape[0] if k in arrays else 0 for k in ("mean", "components"))
-        shapes: dict[str, Kind] = {"mean": ("f", (dim,)), "components": ("f", (n_axes, dim))}
+        shapes: dict[str, TensorKind] = {"mean": ("f", (dim,)), "components": ("f", (n_axes, dim))}
         check_arrays(arrays, shapes, "completion")
         mean, components = (arrays[key].astype(np.float64) for key in shapes)
         return cls(mean, components, draws)
