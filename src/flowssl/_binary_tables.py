@@ -163,8 +163,13 @@ def _plain_errors(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: cannot be read as {kind}: {one_line(error)}") from error
 
 
+def most_bytes(file_size: int) -> int:
+    """Return how much memory the content of a file may take."""
+    return max(_SMALL, _GROWTH * file_size)
+
+
 def _check_growth(path: Path, n_bytes: int, file_size: int) -> None:
-    if n_bytes > max(_SMALL, _GROWTH * file_size):
+    if n_bytes > most_bytes(file_size):
         raise DataError(
             f"{path}: would take {n_bytes / 2**30:,.1f} GiB, more than {_GROWTH} times its size; "
             "if it is not damaged, write it without compression and dictionaries."

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from flowssl._binary_tables import most_bytes
 from flowssl._missing_marks import is_number
 from flowssl._quotes import QuotedText, QuoteError, quoted_text
 from flowssl._terminal import one_line
@@ -118,8 +119,7 @@ def _opened(path: Path, delimiter: str | None) -> tuple[bytes, str, list[str], i
 
 def _plain_text(path: Path) -> bytes:
     r"""Read a file as UTF-8 with ``\n`` at the ends of lines."""
-    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
-        data = stream.read()
+    data = _decompressed(path) if path.suffix.lower() == ".gz" else path.read_bytes()
     mark, encoding = next(((m, e) for m, e in _ENCODINGS if data.startswith(m)), (b"", "utf-8"))
     if encoding != "utf-8":
         try:
@@ -138,6 +138,21 @@ def _plain_text(path: Path) -> bytes:
     if not data.isascii():
         _check_utf8(path, data)
     return data
+
+
+def _decompressed(path: Path) -> bytes:
+    """Read a compressed file, which may hold far more than its size, in parts."""
+    limit, parts, size = most_bytes(path.stat().st_size), [], 0
+    with gzip.open(path) as stream:
+        while part := stream.read(_BLOCK):
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise DataError(
+                    f"{path}: has more than {limit / 2**30:,.1f} GiB of text, very many times its "
+                    "size; if it is not damaged, write it without compression."
+                )
+    return b"".join(parts)
 
 
 def _check_utf8(path: Path, data: bytes) -> None:

@@ -29,7 +29,6 @@ from flowssl._records import Record, TensorKind, shown
 from flowssl._typing import Labels
 from flowssl.exceptions import ModelFileError
 from flowssl.preprocessing.encoders import Encoder
-from flowssl.preprocessing.text_rows import TextTableEncoder
 
 Arrays: TypeAlias = Mapping[str, NDArray[np.generic]]
 State: TypeAlias = tuple[dict[str, JSON], dict[str, NDArray[np.generic]]]
@@ -110,10 +109,8 @@ class ModelFileMixin(BaseEstimator, ABC):
             "n_unlabeled": self.n_unlabeled_,
             **facts,
         }
-        if isinstance(self.encoder_, TextTableEncoder):
-            arrays = self.encoder_.to_arrays()
-            tensors = {**tensors, **{f"encoder.{name}": array for name, array in arrays.items()}}
-        write_model_file(path, manifest, tensors)
+        of_encoder = {f"encoder.{key}": value for key, value in self.encoder_.to_arrays().items()}
+        write_model_file(path, manifest, {**tensors, **of_encoder})
 
     def _take_encoder(self, encoder: Encoder) -> None:
         """Take a fitted encoder and what it knows of the columns."""

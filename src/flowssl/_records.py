@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from flowssl._persistence import JSON
+from flowssl._persistence import JSON, parse_json
 from flowssl.exceptions import ModelFileError
 
 MAX_SIZE = 2**32
@@ -65,6 +65,11 @@ class Record:
             raise ModelFileError(f"its {name} must be a record, got {shown(value)}")
         self.values = value
         self.name = name
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> Record:
+        """Parse the JSON text of an object."""
+        return cls(parse_json(text.encode("utf-8", "surrogatepass")), name)
 
     def get(self, key: str) -> JSON:
         """Return any value."""

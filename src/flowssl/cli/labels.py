@@ -29,6 +29,7 @@ _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
 _DECIMAL = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _WHOLE_AS_FLOAT = re.compile(r"(-?\d+)\.0+")
 _MANY = 10
+_INEXACT = 2**53  # from here on float64 does not hold every whole number
 _DOUBTFUL = ("none", "-", "unknown", "unlabeled", "unlabelled", "missing", "na", "null", "nan")
 
 
@@ -84,6 +85,12 @@ def labels(table: pa.Table, target: str) -> Labels:
         known = numbers[~np.isnan(numbers)]
         if not (known == np.round(known)).all():
             raise DataError(_quantities(target, f"{known[known != np.round(known)][0]:g}"))
+        large = known[np.abs(known) >= _INEXACT]
+        if len(large):
+            raise DataError(
+                f"--target: column {target!r} holds {large[0]:g}, a number of floating point of which "
+                "not every digit is known; save the labels as whole numbers or text."
+            )
         # 1.0 came from a column of whole numbers with gaps: its class is 1.
         column = pa.chunked_array([pa.array(numbers, from_pandas=True).cast(pa.int64())])
     if column.null_count:

@@ -18,7 +18,6 @@ from scipy.stats import qmc
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
-from flowssl._persistence import parse_json
 from flowssl._records import Record, TensorKind, check_arrays, shown
 from flowssl._typing import Floats
 from flowssl.bijections.images import LEVELS, Shape
@@ -154,6 +153,10 @@ class ImageEncoder:
         """Return the names of the pixel values: ``x0``, ``x1``, ..."""
         return np.array([f"x{i}" for i in range(self.n_features_in_)], dtype=object)
 
+    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return what a model file holds of the encoder beside `to_json`: no arrays."""
+        return {}
+
     def to_json(self) -> str:
         """Write the fitted encoder as JSON text."""
         record = {"shape": self.shape, "layout": self.layout_, "dtype": self.dtype_}
@@ -168,7 +171,7 @@ class ImageEncoder:
         ModelFileError
             If the text does not describe an encoder.
         """
-        record = Record(parse_json(text.encode("utf-8", "surrogatepass")), "image encoder")
+        record = Record.parse(text, "image encoder")
         record.text("row_kind", (cls.row_kind,))
         shape = record.sizes("shape")
         if len(shape) != 3:

@@ -15,7 +15,6 @@ import numpy as np
 from narwhals.typing import IntoDataFrame
 from numpy.typing import ArrayLike, NDArray
 
-from flowssl._persistence import parse_json
 from flowssl._records import Record, shown
 from flowssl._typing import Floats
 from flowssl.exceptions import ModelFileError
@@ -190,7 +189,7 @@ class TextTableEncoder:
         ModelFileError
             If they are damaged, or do not belong together.
         """
-        record = Record(parse_json(text.encode("utf-8", "surrogatepass")), "encoder")
+        record = Record.parse(text, "encoder")
         record.text("row_kind", (cls.row_kind,))
         if extra := arrays.keys() - _ARRAYS:
             raise ModelFileError(f"its tensor {shown(f'encoder.{min(extra)}')} belongs to nothing")

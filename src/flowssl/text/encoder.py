@@ -18,7 +18,6 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from flowssl._persistence import parse_json
 from flowssl._records import Record, shown
 from flowssl._typing import Booleans
 from flowssl.exceptions import DataError, FlowSSLWarning, ModelFileError
@@ -278,8 +277,7 @@ class TextEncoder(TransformerMixin, BaseEstimator):
             If the text is damaged.
         """
         try:
-            content = parse_json(text.encode("utf-8", "surrogatepass"))
-            return cls._from_record(Record(content, "text encoder"))
+            return cls._from_record(Record.parse(text, "text encoder"))
         except ModelFileError as error:
             raise ModelFileError(f"the text encoder's record is damaged: {error}") from error
 
