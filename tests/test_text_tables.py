@@ -416,7 +416,9 @@ def test_the_advice_about_files_helps(
     assert _read(tmp_path, mended).column_names[0] == "a"
 
 
-@pytest.mark.parametrize("notation", ["", "x", ";||", ".|,", ",|.|%%", ".|.|", ",|,|", ".||5", ".|||", 5])
+@pytest.mark.parametrize(
+    "notation", ["", "x", ";||", ".|,", ",|.|%%", ".|.|", ",|,|", ".||5", ".|||", 5]
+)
 def test_forged_notations_are_refused(tmp_path: Path, notation: object) -> None:
     table = _read(tmp_path, "x;n\n1,5;1\n2,5;2\n")
     record = json.loads(TableEncoder().fit(table).to_json())
