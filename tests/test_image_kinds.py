@@ -1,6 +1,8 @@
 """Kinds of images: deep, rotated, transparent, indexed, animated; each is read rightly or refused."""
 
+import errno
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -108,6 +110,20 @@ def test_a_tiff_of_12_bits_says_what_white_is():
     assert len(data) == tags[273]
     data += bytes([0xFF, 0xF8, 0x00])  # 4095 and 2048
     assert pixels(data).ravel().tolist() == [255, 128]
+
+
+@pytest.mark.parametrize("closed", ["stream", "descriptor"])
+def test_a_tiff_is_read_without_standard_error(monkeypatch, closed):
+    if closed == "stream":
+        monkeypatch.setattr("sys.stderr", None)
+    else:
+        monkeypatch.setattr("os.dup", _closed)
+    data = saved(Image.fromarray(np.array([[0, 7]], dtype=np.uint8)), "TIFF")
+    assert pixels(data).ravel().tolist() == [0, 7]
+
+
+def _closed(descriptor):
+    raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 @pytest.mark.parametrize(

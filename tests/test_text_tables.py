@@ -1,6 +1,7 @@
 """What the cells of text files mean: numbers as people write them, codes, times, marks, quotes."""
 
 import datetime
+import gzip
 import json
 from pathlib import Path
 
@@ -415,7 +416,9 @@ def test_the_advice_about_files_helps(
     assert _read(tmp_path, mended).column_names[0] == "a"
 
 
-@pytest.mark.parametrize("notation", ["", "x", ";||", ".|,", ",|.|%%", 5])
+@pytest.mark.parametrize(
+    "notation", ["", "x", ";||", ".|,", ",|.|%%", ".|.|", ",|,|", ".||5", ".|||", 5]
+)
 def test_forged_notations_are_refused(tmp_path: Path, notation: object) -> None:
     table = _read(tmp_path, "x;n\n1,5;1\n2,5;2\n")
     record = json.loads(TableEncoder().fit(table).to_json())
@@ -426,3 +429,13 @@ def test_forged_notations_are_refused(tmp_path: Path, notation: object) -> None:
     del record["columns"][0]["type"]["notation"]  # as in files of earlier versions
     encoder = TableEncoder.from_json(json.dumps(record))
     assert encoder.codecs_[0].type.notation is None
+
+
+def test_a_small_compressed_file_does_not_fill_the_memory(tmp_path, monkeypatch):
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 5000))
+    assert read_table(path).num_rows == 5000
+    monkeypatch.setattr("flowssl._binary_tables._SMALL", 2**10)
+    monkeypatch.setattr("flowssl._binary_tables._GROWTH", 10)
+    with pytest.raises(DataError, match="very many times its size"):
+        read_table(path)

@@ -237,6 +237,9 @@ FORGERIES: dict[str, Forgery] = {
     "one tensor more": Forgery(
         "flowgmm", lambda parts: parts.tensors.update(x=Tensor("F64", [1], bytes(8)))
     ),
+    "a tensor of an encoder that has none": Forgery(
+        "flowgmm", lambda parts: parts.tensors.update({"encoder.x": Tensor("F64", [1], bytes(8))})
+    ),
     "60,000 tensors more": Forgery(
         "flowgmm",
         lambda parts: parts.tensors.update(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _EXTENSIONS = ("arrow.json", "arrow.bool8")
-"""Extension types whose storage says all that there is to say."""
+"""Extension types whose values are those of their storage."""
 
 
 def readable(column: pa.ChunkedArray, what: str) -> pa.ChunkedArray:
@@ -46,11 +46,11 @@ def readable(column: pa.ChunkedArray, what: str) -> pa.ChunkedArray:
         column = column.cast(given.storage_type)
         if given.extension_name == "arrow.bool8":
             column = column.cast(pa.bool_())
-    if _is(column.type, "run_end_encoded"):
+    if types.is_run_end_encoded(column.type):
         column = pc.run_end_decode(column)
     is_dictionary = types.is_dictionary(column.type)
     of_values = column.type.value_type if is_dictionary else column.type
-    if _is(of_values, "string_view"):
+    if types.is_string_view(of_values):
         of_values = pa.string()
         chunks = [
             pa.DictionaryArray.from_arrays(chunk.indices, chunk.dictionary.cast(of_values))
@@ -59,12 +59,18 @@ def readable(column: pa.ChunkedArray, what: str) -> pa.ChunkedArray:
             for chunk in column.chunks
         ]
         column = pa.chunked_array(chunks, chunks[0].type if chunks else of_values)
-    numbers = types.is_integer(of_values) or types.is_floating(of_values) or _is_decimal(of_values)
+    numbers = types.is_integer(of_values) or types.is_floating(of_values)
+    numbers = numbers or types.is_decimal(of_values)
     times = (
         types.is_timestamp(of_values) or types.is_date(of_values) or types.is_duration(of_values)
     )
-    text = types.is_string(of_values) or types.is_large_string(of_values)
-    if numbers or times or text or types.is_boolean(of_values) or types.is_null(of_values):
+    if (
+        numbers
+        or times
+        or is_text(of_values)
+        or types.is_boolean(of_values)
+        or types.is_null(of_values)
+    ):
         return column
     raise TypeError(
         f"{what} has the Arrow type {given}, which is neither a number, a time nor a category; "
@@ -87,15 +93,10 @@ def readable_table(table: pa.Table) -> pa.Table:
     return table
 
 
-def _is(type_: pa.DataType, name: str) -> bool:
-    """Whether an Arrow type is of a kind that old versions of pyarrow do not know."""
-    import pyarrow.types
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a type is one of those of text."""
+    import pyarrow as pa
 
-    check = getattr(pyarrow.types, f"is_{name}", None)
-    return bool(check is not None and check(type_))
-
-
-def _is_decimal(type_: pa.DataType) -> bool:
-    import pyarrow.types
-
-    return bool(pyarrow.types.is_decimal(type_))
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )

@@ -16,6 +16,7 @@ import zlib
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
+from flowssl._terminal import one_line
 from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
@@ -158,12 +159,17 @@ def _plain_errors(path: Path) -> Iterator[None]:
     except DataError:
         raise
     except _UNREADABLE as error:
-        cause = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: cannot be read as {path.suffix.lower()}: {cause}") from error
+        kind = path.suffix.lower()
+        raise DataError(f"{path}: cannot be read as {kind}: {one_line(error)}") from error
+
+
+def most_bytes(file_size: int) -> int:
+    """Return how much memory the content of a file may take."""
+    return max(_SMALL, _GROWTH * file_size)
 
 
 def _check_growth(path: Path, n_bytes: int, file_size: int) -> None:
-    if n_bytes > max(_SMALL, _GROWTH * file_size):
+    if n_bytes > most_bytes(file_size):
         raise DataError(
             f"{path}: would take {n_bytes / 2**30:,.1f} GiB, more than {_GROWTH} times its size; "
             "if it is not damaged, write it without compression and dictionaries."
@@ -178,8 +184,7 @@ def _checked(path: Path, table: pa.Table) -> pa.Table:
         try:
             column.validate(full=True)
         except ValueError as error:  # Arrow's
-            cause = " ".join(str(error).split())
-            raise DataError(f"{path}: column {name!r} is damaged: {cause}") from error
+            raise DataError(f"{path}: column {name!r} is damaged: {one_line(error)}") from error
     table.validate()
     # pandas keeps an index that is not 0, 1, 2, ... in columns of these names.
     index = [name for name in table.column_names if re.fullmatch(r"__index_level_\d+__", name)]

@@ -20,7 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from flowssl._binary_tables import most_bytes
+from flowssl._missing_marks import is_number
 from flowssl._quotes import QuotedText, QuoteError, quoted_text
+from flowssl._terminal import one_line
 from flowssl._text_columns import guess_types, without_marks
 from flowssl._text_schema import read_by_schema
 from flowssl.exceptions import DataError
@@ -116,8 +119,7 @@ def _opened(path: Path, delimiter: str | None) -> tuple[bytes, str, list[str], i
 
 def _plain_text(path: Path) -> bytes:
     r"""Read a file as UTF-8 with ``\n`` at the ends of lines."""
-    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
-        data = stream.read()
+    data = _decompressed(path) if path.suffix.lower() == ".gz" else path.read_bytes()
     mark, encoding = next(((m, e) for m, e in _ENCODINGS if data.startswith(m)), (b"", "utf-8"))
     if encoding != "utf-8":
         try:
@@ -136,6 +138,21 @@ def _plain_text(path: Path) -> bytes:
     if not data.isascii():
         _check_utf8(path, data)
     return data
+
+
+def _decompressed(path: Path) -> bytes:
+    """Read a compressed file, which may hold far more than its size, in parts."""
+    limit, parts, size = most_bytes(path.stat().st_size), [], 0
+    with gzip.open(path) as stream:
+        while part := stream.read(_BLOCK):
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise DataError(
+                    f"{path}: has more than {limit / 2**30:,.1f} GiB of text, very many times its "
+                    "size; if it is not damaged, write it without compression."
+                )
+    return b"".join(parts)
 
 
 def _check_utf8(path: Path, data: bytes) -> None:
@@ -176,21 +193,13 @@ def _sniffed(sample: list[str]) -> str:
 def _check_header(path: Path, header: list[str], has_rows: bool) -> None:
     if not header:
         raise DataError(f"{path} is empty.")
-    if all(_is_number(name) for name in header):
+    if all(is_number(name) for name in header):
         raise DataError(
             f"{path}: the first row holds only numbers ({', '.join(header[:3])}, ...); "
             "put a row with the names of the columns above it."
         )
     if not has_rows:
         raise DataError(f"{path} has column names but no rows.")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _cells(path: Path, text: QuotedText, header: list[str], start: int) -> pa.Table:
@@ -233,7 +242,7 @@ def _why(text: QuotedText, start: int, width: int, error: ValueError) -> str:
             f"line {lines[row]} has {widths[row]} cells where the header names {width} columns; "
             "cells that hold the delimiter need quotes."
         )
-    return f"cannot be read: {' '.join(str(error).split())}"
+    return f"cannot be read: {one_line(error)}"
 
 
 def _membership(table: pa.Table) -> Callable[[int, list[str]], bool]:
@@ -247,7 +256,7 @@ def _membership(table: pa.Table) -> Callable[[int, list[str]], bool]:
         if pc.all(pc.is_in(pa.array(cells, pa.string()), levels(place)), min_count=0).as_py():
             return True
         numbers = pc.match_substring_regex(without_marks(levels(place)), r"^[-+]?\d*[.,]?\d+$")
-        return all(map(_is_number, cells)) and 2 * (pc.sum(numbers).as_py() or 0) > len(numbers)
+        return all(map(is_number, cells)) and 2 * (pc.sum(numbers).as_py() or 0) > len(numbers)
 
     return belongs
 

@@ -19,7 +19,8 @@ CELLS = b"cells"
 KEPT_MARKS = b"kept marks"
 """Key: usual marks of missing values that are values of the column, one a line."""
 
-_NOTATION = re.compile(r"[.,]\|[,. ']?\|.?")
+# A decimal point, then what separates thousands, which is another character, and a sign.
+_NOTATION = re.compile(r"([.,])\|(?!\1)[,. ']?\|[^\d|\n]?")
 
 
 def fact(field: pa.Field, key: bytes) -> str | None:

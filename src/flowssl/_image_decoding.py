@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flowssl._terminal import one_line
 from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
@@ -33,12 +34,13 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_UNSCALED = 2**20
 """Most pixels of an image that is not scaled; a flow of more cannot be trained."""
+WHITE_12 = 4095
+"""The value of white in gray of 12 bits."""
 _MAX_PIXELS = 2**26  # with transparency, 12 bytes each while they are decoded
 _LARGE = 2**25  # pixels from which on images are decoded one at a time
 _ONE_AT_A_TIME = threading.Lock()
 _STANDARD_ERROR = 2
 _WHITE_16 = 65535
-_WHITE_12 = 4095
 # What damaged files raise in Pillow, besides its own errors, which are OSErrors.
 _DAMAGED = (
     ArithmeticError,
@@ -118,8 +120,7 @@ def decode(data: bytes, shape: Shape | None, white: float | None) -> Decoded:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"it has too many pixels ({error})") from error
     except _DAMAGED as error:
-        cause = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"it is damaged ({cause})") from error
+        raise DataError(f"it is damaged ({one_line(error)})") from error
 
 
 def _check(image: ImageFile, *, scaled: bool) -> None:
@@ -150,16 +151,32 @@ def _alone_if_needed(file: ImageFile) -> Iterator[None]:
         if file.format != "TIFF":
             yield
             return
-        # libtiff describes each error on standard error, beside the one that Pillow raises.
-        sys.stderr.flush()
-        standard_error = os.dup(_STANDARD_ERROR)
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), _STANDARD_ERROR)
-        try:
+        with _closed_standard_error():
             yield
-        finally:
-            os.dup2(standard_error, _STANDARD_ERROR)
-            os.close(standard_error)
+
+
+@contextmanager
+def _closed_standard_error() -> Iterator[None]:
+    """Drop what C code writes to standard error: libtiff describes each error that Pillow raises.
+
+    The descriptor is that of the process. What other threads write to it meanwhile is lost, too.
+    """
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    try:
+        standard_error = os.dup(_STANDARD_ERROR)
+    except OSError:  # it is closed already
+        standard_error = None
+    if standard_error is None:
+        yield
+        return
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), _STANDARD_ERROR)
+    try:
+        yield
+    finally:
+        os.dup2(standard_error, _STANDARD_ERROR)
+        os.close(standard_error)
 
 
 def _as_8_bits(file: ImageFile, white: float | None) -> tuple[PillowImage, int | None]:
@@ -171,7 +188,7 @@ def _as_8_bits(file: ImageFile, white: float | None) -> tuple[PillowImage, int |
     file.load()  # TIFF files are turned here
     image = file if file.format == "TIFF" else _upright(file, orientation)
     if image.mode in _DEEP_MODES:
-        return _scaled_values(file, image, _WHITE_12 if "I;12" in layout and not white else white)
+        return _scaled_values(file, image, WHITE_12 if "I;12" in layout and not white else white)
     largest = None
     if file.format in ("PNG", "TIFF") and ";16" in layout:
         if white not in (None, _WHITE_16):

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from flowssl.bijections.images import Shape
 
 _WORKERS = min(4, os.cpu_count() or 1)  # images that are decoded, and so in memory, at a time
-_DARK = 4095
 
 
 @dataclass(frozen=True)
@@ -198,8 +197,10 @@ def _remove_other_sizes(found: dict[str, Decoded]) -> dict[str, str]:
 
 def _check_white(path: str | Path, found: dict[str, Decoded]) -> None:
     """Raise `DataError` if the images of 16 bits may hold 12 bits or fewer."""
+    from flowssl._image_decoding import WHITE_12
+
     largest = {name: image.largest for name, image in found.items() if image.largest is not None}
-    if largest and max(largest.values()) <= _DARK:
+    if largest and max(largest.values()) <= WHITE_12:
         raise DataError(
             f"{path}: the images of 16 bits, {min(largest)} among them, have no value above "
             f"{max(largest.values()):,}, where white is 65,535; give the value of white with "

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flowssl._terminal import one_line
 from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def image_members(path: Path) -> Iterator[list[Member]]:
     except FileNotFoundError:
         raise DataError(f"{path}: no such file.") from None
     except _UNREADABLE as error:
-        raise DataError(f"{path}: cannot be read as a zip file: {_cause(error)}.") from error
+        raise DataError(f"{path}: cannot be read as a zip file: {one_line(error)}.") from error
     with archive:
         yield sorted(_zip_members(archive), key=lambda member: member.name)
 
@@ -163,7 +164,7 @@ def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, lock: threadin
         with lock:
             return archive.read(entry)
     except _UNREADABLE as error:
-        raise DataError(f"it is damaged ({_cause(error)})") from error
+        raise DataError(f"it is damaged ({one_line(error)})") from error
 
 
 def _member(raw: str, read: Callable[[], bytes]) -> Member:
@@ -185,7 +186,3 @@ def _refuse(reason: str) -> bytes:
 def _is_image(parts: list[str]) -> bool:
     hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in parts)
     return bool(parts) and parts[-1].lower().endswith((*ENDINGS, *_UNREAD)) and not hidden
-
-
-def _cause(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

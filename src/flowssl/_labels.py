@@ -100,7 +100,7 @@ def encode_labels(
         labeled and -1 is an ordinary class. Any other value is the only marker, for example "?" or
         0; `np.nan` and `pd.NA` stand for every kind of missing value. A list, tuple, set or array
         holds several markers; None in it stands for missing values.
-    known : collection of str, default=()
+    known : collection, default=()
         Classes of a fitted model, which are never marks.
 
     Returns
@@ -158,7 +158,7 @@ def is_unlabeled(
         Labels.
     unlabeled_value : object, default="auto"
         Marker of unlabeled rows; see `encode_labels`.
-    known : collection of str, default=()
+    known : collection, default=()
         Classes of a fitted model, which are never marks.
 
     Returns
@@ -183,12 +183,12 @@ def positions(labels: Labels, classes: Labels) -> Integers:
 
 
 def check_same_type(labels: Labels, predicted: Labels) -> None:
-    """Refuse labels and predictions of which one are text and the others not: none could agree.
+    """Refuse to compare text with labels of another type, which never are equal.
 
     Raises
     ------
     ValueError
-        If they are.
+        If either the labels or the predictions are text, and the others are not.
     """
     given = labels, predicted
     if all(map(len, given)) and len({isinstance(some.tolist()[0], str) for some in given}) > 1:

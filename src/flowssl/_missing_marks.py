@@ -58,11 +58,6 @@ NO_LABEL = ("-1", "-1.0")
 _TWO_LETTERS = {"NA": re.compile(r"[A-Z]{2}"), "na": re.compile(r"[a-z]{2}")}
 
 
-def is_blank(value: str) -> bool:
-    """Whether a text has no character but blanks."""
-    return not value.strip()
-
-
 def missing_marks(
     levels: Iterable[str], *, labels: bool = False, known: Collection[object] = ()
 ) -> frozenset[str]:
@@ -97,7 +92,7 @@ def missing_marks(
     stripped = {level: level.strip() for level in levels}
     values = {text for text in stripped.values() if text not in MARKS and text not in NO_LABEL}
     marks = {*MARKS}
-    if labels or not any(_is_number(value) for value in values):
+    if labels or not any(is_number(value) for value in values):
         marks.update(NO_LABEL)
     for mark, code in _TWO_LETTERS.items():
         n_codes = sum(code.fullmatch(value) is not None for value in values)
@@ -108,7 +103,8 @@ def missing_marks(
     )
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether Python reads a text as a number; NaN and infinity are such, too."""
     try:
         float(text)
     except ValueError:

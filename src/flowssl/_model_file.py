@@ -25,11 +25,10 @@ from flowssl._class_prior import prior_by_label
 from flowssl._isolation import isolated
 from flowssl._label_vectors import LabelVector, is_missing
 from flowssl._persistence import JSON, write_model_file
-from flowssl._records import Kind, Record, shown
+from flowssl._records import Record, TensorKind, shown
 from flowssl._typing import Labels
 from flowssl.exceptions import ModelFileError
 from flowssl.preprocessing.encoders import Encoder
-from flowssl.preprocessing.text_rows import TextTableEncoder
 
 Arrays: TypeAlias = Mapping[str, NDArray[np.generic]]
 State: TypeAlias = tuple[dict[str, JSON], dict[str, NDArray[np.generic]]]
@@ -110,10 +109,8 @@ class ModelFileMixin(BaseEstimator, ABC):
             "n_unlabeled": self.n_unlabeled_,
             **facts,
         }
-        if isinstance(self.encoder_, TextTableEncoder):
-            arrays = self.encoder_.to_arrays()
-            tensors = {**tensors, **{f"encoder.{name}": array for name, array in arrays.items()}}
-        write_model_file(path, manifest, tensors)
+        of_encoder = {f"encoder.{key}": value for key, value in self.encoder_.to_arrays().items()}
+        write_model_file(path, manifest, {**tensors, **of_encoder})
 
     def _take_encoder(self, encoder: Encoder) -> None:
         """Take a fitted encoder and what it knows of the columns."""
@@ -152,7 +149,7 @@ def grouped(tensors: Arrays) -> dict[str, dict[str, NDArray[np.generic]]]:
     return groups
 
 
-def kinds_of(network: nn.Module) -> dict[str, Kind]:
+def kinds_of(network: nn.Module) -> dict[str, TensorKind]:
     """Return the kind and shape of each tensor that a file must have for a network."""
     return {
         key: ("f" if value.is_floating_point() else "i", tuple(value.shape))

@@ -14,13 +14,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from flowssl._persistence import JSON
+from flowssl._persistence import JSON, parse_json
 from flowssl.exceptions import ModelFileError
 
 MAX_SIZE = 2**32
 """No size of a model is larger: a model file has at most 4 GiB."""
 
-Kind: TypeAlias = tuple[str, tuple[int, ...]]
+TensorKind: TypeAlias = tuple[str, tuple[int, ...]]
 """NumPy's letter of the kind of numbers that a tensor holds, and its shape."""
 
 _KINDS = {"f": "floating-point numbers", "i": "integers", "b": "booleans"}
@@ -65,6 +65,11 @@ class Record:
             raise ModelFileError(f"its {name} must be a record, got {shown(value)}")
         self.values = value
         self.name = name
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> Record:
+        """Parse the JSON text of an object."""
+        return cls(parse_json(text.encode("utf-8", "surrogatepass")), name)
 
     def get(self, key: str) -> JSON:
         """Return any value."""
@@ -120,6 +125,16 @@ class Record:
         """Return a text or null."""
         return None if self.get(key) is None else self.text(key, choices)
 
+    def optional_texts(self, key: str) -> list[str] | None:
+        """Return a list of texts or null."""
+        if self.get(key) is None:
+            return None
+        values = self.items(key)
+        texts = [value for value in values if isinstance(value, str)]
+        if len(texts) < len(values):
+            raise self._wrong(key, "a list of texts")
+        return texts
+
     def sizes(self, key: str) -> list[int]:
         """Return a list of whole numbers from 1 on."""
         values = self.items(key)
@@ -132,7 +147,7 @@ class Record:
 
 
 def check_arrays(
-    arrays: Mapping[str, NDArray[np.generic]], wanted: Mapping[str, Kind], name: str
+    arrays: Mapping[str, NDArray[np.generic]], wanted: Mapping[str, TensorKind], name: str
 ) -> None:
     """Compare tensors with what they must be, before anything is built from them.
 

@@ -43,6 +43,11 @@ def printable(text: str, kept: str = "") -> str:
     )
 
 
+def one_line(error: BaseException) -> str:
+    """Return the message of another library's error as one line; its type if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def _is_hidden(letter: str) -> bool:
     return unicodedata.category(letter) in _UNSEEN or letter in _BLANK
 

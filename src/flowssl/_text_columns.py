@@ -42,8 +42,8 @@ _LIKE_A_NUMBER = (
     r"(0x[0-9a-fA-F]+|[.,]?\d[\d.,'\s\x{a0}\x{2009}\x{202f}\x{2019}]*([eE][-+]?\d+)?)"
     r"\s?(\p{Sc}|%|[ \x{a0}][a-zA-Z\x{b5}\x{b0}]{1,3}[\x{b2}\x{b3}]?)?[)-]?$"
 )
-_INEXACT = 1e18
-_FEW = 1000
+_INEXACT = 1e18  # numbers from here on have the digits of `_TOO_LONG`
+_FEW = 1000  # cells that are looked at first: where numbers have fractions, most have
 _SHOWN = 60  # characters of a cell in a message
 _MOSTLY = 0.8
 # Marks that only a column of numbers or times has; others need no note there.
@@ -268,7 +268,7 @@ def _times(present: pa.ChunkedArray) -> _Column | None:
     """Read dates and times as ISO 8601 has them."""
     if not _has(present.drop_null()[:1], _ISO_DATE_FIRST):
         if _all(present, _TIME_OF_DAY):
-            return _Column(_converted(pc.binary_join_element_wise("1970-01-01", present, " ")))
+            return _Column(_times_of_day(present))
         return None
     for kind in (
         pa.date32(),
@@ -281,7 +281,9 @@ def _times(present: pa.ChunkedArray) -> _Column | None:
     return None
 
 
-def _converted(moments: pa.ChunkedArray) -> pa.ChunkedArray:
+def _times_of_day(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+    # Arrow casts no text to a time of day.
+    moments = pc.binary_join_element_wise("1970-01-01", cells, " ")
     return pc.cast(pc.cast(moments, pa.timestamp("us")), pa.time64("us"))
 
 

@@ -92,7 +92,7 @@ def labeled_accuracy(
     >>> labeled_accuracy(["a", None, "b"], np.array(["a", "a", "a"]))
     0.5
     """
-    truth = encode_labels(y, unlabeled_value, known=_texts(classes))
+    truth = encode_labels(y, unlabeled_value, known=_known_classes(classes))
     known, weight = truth.codes >= 0, None
     check_consistent_length(predicted, truth.codes, sample_weight)
     if sample_weight is not None:
@@ -267,7 +267,7 @@ class LabeledScorer:
         ValueError
             If no row is labeled.
         """
-        known = _texts(getattr(estimator, "classes_", None))
+        known = _known_classes(getattr(estimator, "classes_", None))
         encoded = encode_labels(y, self.unlabeled_value, known=known)
         rows = np.flatnonzero(encoded.codes >= 0)
         metadata: dict[str, object] = {}
@@ -390,7 +390,7 @@ def unlabeled_log_likelihood_scorer(
     >>> round(unlabeled_log_likelihood_scorer(model, X, [0, 1, -1, -1]), 3)
     -1.419
     """
-    known = _texts(getattr(estimator, "classes_", None))
+    known = _known_classes(getattr(estimator, "classes_", None))
     rows = np.flatnonzero(is_unlabeled(y, unlabeled_value, known=known))
     if not len(rows):
         raise ValueError(
@@ -400,7 +400,7 @@ def unlabeled_log_likelihood_scorer(
     return float(np.mean(estimator.score_samples(take_rows(X, rows))))
 
 
-def _texts(classes: Labels | None) -> frozenset[object]:
+def _known_classes(classes: Labels | None) -> frozenset[object]:
     """Return a model's classes, which are never marks of unlabeled rows."""
     return frozenset() if classes is None else frozenset(classes.tolist())
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import csv
 import io
-import tokenize
 import zlib
 from collections import Counter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
-from zipfile import BadZipFile
 
+from flowssl._arrow import is_text
 from flowssl._binary_tables import read_feather, read_npy, read_npz, read_parquet
 from flowssl._files import atomic_path, probe
+from flowssl._terminal import one_line
 from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
@@ -30,20 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["read_table", "write_csv", "write_table"]
 
-# Exceptions that damaged files raise. Arrow's own are ValueErrors and OSErrors; a forged length
-# gives a MemoryError, an archive marked as encrypted a RuntimeError.
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    MemoryError,
-    RuntimeError,
-    BadZipFile,
-    csv.Error,
-    tokenize.TokenError,
-    zlib.error,
-)
+# What damaged files of text raise, compressed ones among them; Arrow's errors are ValueErrors and
+# OSErrors.
+_UNREADABLE = (OSError, EOFError, ValueError, LookupError, MemoryError, RuntimeError, zlib.error)
 # Endings of delimited text; the delimiter of a CSV is detected.
 _TEXT_DELIMITERS = {".csv": None, ".csv.gz": None, ".tsv": "\t", ".tsv.gz": "\t"}
 _PARQUET = (".parquet", ".pq")
@@ -112,7 +101,7 @@ def read_table(
     except DataError:
         raise
     except _UNREADABLE as error:
-        raise DataError(f"{path}: cannot be read as {_ending(path)}: {_one_line(error)}") from error
+        raise DataError(f"{path}: cannot be read as {_ending(path)}: {one_line(error)}") from error
     return _checked(path, table)
 
 
@@ -156,7 +145,7 @@ def write_table(
     table = _plain(frame)
     try:
         with atomic_path(path) as temporary:
-            if _ending(path) in _PARQUET:
+            if is_parquet(path):
                 from pyarrow import parquet
 
                 parquet.write_table(table, temporary)
@@ -176,6 +165,11 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         probe(path)
     except OSError as error:
         raise DataError(_not_written(path, error)) from error
+
+
+def is_parquet(path: str | os.PathLike[str]) -> bool:
+    """Return whether `write_table` would write Parquet to a path, and not text."""
+    return _ending(Path(path)) in _PARQUET
 
 
 def write_csv(
@@ -252,8 +246,8 @@ def _check_format(path: Path) -> None:
 def _not_written(path: Path, error: OSError | ValueError) -> str:
     """Return one line for an error of writing; those of `atomic_path` name the path already."""
     if not isinstance(error, OSError):
-        return f"{path}: cannot be written: {_one_line(error)}"
-    return f"{path}: {error.strerror}" if error.strerror else _one_line(error)
+        return f"{path}: cannot be written: {one_line(error)}"
+    return f"{path}: {error.strerror}" if error.strerror else one_line(error)
 
 
 def _without_formulas(table: pa.Table) -> pa.Table:
@@ -263,10 +257,7 @@ def _without_formulas(table: pa.Table) -> pa.Table:
     """
     pa = _arrow()
     columns = [
-        _without_formulas_in(column)
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-        else column
-        for column in table.columns
+        _without_formulas_in(column) if is_text(column.type) else column for column in table.columns
     ]
     names = _without_formulas_in(pa.chunked_array([pa.array(table.column_names, pa.string())]))
     return pa.Table.from_arrays(columns, names=names.to_pylist())
@@ -343,10 +334,6 @@ def _ending(path: Path) -> str:
     """Return ".csv", or ".csv.gz" for a compressed file."""
     suffixes = path.suffixes[-2:] if path.suffix.lower() == ".gz" else path.suffixes[-1:]
     return "".join(suffixes).lower()
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 def _arrow() -> ModuleType:

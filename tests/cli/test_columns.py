@@ -66,3 +66,9 @@ def test_doubtful_columns_are_named() -> None:
     assert "'unknown' is not a number" in doubts[0]
     assert "--drop name" in doubts[1]
     assert doubts_about(table.slice(0, 5)) == []
+
+
+@pytest.mark.parametrize("number", [1e20, -(2.0**53), float("inf")])
+def test_labels_of_which_digits_are_lost_are_refused(number: float) -> None:
+    with pytest.raises(DataError, match=r"'y' holds .*save the labels as whole numbers or text"):
+        labels(pa.table({"y": [1.0, number]}), "y")

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from flowssl import FlowGMMClassifier
 from flowssl._persistence import read_manifest
 from flowssl.cli import main
 
@@ -318,3 +319,21 @@ def test_a_model_fitted_in_python_reads_text_files_by_its_schema(
     assert (
         "line 3: 'many' in column 'k' is not a number" in run("predict", "p.flowssl", "bad.csv")[2]
     )
+
+
+@pytest.mark.parametrize("markers", [["?", "zz"], ["?", "zz", None], "?"])
+def test_a_model_with_several_marks_of_unlabeled_rows_is_evaluated(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    markers: object,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _write(["a", "b", "?", "a", "b", "zz" if isinstance(markers, list) else "?"])
+    table = pd.read_csv("t.csv")
+    options = {"architecture": "affine", "max_epochs": 1, "propagation_weight": 1.0}
+    model = FlowGMMClassifier(**options, unlabeled_value=markers, random_state=0)
+    model.fit(table[["x"]], table["y"].to_numpy()).save("m.flowssl")
+    _write(["a", "b", "?", "", "b", "zz" if isinstance(markers, list) else "?"])
+    assert main(["evaluate", "m.flowssl", "t.csv", "--target", "y", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["labeled"] == 30

@@ -65,6 +65,7 @@ def test_mutants_are_models_or_one_error(outcomes):
         ("a layer of a billion", "its network is larger than its tensors"),
         ("one column less", "its encoder gives 2 columns.* its flow takes 3"),
         ("one tensor more", "'x' are missing or belong to nothing"),
+        ("a tensor of an encoder that has none", "'encoder.x' belongs to nothing"),
         ("another density", "'model0.class_density.weight' is missing"),
         ("an architecture of images on a table", "architecture must be one of paper-synthetic"),
     ],

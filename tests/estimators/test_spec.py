@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from flowssl._records import Record
 from flowssl.estimators._domains import domain_of
 from flowssl.estimators._spec import ModelSpec
 from flowssl.estimators.options import ImageOptions
@@ -30,7 +31,7 @@ def test_a_blank_model_has_the_tensors_of_the_trained_one(spec):
 
 def test_json_gives_the_same_spec_back(spec):
     record = json.loads(json.dumps(spec.spec_.to_json()))
-    assert ModelSpec.from_json(record) == spec.spec_
+    assert ModelSpec.from_json(Record(record, "model")) == spec.spec_
 
 
 def test_specs_say_where_they_differ(spec):
@@ -41,8 +42,8 @@ def test_specs_say_where_they_differ(spec):
 
 def test_images_keep_their_shape():
     options = ImageOptions((1, 8, 8))
-    assert domain_of(options, _training()).image_shape == (1, 8, 8)
-    assert torch.Size(domain_of(options, _training()).image_shape).numel() == 64
+    assert domain_of(options, None, _training()).image_shape == (1, 8, 8)
+    assert torch.Size(domain_of(options, None, _training()).image_shape).numel() == 64
 
 
 def _training():

@@ -1,6 +1,7 @@
 """Texts as rows of the classifiers: fits, files, samples, and what is refused."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -225,6 +226,19 @@ def test_a_file_keeps_the_embedders_name_and_checksum(named, counting, monkeypat
         read.predict(texts)
 
 
+@pytest.mark.parametrize(("chosen", "loaded"), [(False, False), (True, True), ("somewhere", True)])
+def test_a_loaded_model_keeps_no_cache_that_was_switched_off(
+    named, counting, tmp_path, chosen, loaded
+):
+    """Nor does it write to a folder that its file names, which may be a stranger's."""
+    model = clone(named).set_params(
+        text__cache=tmp_path / chosen if chosen == "somewhere" else chosen
+    )
+    texts, topics = news(60)
+    model.fit(texts, hidden(topics)).save(tmp_path / "m.flowssl")
+    assert load(tmp_path / "m.flowssl").encoder_.texts.cache is loaded
+
+
 def test_a_loaded_model_is_fitted_without_its_embedder_but_cannot_predict(
     named, monkeypatch, tmp_path
 ):
@@ -305,6 +319,15 @@ def _set(group, key, value):
         lambda record, tensors: _set(record["texts"], "n_dimensions", 10**9),
         lambda record, tensors: _set(record["texts"], "n_features", 2),
         lambda record, tensors: _set(record, "table", {}),
+        lambda record, tensors: _set(record, "n_features", 2**32),
+        lambda record, tensors: _set(record, "n_features", True),
+        lambda record, tensors: _set(record, "columns", [0, 0]),
+        lambda record, tensors: _set(record, "columns", [1]),
+        lambda record, tensors: _set(record, "keep", -1),
+        lambda record, tensors: _set(record, "keep", 10**50),
+        lambda record, tensors: _set(record["texts"], "origin", ["x"]),
+        lambda record, tensors: _set(record["texts"], "checksum", "ab" * 31),
+        lambda record, tensors: _set(tensors, "encoder.more", np.zeros(1)),
         lambda record, tensors: tensors.pop("encoder.used"),
         lambda record, tensors: _set(tensors, "encoder.used", np.array([0, 0])),
         lambda record, tensors: _set(tensors, "encoder.used", np.array([10**12])),
@@ -332,6 +355,27 @@ def test_a_small_file_of_many_texts_is_refused(named, tmp_path):
     forged(path, lambda record, tensors: _set(tensors, "encoder.texts", bomb))
     with pytest.raises(ModelFileError, match="longer than texts can be"):
         load(path)
+
+
+def test_rows_of_texts_without_embeddings_are_not_read(named, tmp_path):
+    """Ten million empty rows would take a gigabyte."""
+    import zlib
+
+    path = tmp_path / "m.flowssl"
+    named.save(path)
+    rows = b"[" + b",".join([b"[null]"] * 10_000_000) + b"]"
+    packed = np.frombuffer(zlib.compress(rows, level=1), dtype=np.uint8)
+
+    def change(record, tensors):
+        tensors |= {"encoder.texts": packed, "encoder.levels": tensors["encoder.levels"][:1]}
+
+    forged(path, change)
+    tracemalloc.start()
+    with pytest.raises(ModelFileError, match="longer than texts can be"):
+        load(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 * 2**20
 
 
 # --- refusals

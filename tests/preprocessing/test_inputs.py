@@ -230,6 +230,12 @@ def test_a_value_names_the_same_level_in_every_type(name, container):
     np.testing.assert_array_equal(found, indicators)
 
 
+def test_a_bool_names_no_number():
+    encoder = TableEncoder().fit(pd.DataFrame({"c": ["1", "2", "x"]}))
+    with pytest.warns(FlowSSLWarning, match="True"):
+        assert np.isnan(encoder.transform(pd.DataFrame({"c": [True]}))).all()
+
+
 def test_a_row_has_one_code_whatever_the_other_rows_are():
     fitted = pd.DataFrame(
         {
@@ -407,7 +413,7 @@ def test_masked_cells_are_missing(name):
 def test_masked_pixels_are_refused():
     images = np.ma.array(np.zeros((2, 4)), mask=np.eye(2, 4, dtype=bool))
     encoder = ImageEncoder((1, 2, 2)).fit(np.zeros((2, 4)))
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match="masked pixels"):
         encoder.transform(images)
 
 

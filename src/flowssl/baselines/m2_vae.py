@@ -195,7 +195,6 @@ class M2VAEClassifier(NetworkClassifier, ModelFileMixin):
         dim = len(self.encoder_.output_columns_)
         parts = grouped(tensors)
         weights = parts.pop("network", {})
-        parts.pop("encoder", None)
         n_numbers = sum(map(np.size, weights.values()))
         if dim == 0 or 2 * len(hidden) > len(weights) or max(n_latents, *hidden, 0) > n_numbers:
             raise ModelFileError("its network is larger than its tensors, or empty")

@@ -15,6 +15,9 @@ from typing import cast, overload
 import torch
 from torch import Tensor, nn
 
+ORTHOGONALITY_ERROR = 1e-4
+"""Largest error of an entry of ``W^T W``, where W has orthonormal columns in float32."""
+
 
 class Bijection(nn.Module, ABC):
     """An invertible, differentiable map of rows with a tractable log-determinant.
@@ -175,12 +178,12 @@ def check_context(context: Tensor | None, n: int, context_features: int) -> None
         )
 
 
-def holds(condition: Tensor) -> bool:
+def all_true(condition: Tensor) -> bool:
     """Return whether a condition is true everywhere; on the device "meta" there are no numbers."""
     return condition.is_meta or bool(condition.all())
 
 
-def home() -> str:
+def layer_device() -> str:
     """Return where new layers are made: the CPU, or "meta" inside ``torch.device("meta")``.
 
     There a model has shapes and takes no memory, which is how a model file is checked.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 from torch.utils.checkpoint import checkpoint
 
-from flowssl.bijections.base import home
+from flowssl.bijections.base import layer_device
 from flowssl.bijections.networks import Conditioner
 
 
@@ -122,7 +122,7 @@ def _convolution(
     """Make a 3 x 3 convolution without drawing from the global random stream."""
     layer = nn.Conv2d(
         in_channels, out_channels, 3, padding=1, device="meta", dtype=torch.float32
-    ).to_empty(device=home())
+    ).to_empty(device=layer_device())
     weight = layer.weight.detach()
     nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
     # Convolutions on a CPU are fastest with channels last in memory.

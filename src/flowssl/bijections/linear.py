@@ -5,10 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from flowssl.bijections.base import Bijection, check_shape, holds, home, orthogonal, rows_of
-
-ROUNDING = 1e-4
-"""Largest error of an entry of ``W W^T`` for a rotation W in float32."""
+from flowssl.bijections.base import (
+    ORTHOGONALITY_ERROR,
+    Bijection,
+    all_true,
+    check_shape,
+    layer_device,
+    orthogonal,
+    rows_of,
+)
 
 
 class ActNorm(Bijection):
@@ -111,10 +116,10 @@ class LULinear(Bijection):
             raise ValueError(f"weight must be a square matrix, got shape {tuple(weight.shape)}")
         if bias is not None and bias.shape != weight.shape[:1]:
             raise ValueError(f"bias must have shape ({weight.shape[0]},), got {tuple(bias.shape)}")
-        device = "meta" if weight.is_meta else home()
+        device = "meta" if weight.is_meta else layer_device()
         permutation, lower, upper = torch.linalg.lu(weight.to(device, torch.float64))
         diagonal = upper.diagonal()
-        if not holds(diagonal.abs() > 0):
+        if not all_true(diagonal.abs() > 0):
             raise ValueError("weight is singular; a bijection needs an invertible matrix")
         dtype = torch.float32
         self.dim = weight.shape[0]
@@ -127,7 +132,7 @@ class LULinear(Bijection):
         self.log_diagonal = nn.Parameter(diagonal.abs().log().to(dtype))
         # A copy: training must not write into the caller's tensor.
         initial = (
-            torch.zeros(self.dim, dtype=dtype)
+            torch.zeros(self.dim, dtype=dtype, device=device)
             if bias is None
             else bias.to(device, dtype, copy=True)
         )
@@ -203,7 +208,10 @@ class Rotation(Bijection):
     def check_buffers(self) -> None:
         """Refuse a matrix that is no rotation, or another log-determinant than its own."""
         error = (self.weight @ self.weight.T - torch.eye(self.dim, dtype=self.weight.dtype)).abs()
-        if error.amax() > ROUNDING or self.log_det.abs() > ROUNDING * self.dim:
+        if (
+            error.amax() > ORTHOGONALITY_ERROR
+            or self.log_det.abs() > ORTHOGONALITY_ERROR * self.dim
+        ):
             raise ValueError("the matrix of a rotation is not orthogonal")
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:

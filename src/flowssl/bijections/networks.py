@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from flowssl._random import generator_on
-from flowssl.bijections.base import home
+from flowssl.bijections.base import layer_device
 
 NARROW = 128
 """Inputs up to which a layer's bias travels inside its matrix."""
@@ -188,7 +188,7 @@ def _blank_linear(
 ) -> nn.Linear:
     """Make a layer without drawing weights, which would touch the global random stream."""
     layer = kind(in_features, out_features, device="meta", dtype=torch.float32)
-    return layer.to_empty(device=home())
+    return layer.to_empty(device=layer_device())
 
 
 def _linear(

@@ -7,10 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from flowssl.bijections.base import Bijection, check_shape, rows_of
-
-ROUNDING = 1e-4
-"""Largest error of an entry of ``P^T P`` in float32."""
+from flowssl.bijections.base import ORTHOGONALITY_ERROR, Bijection, check_shape, rows_of
 
 
 class SpanReflection(Bijection):
@@ -71,7 +68,10 @@ class SpanReflection(Bijection):
     def check_buffers(self) -> None:
         """Refuse a mirror that is not orthonormal, or another log-determinant than its own."""
         error = (_gram(self.mirror) - torch.eye(self.width, dtype=self.mirror.dtype)).abs()
-        if error.amax() > ROUNDING or self.log_det.abs() > ROUNDING * self.width:
+        if (
+            error.amax() > ORTHOGONALITY_ERROR
+            or self.log_det.abs() > ORTHOGONALITY_ERROR * self.width
+        ):
             raise ValueError("the mirror of a reflection is not orthonormal")
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -11,9 +11,9 @@ import shlex
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from flowssl._arrow import is_text
 from flowssl._field_facts import FAULT, NOTE, fact
 from flowssl.cli.console import shortened
-from flowssl.cli.labels import is_text
 from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import flowssl
 from flowssl.cli.arguments import add_data, add_labels, add_model
 from flowssl.cli.console import shortened
-from flowssl.cli.labels import settled_marker
+from flowssl.cli.labels import settled_marker, spelled_label
 from flowssl.cli.sources import source_for_model
 from flowssl.exceptions import DataError
 
@@ -129,8 +129,8 @@ def evaluate_model(estimator: Classifier, X: Inputs, y: Labels) -> Evaluation:
 
     encoded = encode_labels(y, settled_marker(y, estimator.unlabeled_value))
     rows = np.flatnonzero(encoded.codes >= 0)
-    names = [_spelled(label) for label in estimator.classes_.tolist()]
-    places = _places(names, [_spelled(label) for label in encoded.classes.tolist()])
+    names = [spelled_label(label) for label in estimator.classes_.tolist()]
+    places = _places(names, [spelled_label(label) for label in encoded.classes.tolist()])
     truth = places[encoded.codes[rows]]
     log_proba = estimator.predict_log_proba(take_rows(X, rows))
     guess = log_proba.argmax(axis=1)
@@ -166,11 +166,6 @@ def _places(known: Sequence[str], names: Sequence[str]) -> npt.NDArray[np.int64]
                 f"the label {name!r} is not a class of the model, which has {shortened(known)}."
             )
     return np.array([known.index(name) for name in names])
-
-
-def _spelled(label: object) -> str:
-    """Give a label as text, so that 1, 1.0 and "1", as files have it, are one class."""
-    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, cast
 
+from flowssl._arrow import is_text
 from flowssl._field_facts import CELLS, fact
 from flowssl._missing_marks import NO_LABEL, missing_marks
 from flowssl.exceptions import DataError
@@ -28,6 +29,7 @@ _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
 _DECIMAL = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _WHOLE_AS_FLOAT = re.compile(r"(-?\d+)\.0+")
 _MANY = 10
+_INEXACT = 2**53  # from here on float64 does not hold every whole number
 _DOUBTFUL = ("none", "-", "unknown", "unlabeled", "unlabelled", "missing", "na", "null", "nan")
 
 
@@ -74,7 +76,7 @@ def labels(table: pa.Table, target: str) -> Labels:
         texts: list[str | None] = column.to_pylist()
         is_written = fact(table.schema.field(target), CELLS) is not None
         return _from_cells(texts, target) if is_written else _tidy(texts)
-    if not (is_numeric(kind) or pa.types.is_null(kind)):
+    if not (_is_numeric(kind) or pa.types.is_null(kind)):
         raise DataError(
             f"--target: column {target!r} holds {kind}; labels are numbers, text, or true and false."
         )
@@ -83,6 +85,12 @@ def labels(table: pa.Table, target: str) -> Labels:
         known = numbers[~np.isnan(numbers)]
         if not (known == np.round(known)).all():
             raise DataError(_quantities(target, f"{known[known != np.round(known)][0]:g}"))
+        large = known[np.abs(known) >= _INEXACT]
+        if len(large):
+            raise DataError(
+                f"--target: column {target!r} holds {large[0]:g}, a number of floating point of which "
+                "not every digit is known; save the labels as whole numbers or text."
+            )
         # 1.0 came from a column of whole numbers with gaps: its class is 1.
         column = pa.chunked_array([pa.array(numbers, from_pandas=True).cast(pa.int64())])
     if column.null_count:
@@ -136,17 +144,22 @@ def marked_for_model(y: Labels, classes: Sequence[object], marker: object) -> La
     classes : sequence of labels
         The model's. They are found by how they are written; failing that, 1.0 is 1 and TRUE is True.
     marker : object
-        The model's ``unlabeled_value``; for "auto", None marks unlabeled rows here.
+        The model's ``unlabeled_value``; for "auto", None marks unlabeled rows here, and of several
+        markers the first.
     """
-    named = {_spelled(label): label for label in classes}
+    from flowssl._labels import markers_of
+
+    named = {spelled_label(label): label for label in classes}
     likes = Counter(map(_loosely, classes))
     alike = {_loosely(label): label for label in classes if likes[_loosely(label)] == 1}
-    spelled = {label: _spelled(label) for label in set(y.tolist()) if label is not None}
+    spelled = {label: spelled_label(label) for label in set(y.tolist()) if label is not None}
     if marker == "auto":
+        markers: list[object] = []
         marks = missing_marks(spelled.values(), labels=True, known=named)
     else:
-        marks = frozenset() if marker is None else frozenset([_spelled(marker)])
-    blank = None if marker == "auto" else marker
+        markers = markers_of(marker)
+        marks = frozenset(spelled_label(each) for each in markers if each is not None)
+    blank = next(iter(markers), None)
     expressed = {
         label: blank if text in marks else named.get(text, alike.get(_loosely(label), label))
         for label, text in spelled.items()
@@ -195,29 +208,20 @@ def typed_marker(text: str, y: Labels) -> str | int | bool | None:
 def mark_unlabeled(y: Labels, marker: object) -> Labels:
     """Replace empty cells by the marker of unlabeled rows, unless this is ``"auto"`` or None.
 
-    `flowssl._labels.encode_labels` takes one marker; in a file, an empty cell means an unlabeled
-    row whatever the marker is.
+    In a file, an empty cell means an unlabeled row whatever the marker is.
     """
     if marker is None or (isinstance(marker, str) and marker == "auto") or y.dtype != object:
         return y
     return _tidy([marker if value is None else value for value in y.tolist()])
 
 
-def is_numeric(kind: pa.DataType) -> bool:
+def _is_numeric(kind: pa.DataType) -> bool:
     """Whether a type is that of numbers, or of true and false."""
     import pyarrow as pa
 
     return bool(
         pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
     )
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Whether a type is one of those of text."""
-    import pyarrow as pa
-
-    is_view = getattr(pa.types, "is_string_view", lambda _: False)  # newer Arrow only
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or is_view(kind))
 
 
 def _from_cells(cells: list[str | None], target: str) -> Labels:
@@ -249,14 +253,14 @@ def _quantities(target: str, example: str) -> str:
     )
 
 
-def _spelled(label: object) -> str:
+def spelled_label(label: object) -> str:
     """Give a label as text, so that 1, 1.0 and "1", as files have it, are one class."""
     return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 
 
 def _loosely(label: object) -> str:
     """Give a label as text that "1.0" and "1" share, and "TRUE" and true."""
-    text = _spelled(label)
+    text = spelled_label(label)
     if text.lower() in ("true", "false"):
         return text.lower()
     whole = _WHOLE_AS_FLOAT.fullmatch(text)

@@ -23,7 +23,7 @@ Chosen = dict[str, "Value | dict[str, Value]"]
 """Parameters by name; those of a group are a dictionary."""
 
 _PREFIX = "parameter:"
-# Options whose text only the data can turn into a value (see `columns.typed_marker`).
+# Options whose text only the data can turn into a value (see `labels.typed_marker`).
 _KEPT_AS_TEXT = ("unlabeled_value",)
 # Parameters of a group that are called otherwise on the command line.
 _NAMES = {

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 from flowssl._files import probe
 from flowssl.exceptions import DataError, ModelFileError
+from flowssl.tables import is_parquet
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
 _HEAD_BYTES = 4096
-_TABLES = (".csv", ".tsv")
 _CHECKPOINT = "checkpoint"
 _INPUTS = ("model", "data", "labels", "test", "test_labels")
 
@@ -69,9 +69,9 @@ def page_output(name: str, path: str) -> Output:
 
 def table_output(name: str, path: str) -> Output:
     """Return the output of a table, whose kind is that of its ending."""
-    is_text = path.lower().endswith(_TABLES)
-    kind = "a table of text" if is_text else "a Parquet file"
-    return Output(name, path, kind, _is_text if is_text else _is_parquet)
+    if is_parquet(path):
+        return Output(name, path, "a Parquet file", _is_parquet)
+    return Output(name, path, "a table of text", _is_text)
 
 
 def check_places(inputs: Mapping[str, str | None], outputs: Sequence[Output]) -> None:

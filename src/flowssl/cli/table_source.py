@@ -18,7 +18,7 @@ from flowssl.cli.labels import labels
 from flowssl.cli.outputs import check_results, write_results
 from flowssl.cli.source import LABEL, LabeledRows, Rows, Source
 from flowssl.exceptions import DataError
-from flowssl.tables import read_table
+from flowssl.tables import is_parquet, read_table
 
 if TYPE_CHECKING:
     import argparse
@@ -166,7 +166,7 @@ class TableSource(Source):
         frame = nw.from_native(X, eager_only=True, pass_through=True)
         if isinstance(frame, nw.DataFrame):
             table = frame.to_arrow()
-            if path is None or not path.endswith((".parquet", ".pq")):
+            if path is None or not is_parquet(path):
                 table = _as_in_fit(estimator, table)
         else:
             matrix = np.asarray(X)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, cast
 
+from flowssl._arrow import is_text
 from flowssl.cli.columns import (
     choose_features,
     doubts_about,
@@ -73,7 +74,7 @@ class TextSource(TableSource):
         for name in self._texts:
             if name in table.column_names:
                 place = table.column_names.index(name)
-                table = table.set_column(place, name, _as_text(table.column(name), name))
+                table = table.set_column(place, name, _cast_to_text(table.column(name), name))
         return table
 
     def _read_training(self) -> LabeledRows:
@@ -175,10 +176,10 @@ def _is_key(column: pa.ChunkedArray) -> bool:
         return False
     if pa.types.is_integer(column.type):
         return bool(pc.all(pc.less(column[:-1], column[1:])).as_py())
-    return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
+    return is_text(column.type)
 
 
-def _as_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+def _cast_to_text(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """Return a column as text: a file may have nothing but numbers in it."""
     import pyarrow as pa
 

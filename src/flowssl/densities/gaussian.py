@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from flowssl.bijections.base import holds
+from flowssl.bijections.base import all_true
 from flowssl.densities.base import (
     BuildableClassDensity,
     ClassDensityOptions,
@@ -84,7 +84,7 @@ class GaussianClasses(BuildableClassDensity):
         self.n_classes, self.n_components, self.dim = means.shape
         if weights is None:
             weights = torch.ones(self.n_classes, self.n_components, dtype=torch.float32)
-        if weights.shape != means.shape[:2] or not holds(weights.sum(1) > 0):
+        if weights.shape != means.shape[:2] or not all_true(weights.sum(1) > 0):
             raise ValueError(
                 f"weights must have shape {tuple(means.shape[:2])} and a positive sum for each "
                 f"class, got shape {tuple(weights.shape)} and sums {weights.sum(-1).tolist()}"

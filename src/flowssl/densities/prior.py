@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from flowssl.bijections.base import holds
+from flowssl.bijections.base import all_true
 
 
 class ClassPrior(nn.Module):
@@ -34,7 +34,7 @@ class ClassPrior(nn.Module):
     def __init__(self, probabilities: Tensor, *, learn: bool = False) -> None:
         super().__init__()
         positive = torch.isfinite(probabilities) & (probabilities > 0)
-        if probabilities.ndim != 1 or not holds(positive):
+        if probabilities.ndim != 1 or not all_true(positive):
             raise ValueError(f"class priors must be positive, got {probabilities.tolist()}")
         logits = probabilities.log().to(torch.float32)
         self.logits = nn.Parameter(logits, requires_grad=learn)

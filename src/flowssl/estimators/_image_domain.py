@@ -10,6 +10,7 @@ import torch
 
 from flowssl._model_file import Arrays
 from flowssl._random import seeded
+from flowssl._records import check_arrays
 from flowssl._typing import Floats
 from flowssl._views import Views, named_views
 from flowssl.bijections import Chain
@@ -112,6 +113,7 @@ class ImageDomain(Domain):
 
     def read_encoder(self, text: str, arrays: Arrays) -> ImageEncoder:
         """Rebuild an encoder of images from its JSON."""
+        check_arrays(arrays, {}, "encoder")
         return ImageEncoder.from_json(text)
 
     def completion(self, encoder: Encoder, matrix: Floats) -> Pixels:

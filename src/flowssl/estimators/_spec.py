@@ -182,7 +182,7 @@ class ModelSpec:
             request = _continued(request, previous)
         architecture = domain.choose_architecture(request.architecture, dim, n_rows)
         span = domain.span(n_rows, dim) if previous is None else previous.span
-        features = _class_features(request, domain, architecture, (dim, n_classes), span)
+        features = _class_features(request, domain, architecture, dim, n_classes, span)
         spec = cls(
             dim=dim,
             n_classes=n_classes,
@@ -343,11 +343,11 @@ def _class_features(
     request: ModelRequest,
     domain: Domain,
     architecture: str,
-    sizes: tuple[int, int],
+    dim: int,
+    n_classes: int,
     span: int | None,
 ) -> int:
-    """Return the latents that depend on the class, of rows of (columns, classes)."""
-    dim, n_classes = sizes
+    """Return the number of latents that depend on the class."""
     width = dim if span is None else span
     if request.class_features == "auto":
         return domain.n_class_features(architecture, width, n_classes)

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from flowssl._model_file import Arrays, State, grouped, kinds_of
 from flowssl._persistence import JSON
-from flowssl._records import Kind, Record, check_arrays, shown
+from flowssl._records import Record, TensorKind, check_arrays, shown
 from flowssl.bijections import Bijection
 from flowssl.estimators._domain import Domain
 from flowssl.estimators._spec import ModelSpec
@@ -205,7 +205,7 @@ def baseline_from_arrays(arrays: Arrays, dim: int, n_classes: int) -> Pipeline:
     ModelFileError
         If the arrays are not those of one.
     """
-    wanted: dict[str, Kind] = {"mean": ("f", (dim,)), "scale": ("f", (dim,))}
+    wanted: dict[str, TensorKind] = {"mean": ("f", (dim,)), "scale": ("f", (dim,))}
     known = arrays.get("classes")
     if known is not None:
         known = known.reshape(-1)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from flowssl._model_file import Arrays
+from flowssl._records import check_arrays
 from flowssl._spans import SpanMatrix
 from flowssl._typing import Floats
 from flowssl.architectures import (
@@ -80,6 +81,7 @@ class TableDomain(Domain):
 
     def read_encoder(self, text: str, arrays: Arrays) -> Encoder:
         """Rebuild an encoder of tables from its JSON."""
+        check_arrays(arrays, {}, "encoder")
         return TableEncoder.from_json(text)
 
     def completion(self, encoder: Encoder, matrix: Floats) -> Completion:

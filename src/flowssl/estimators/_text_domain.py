@@ -40,7 +40,13 @@ class TextDomain(TableDomain):
         return TextTableEncoder(options.columns, texts, options.keep)
 
     def read_encoder(self, text: str, arrays: Arrays) -> TextTableEncoder:
-        """Rebuild an encoder of rows with texts, with the cache of the options."""
+        """Rebuild an encoder of rows with texts.
+
+        A cache that was switched off stays off. A folder that a file names is not written to: the
+        file may be a stranger's. The user's own folder for caches is used instead.
+        """
         encoder = TextTableEncoder.from_file(text, arrays)
-        encoder.texts.set_params(batch_size=self.options.batch_size)
+        options = self.options
+        cache = options.cache if isinstance(options.cache, bool) else True
+        encoder.texts.set_params(batch_size=options.batch_size, cache=cache)
         return encoder

@@ -179,15 +179,15 @@ class FlowClassifier(DensityClassifier):
                 completion = domain.completion(data.encoder, data.rows.matrix)
         with settings.locked():
             found, soft_labels = fit_models(settings, domain, completion, data.rows, seed, previous)
-        # Nothing of an earlier fit has changed up to here: a fit that fails leaves it as it was.
-        self._take_encoder(data.encoder)
-        self.classes_ = data.classes
-        self.n_labeled_, self.n_unlabeled_ = data.n_labeled, data.n_unlabeled
-        self._keep(found)
-        self.label_distributions_ = data.as_given(soft_labels, self.class_prior_)
-        self.transduction_ = self.classes_[self.label_distributions_.argmax(1)]
-        if not found.interrupted and is_first_process():
-            remove_checkpoints(settings.checkpoints)
+            # Nothing of an earlier fit has changed up to here: a fit that fails leaves it as it was.
+            self._take_encoder(data.encoder)
+            self.classes_ = data.classes
+            self.n_labeled_, self.n_unlabeled_ = data.n_labeled, data.n_unlabeled
+            self._keep(found)
+            self.label_distributions_ = data.as_given(soft_labels, self.class_prior_)
+            self.transduction_ = self.classes_[self.label_distributions_.argmax(1)]
+            if not found.interrupted and is_first_process():
+                remove_checkpoints(settings.checkpoints)
         return self
 
     def set_params(self, **params: object) -> Self:

@@ -1,15 +1,16 @@
 """Groups of parameters of the classifiers: the objective, images, and texts.
 
 Each group is one constructor parameter. The group's first parameter alone may stand for the group:
-``objective="em"`` is ``ObjectiveOptions("em")`` and ``images=(1, 28, 28)`` is
-``ImageOptions((1, 28, 28))``, ``text="title"`` is ``TextOptions("title")``. Groups take part in scikit-learn's parameter names:
+``objective="em"`` is ``ObjectiveOptions("em")``, ``images=(1, 28, 28)`` is
+``ImageOptions((1, 28, 28))`` and ``text="title"`` is ``TextOptions("title")``. Groups take part in
+scikit-learn's parameter names:
 ``model.set_params(objective__cross_entropy_weight=1.0)``.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import ClassVar, Literal, Self, cast
 
@@ -225,9 +226,9 @@ class TextOptions(BaseEstimator):
 
     def __init__(
         self,
-        columns: str | int | Sequence[str | int] | bool,
+        columns: ColumnNames,
         *,
-        embedder: str | TextFunction = "wordllama",
+        embedder: str | os.PathLike[str] | TextFunction = "wordllama",
         batch_size: int = 64,
         cache: bool | str | os.PathLike[str] = True,
         keep: int = 5000,

@@ -34,8 +34,9 @@ Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 class ConvNet(nn.Module):
     """Two residual blocks, at half and a quarter of the resolution, and global average pooling.
 
-    Initial weights are drawn from the generator of `flowssl._random`. It is as wide as the conditioners of the flow's "small" preset. Batch normalization is fine
-    here, because the network does not become part of the density.
+    It is as wide as the conditioners of the flow's "small" preset. Batch normalization is fine here,
+    because the network does not become part of the density. Initial weights are drawn from the
+    generator of `flowssl._random`.
 
     Parameters
     ----------

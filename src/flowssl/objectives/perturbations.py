@@ -100,7 +100,7 @@ class SpanNoise:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return noisy rows (n, D)."""
-        noise = GaussianNoise(1.0)(torch.zeros_like(x))
+        noise = randn_like(x)
         directions = self.directions.to(x)
         within = (noise @ directions) * (self.widths.to(x) - self.rest)
         return torch.addmm(x + self.rest * noise, within, directions.T)

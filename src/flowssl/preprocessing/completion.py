@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import norm, qmc
 
-from flowssl._records import Kind, check_arrays
+from flowssl._records import TensorKind, check_arrays
 from flowssl._typing import Floats, Integers
 from flowssl.bijections import MonotonicSpline, SoftTails
 from flowssl.exceptions import ModelFileError
@@ -157,7 +157,7 @@ class Completion:
         # Files of earlier versions have no exponents.
         arrays = {"exponents": np.zeros(dim, np.int64), **arrays}
         shapes = {"widths": (dim,), "extent": (2, dim), **dict.fromkeys(_SPLINE, (dim, n_knots))}
-        expected: dict[str, Kind] = {key: ("f", shape) for key, shape in shapes.items()}
+        expected: dict[str, TensorKind] = {key: ("f", shape) for key, shape in shapes.items()}
         expected |= {"exponents": ("i", (dim,)), **proposal_tensors(arrays, dim)}
         check_arrays(arrays, expected, "completion")
         widths, extent, *knots = (arrays[key].astype(np.float64) for key in shapes)

@@ -18,8 +18,7 @@ from scipy.stats import qmc
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
-from flowssl._persistence import parse_json
-from flowssl._records import Kind, Record, check_arrays, shown
+from flowssl._records import Record, TensorKind, check_arrays, shown
 from flowssl._typing import Floats
 from flowssl.bijections.images import LEVELS, Shape
 from flowssl.exceptions import ModelFileError
@@ -154,6 +153,10 @@ class ImageEncoder:
         """Return the names of the pixel values: ``x0``, ``x1``, ..."""
         return np.array([f"x{i}" for i in range(self.n_features_in_)], dtype=object)
 
+    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return what a model file holds of the encoder beside `to_json`: no arrays."""
+        return {}
+
     def to_json(self) -> str:
         """Write the fitted encoder as JSON text."""
         record = {"shape": self.shape, "layout": self.layout_, "dtype": self.dtype_}
@@ -168,7 +171,7 @@ class ImageEncoder:
         ModelFileError
             If the text does not describe an encoder.
         """
-        record = Record(parse_json(text.encode("utf-8", "surrogatepass")), "image encoder")
+        record = Record.parse(text, "image encoder")
         record.text("row_kind", (cls.row_kind,))
         shape = record.sizes("shape")
         if len(shape) != 3:
@@ -291,7 +294,7 @@ class Pixels:
             If the arrays do not fit each other.
         """
         dim, n_axes = (arrays[k].shape[0] if k in arrays else 0 for k in ("mean", "components"))
-        shapes: dict[str, Kind] = {"mean": ("f", (dim,)), "components": ("f", (n_axes, dim))}
+        shapes: dict[str, TensorKind] = {"mean": ("f", (dim,)), "components": ("f", (n_axes, dim))}
         check_arrays(arrays, shapes, "completion")
         mean, components = (arrays[key].astype(np.float64) for key in shapes)
         return cls(mean, components, draws)

@@ -97,8 +97,10 @@ class KeptTexts:
         """
         levels, packed = arrays["levels"], arrays["texts"]
         least, largest = (arrays[name].astype(np.float64) for name in ("least", "largest"))
-        # JSON writes a character in at most six bytes.
-        most = 6 * KEPT_BYTES + 2**20
+        # JSON writes a character in at most six bytes. Rows without an embedding are not read:
+        # as lists in memory, empty ones take ten times their bytes in JSON.
+        per_row = n_columns * (6 * KEPT_CHARACTERS + 8)
+        most = min(6 * KEPT_BYTES + 2**20, len(levels) * per_row + 2)
         unpack = zlib.decompressobj()
         try:
             content = unpack.decompress(packed.tobytes(), most)

@@ -166,7 +166,8 @@ class Levels:
             return MISSING
         text = text_of(value)
         code = self._code.get(text)
-        if code is None and isinstance(value, int | float | Decimal | np.number):
+        is_bool = isinstance(value, bool)
+        if code is None and isinstance(value, int | float | Decimal | np.number) and not is_bool:
             code = self._of_number.get(float(value))
         if code is None:
             code = MISSING if text in MARKS else self._unknown

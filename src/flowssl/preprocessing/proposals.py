@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from flowssl._records import Kind
+from flowssl._records import TensorKind
 from flowssl._spans import SpanMatrix
 from flowssl._typing import Floats, Integers
 from flowssl.exceptions import ModelFileError
@@ -176,7 +176,7 @@ def _is_definite(covariance: Floats) -> bool:
     return True
 
 
-def proposal_tensors(arrays: Mapping[str, NDArray[np.generic]], dim: int) -> dict[str, Kind]:
+def proposal_tensors(arrays: Mapping[str, NDArray[np.generic]], dim: int) -> dict[str, TensorKind]:
     """Return the kind and shape that each tensor of a file's Gaussian of D columns must have."""
     if "factor" in arrays:
         return {"factor": ("f", (min(len(arrays["factor"]), dim - 1), dim))}

@@ -16,7 +16,6 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from flowssl._persistence import parse_json
 from flowssl._records import Record
 from flowssl._typing import Floats
 from flowssl.exceptions import ModelFileError
@@ -282,6 +281,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             dtype=object,
         )
 
+    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return what a model file holds of the encoder beside `to_json`: no arrays."""
+        return {}
+
     def to_json(self) -> str:
         """Return the fitted encoder as JSON text, exact to the bit."""
         check_is_fitted(self)
@@ -313,7 +316,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             If the text is damaged or written by a newer version.
         """
         try:
-            record = Record(parse_json(text.encode("utf-8", "surrogatepass")), "table encoder")
+            record = Record.parse(text, "table encoder")
             if record.whole("format") == _FORMAT:
                 return cls._from_record(record)
         except ModelFileError as error:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, Self, cast
+from typing import ClassVar, Literal, Self, cast, get_args
 
 import narwhals as nw
 import numpy as np
 from narwhals.typing import IntoDataFrame
 from numpy.typing import ArrayLike, NDArray
 
+from flowssl._records import Record, shown
 from flowssl._typing import Floats
 from flowssl.exceptions import ModelFileError
-from flowssl.preprocessing.containers import TableLike
+from flowssl.preprocessing.containers import Container, TableLike
 from flowssl.preprocessing.kept_texts import KeptTexts
 from flowssl.preprocessing.table_encoder import OutputColumn, TableEncoder
 from flowssl.preprocessing.text_split import ColumnNames, split_rows
@@ -188,46 +189,31 @@ class TextTableEncoder:
         ModelFileError
             If they are damaged, or do not belong together.
         """
+        record = Record.parse(text, "encoder")
+        record.text("row_kind", (cls.row_kind,))
+        if extra := arrays.keys() - _ARRAYS:
+            raise ModelFileError(f"its tensor {shown(f'encoder.{min(extra)}')} belongs to nothing")
+        texts = TextEncoder.from_json(json.dumps(record.get("texts")))
+        table = None
+        if record.get("table") is not None:
+            table = TableEncoder.from_json(json.dumps(record.get("table")))
+        columns, names, n_features = _columns_of(record, texts, table)
+        encoder = cls(columns, texts, record.whole("keep"))
+        encoder._take_columns(columns, names, n_features)
         try:
-            record = json.loads(text)
-            if record["row_kind"] != cls.row_kind:
-                raise ValueError(f"it encodes {record['row_kind']!r}, not texts")
-            columns, names = record["columns"], record["names"]
-            container, n_features = record["container"], record["n_features"]
-            texts = TextEncoder.from_json(json.dumps(record["texts"]))
-            table = record["table"]
-            encoder = cls(columns, texts, int(record["keep"]))
-            encoder._take_columns(columns, names, n_features)
-            encoder._set(
-                container,
-                None if table is None else TableEncoder.from_json(json.dumps(table)),
-                _checked_places(arrays["used"], texts.n_features_in_ * texts.n_dimensions_),
-            )
+            used = _checked_places(arrays["used"], texts.n_features_in_ * texts.n_dimensions_)
+            encoder._set(record.text("container", _CONTAINERS), table, used)
             encoder._kept = KeptTexts.from_arrays(arrays, len(columns))
-            if (
-                container not in _CONTAINERS
-                or len(encoder._kept.least) != len(encoder._used)
-                or texts.n_features_in_ != len(columns)
-            ):
-                raise ValueError("its parts contradict one another")
-        except ModelFileError:
-            raise
-        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise ModelFileError(f"the text encoder's record is damaged: {error!r}") from error
+        except (LookupError, TypeError, ValueError, RecursionError) as error:
+            raise ModelFileError(f"the text encoder's tensors are damaged: {error!r}") from error
+        if len(encoder._kept.least) != len(used):
+            raise ModelFileError("its kept texts have not the width of its embeddings")
         return encoder
 
     def _take_columns(
         self, columns: Sequence[str | int], names: Sequence[str] | None, n_features: int
     ) -> None:
         """Set what is known of the columns."""
-        sound = (
-            isinstance(columns, list | tuple)
-            and 0 < len(columns) <= n_features
-            and all(isinstance(name, str | int) for name in columns)
-            and (names is None or (len(names) == n_features and set(columns) <= set(names)))
-        )
-        if not sound:
-            raise ValueError(f"not columns of texts: {columns!r:.200}")
         self.text_columns_ = list(columns)
         self.n_features_in_ = n_features
         if names is not None:
@@ -249,7 +235,31 @@ class TextTableEncoder:
         self.duplicate_of_ = dict(table.duplicate_of_) if table else {}
 
 
-_CONTAINERS = ("list", "array", "pandas", "polars", "pyarrow", "modin", "cudf")
+_CONTAINERS = ("list", *get_args(Container))
+_ARRAYS = {"used", "texts", "levels", "least", "largest"}
+
+
+def _columns_of(
+    record: Record, texts: TextEncoder, table: TableEncoder | None
+) -> tuple[list[str | int], list[str] | None, int]:
+    """Return the columns of texts, the names of all columns, and their number, of a record."""
+    names, n_features = record.optional_texts("names"), record.whole("n_features", least=1)
+    columns: list[str | int] = [
+        value
+        for value in record.items("columns")
+        if isinstance(value, str | int) and not isinstance(value, bool)
+    ]
+    n_others = 0 if table is None else table.n_features_in_
+    is_sound = (
+        n_features == len(columns) + n_others  # which bounds the range below
+        and set(columns) <= set(range(n_features) if names is None else names)
+        and (names is None or len(set(names)) == len(names) == n_features)
+        and len(columns) == len(set(columns)) == len(record.items("columns"))
+        and len(columns) == texts.n_features_in_
+    )
+    if not is_sound:
+        raise ModelFileError(f"its columns of texts {shown(columns)} are not among its columns")
+    return columns, names, n_features
 
 
 def _distinct_columns(vectors: Floats) -> NDArray[np.int64]:

@@ -87,12 +87,7 @@ class FunctionEmbedder(Embedder):
         """
         batches = [texts[i : i + batch_size] for i in range(0, len(texts), batch_size)]
         parts = [self._checked(self.function(batch), len(batch)) for batch in batches]
-        widths = {part.shape[1] for part in parts}
-        if len(widths) > 1:
-            raise ValueError(
-                f"{self.origin} returns vectors of {min(widths)} and of {max(widths)} numbers; an "
-                "embedder must return vectors of one width"
-            )
+        check_one_width({part.shape[1] for part in parts}, self.origin)
         return np.concatenate(parts), np.zeros(len(texts), dtype=bool)
 
     def _checked(self, found: ArrayLike, n: int) -> Vectors:
@@ -111,6 +106,15 @@ class FunctionEmbedder(Embedder):
                 f"{self.origin} returns NaN, or numbers that are too large for float32"
             )
         return vectors
+
+
+def check_one_width(widths: set[int], origin: str) -> None:
+    """Refuse vectors of several widths; ``origin`` names the embedder."""
+    if len(widths) > 1:
+        raise ValueError(
+            f"{origin} returns vectors of {min(widths)} and of {max(widths)} numbers; an embedder "
+            "must return vectors of one width"
+        )
 
 
 WORDLLAMA = "wordllama"

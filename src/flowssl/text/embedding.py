@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flowssl._progress import progress_bar
 from flowssl._typing import Booleans
 from flowssl.text.cache import EmbeddingCache, Known
 from flowssl.text.columns import is_blank
-from flowssl.text.embedders import Embedder, Vectors
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from flowssl.text.embedders import Embedder, Vectors, check_one_width
 
 STEP = 1024
 """Texts between two writes to the cache, and two moves of the progress bar."""
@@ -66,7 +63,9 @@ def embed_texts(
         If the embedder does not return vectors of one width.
     """
     blank = np.array([is_blank(text) for text in texts])
-    distinct = list(dict.fromkeys(text for text in texts if text is not None and text.strip()))
+    distinct = list(
+        dict.fromkeys(text for text in texts if text is not None and not is_blank(text))
+    )
     if not distinct:
         return None
     known = cache.read(distinct) if cache is not None else {}
@@ -78,11 +77,7 @@ def embed_texts(
             cache.write(found)
         known |= found
     widths = {len(entry.vector) for entry in known.values()}
-    if len(widths) > 1:
-        raise ValueError(
-            f"{embedder.origin} returns vectors of {min(widths)} and of {max(widths)} numbers; an "
-            "embedder must return vectors of one width"
-        )
+    check_one_width(widths, embedder.origin)
     nothing = Known(np.zeros(widths.pop(), dtype=np.float32), cut=False)
     rows = [known.get(text, nothing) if text is not None else nothing for text in texts]
     return Embedded(
@@ -93,7 +88,7 @@ def embed_texts(
 def _steps(pending: list[str], show_progress: bool) -> Iterator[list[str]]:
     """Yield the texts in pieces, and move a progress bar along."""
     pieces = [pending[first : first + STEP] for first in range(0, len(pending), STEP)]
-    bar = _bar() if show_progress and pieces else None
+    bar = progress_bar() if show_progress and pieces else None
     if bar is None:
         yield from pieces
         return
@@ -102,21 +97,3 @@ def _steps(pending: list[str], show_progress: bool) -> Iterator[list[str]]:
         for piece in pieces:
             yield piece
             bar.advance(task, len(piece))
-
-
-def _bar() -> Progress | None:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        return None
-    return Bar(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )

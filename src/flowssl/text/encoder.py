@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self, cast
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from flowssl._records import Record, shown
 from flowssl._typing import Booleans
 from flowssl.exceptions import DataError, FlowSSLWarning, ModelFileError
 from flowssl.text.cache import EmbeddingCache, default_folder
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 
 _MOST_DIMENSIONS = 2**16  # of a record; embeddings have some hundreds or thousands
+_CHECKSUM = re.compile("[0-9a-f]{64}")
 
 
 class TextEncoder(TransformerMixin, BaseEstimator):
@@ -274,27 +277,25 @@ class TextEncoder(TransformerMixin, BaseEstimator):
             If the text is damaged.
         """
         try:
-            record = json.loads(text)
-            name, checksum, names = record["embedder"], record["checksum"], record["names"]
-            width, n_features = record["n_dimensions"], record["n_features"]
-            sound = (
-                isinstance(name, str | None)
-                and isinstance(checksum, str | None)
-                and (name is None) == (checksum is None)
-                and (checksum is None or len(bytes.fromhex(checksum)) == 32)
-                and all(isinstance(n, int) and n > 0 for n in (width, n_features))
-                and width <= _MOST_DIMENSIONS
-                and (names is None or all(isinstance(column, str) for column in names))
-                and (names is None or len(names) == n_features)
-            )
-            if not sound:
-                raise ValueError(f"not the record of a text encoder: {record!r:.200}")
-        except (LookupError, TypeError, ValueError, RecursionError) as error:
-            raise ModelFileError(f"the text encoder's record is damaged: {error!r}") from error
+            return cls._from_record(Record.parse(text, "text encoder"))
+        except ModelFileError as error:
+            raise ModelFileError(f"the text encoder's record is damaged: {error}") from error
+
+    @classmethod
+    def _from_record(cls, record: Record) -> Self:
+        name, checksum = record.optional_text("embedder"), record.optional_text("checksum")
+        if (name is None) != (checksum is None):
+            raise ModelFileError("its text encoder has an embedder without checksum, or vice versa")
+        if checksum is not None and not _CHECKSUM.fullmatch(checksum):
+            raise ModelFileError(f"its text encoder has the checksum {shown(checksum)}")
         encoder = cls(name)
-        encoder.n_features_in_, encoder.n_dimensions_ = n_features, width
-        encoder.checksum_, encoder.origin_ = checksum, str(record["origin"])
+        encoder.n_features_in_ = record.whole("n_features", least=1)
+        encoder.n_dimensions_ = record.whole("n_dimensions", least=1, most=_MOST_DIMENSIONS)
+        encoder.checksum_, encoder.origin_ = checksum, record.text("origin")
+        names = record.optional_texts("names")
         if names is not None:
+            if len(names) != encoder.n_features_in_:
+                raise ModelFileError("its text encoder has not one name for each column")
             encoder.feature_names_in_ = np.array(names, dtype=object)
         return encoder
 
@@ -333,11 +334,14 @@ class TextEncoder(TransformerMixin, BaseEstimator):
         )
 
     def _cache(self, embedder: Embedder) -> EmbeddingCache | None:
-        chosen = self.cache
-        if embedder.checksum is None or chosen is False or isinstance(chosen, np.bool_):
+        folder: Path | None
+        if isinstance(self.cache, bool | np.bool_):
+            folder = default_folder() if self.cache else None
+        else:
+            folder = Path(self.cache)
+        if embedder.checksum is None or folder is None:
             return None
-        folder = default_folder() if chosen is True else Path(cast("str", chosen))
-        return None if folder is None else EmbeddingCache(folder, embedder.checksum)
+        return EmbeddingCache(folder, embedder.checksum)
 
     def _check_columns(self, texts: TextColumns) -> None:
         """Refuse other columns than those of fit."""

