@@ -156,14 +156,18 @@ def notes_on(table: pa.Table) -> list[str]:
 
 
 def doubts_about(table: pa.Table) -> list[str]:
-    """Describe the columns of text that may not be meant as categories.
+    """Describe the columns that may not be meant as they are read.
 
-    These are numbers with a few words among them, and texts that differ in most rows.
+    These are numbers with a few words among them, texts that differ in most rows, and numbers that
+    count the rows.
     """
     import pyarrow.compute as pc
 
     doubts = []
     for field, column in zip(table.schema, table.columns, strict=True):
+        if _counts_rows(column):
+            drop = option("--drop", field.name)
+            doubts.append(f"column {field.name!r} counts the rows; leave it out with {drop}")
         if not is_text(column.type):
             continue
         present = column.drop_null()
@@ -186,6 +190,16 @@ def doubts_about(table: pa.Table) -> list[str]:
                 f"rows; {read}if it only names the rows, leave it out with {option('--drop', field.name)}"
             )
     return doubts
+
+
+def _counts_rows(column: pa.ChunkedArray) -> bool:
+    """Return whether whole numbers rise by one from row to row, of more rows than a few."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_integer(column.type) or column.null_count or len(column) <= _MANY:
+        return False
+    return bool(pc.all(pc.equal(pc.subtract(column[1:], column[:-1]), 1)).as_py())
 
 
 def _has_sentences(texts: pa.ChunkedArray) -> bool:
