@@ -86,6 +86,7 @@ def test_numbers_as_people_write_them(
         (["01234", "98765"], "'01234' begins with a zero"),
         (["007", "12", ""], "'007' begins with a zero"),
         (["1E5", "2E3"], "'1E5' looks like a code"),
+        (["+493012345", "+15551234567"], "'+493012345' looks like a phone number"),
         (["9223372036854775808", "5"], "more digits than a number keeps"),
         (["9007199254740993", "5"], "more digits than a number keeps"),
         (["0x1F", "0x20"], "not like '0x1F' and '0x20'"),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _ZERO_FIRST = r"^[-+]?0\d"
 _LONG, _TOO_LONG = r"^[-+]?\d{16,}$", r"^[-+]?\d{19,}$"  # than float64 and int64 hold
 _BARE_EXPONENT = r"^[-+]?\d+[eE]\d+$"
+_PHONE = r"^\+\d{8,15}$"
 _FRACTION = r"\.|[eE][-+]"
 _TIME_OF_DAY = r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$"
 _LIKE_A_DURATION = (
@@ -259,6 +260,8 @@ def _numbers(cells: pa.ChunkedArray, plain: pa.ChunkedArray, place: Place) -> _C
             codes.append((_TOO_LONG, "has more digits than a number keeps"))
         if not _has(plain[:_FEW], _FRACTION) and not _has(plain, _FRACTION):
             codes.append((_BARE_EXPONENT, "looks like a code"))
+            if _all(plain, _PHONE):
+                codes.append((_PHONE, "looks like a phone number"))
     elif not _is_exact(values):
         codes.append((_LONG, "has more digits than a number keeps"))
     for pattern, reason in codes:
