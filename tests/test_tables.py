@@ -93,7 +93,7 @@ def test_a_type_found_late_in_a_large_file_holds_for_all_rows(tmp_path: Path) ->
         ("a,,c\n1,2,3\n", "column 2 has no name"),
         ("1,2\n3,4\n", "first row holds only numbers (1, 2"),
         ("a,b\n1,2\n1,2,3\n", "line 3 has 3 cells where the header names 2"),
-        ('a,b\n"1\n1",2\n\n5\n', "line 5 has 1 cells where the header names 2"),
+        ('a,b\n"1\n1",2\n\n5\n', "line 5 has 1 cell where the header names 2"),
         ("a,caf\u00e9\n1,2\n".encode("latin-1"), "line 1 is not UTF-8"),
         ("a,b\n" + "1,2\n" * 30 + "1,\u00e9\n", None),
         (("a,b\n" + "1,2\n" * 30).encode() + b"1,\xe9\n", "line 32 is not UTF-8"),

@@ -64,6 +64,15 @@ def _note(table: pa.Table, name: str) -> str:
         ("a,b\n+5,1e-3\n-3,2E+2\n", {"a": [5, -3], "b": [0.001, 200]}),
         # Marks of missing values are no values, whatever the column.
         ("a,b\nNA,?\n5,-\n.,7.5\n", {"a": [None, 5, None], "b": [None, None, 7.5]}),
+        ("a,b\n\\N,1.#QNAN\n5,2\n\\N,-nan(ind)\n", {"a": [None, 5, None], "b": [None, 2, None]}),
+        (
+            "a;b\n#DIV/0!;#NV\n1,5;2\n#WERT!;#BEZUG!\n",
+            {"a": [None, 1.5, None], "b": [None, 2, None]},
+        ),
+        (
+            "a;b\n#VALEUR!;#N/D\n1;2\n#\u00a1REF!;#NAME?\n",
+            {"a": [None, 1, None], "b": [None, 2, None]},
+        ),
     ],
 )
 def test_numbers_as_people_write_them(
@@ -78,6 +87,7 @@ def test_numbers_as_people_write_them(
         (["01234", "98765"], "'01234' begins with a zero"),
         (["007", "12", ""], "'007' begins with a zero"),
         (["1E5", "2E3"], "'1E5' looks like a code"),
+        (["+493012345", "+15551234567"], "'+493012345' looks like a phone number"),
         (["9223372036854775808", "5"], "more digits than a number keeps"),
         (["9007199254740993", "5"], "more digits than a number keeps"),
         (["0x1F", "0x20"], "not like '0x1F' and '0x20'"),
@@ -88,6 +98,16 @@ def test_numbers_as_people_write_them(
         (["USD 5", "US$ 6"], "write all of its numbers like 1234.5"),
         (["(5)", "7"], "write all of its numbers like 1234.5"),
         (["10%", "20"], "write all of its numbers like 1234.5"),
+        (["12.50-", "3.10"], "write all of its numbers like 1234.5, not like '12.50-' and '3.10'"),
+        (["R$ 5", "R$ 6"], "write all of its numbers like 1234.5"),
+        (["<5", "10", "7"], "write all of its numbers like 1234.5, not like '<5' and '10'"),
+        (["\u0661\u0662", "\u0663"], "write all of its numbers like 1234.5"),
+        (["1", "2", "few"], "because 'few' is not a number"),
+        (["1.5", "2.5", "[kg]"], "because '[kg]' is not a number"),
+        (["26:30:00", "05:10:00"], "write all of its times like 3600"),
+        (["1:30", "12:45"], "write all of its times like 3600"),
+        (["10:00 AM", "1:30 PM"], "write all of its times like 3600"),
+        (["0 days 00:01:00", "1 days 02:00:00.5"], "write all of its times like 3600"),
         (["1", "2", "3", "4", "5", "unknown"], "because 'unknown' is not a number"),
         (["31/12/2020", "01/02/2021"], "write all of its dates like 2020-12-31"),
         (["12.31.2020", "01.02.2020"], "write all of its dates like 2020-12-31"),
@@ -162,6 +182,14 @@ def test_dates_times_and_booleans(tmp_path: Path) -> None:
     assert table["loud"].to_pylist() == [True, False]
 
 
+def test_times_of_day_are_those_that_a_clock_has(tmp_path: Path) -> None:
+    content = "a,b,c\n00:00,23:59:59.5,24:00:00\n09:30,10:00:00,10:60:00\n"
+    assert [str(kind) for kind in _read(tmp_path, content).schema.types] == [
+        *["time64[us]"] * 2,
+        "string",
+    ]
+
+
 @pytest.mark.parametrize("cell", ["inf", "-Infinity", "1e400"])
 def test_infinite_cells_are_faults_with_their_line(tmp_path: Path, cell: str) -> None:
     table = _read(tmp_path, f'a,t\n1,"x\ny"\n\n{cell},z\n2,u\n')
@@ -198,6 +226,13 @@ def test_which_levels_are_marks(levels: list[str], labels: bool, expected: set[s
     marks = missing_marks(levels, labels=labels)
     assert marks == (set(levels[1:]) if expected is None else expected)
     assert missing_marks(levels, labels=labels, known=levels) == frozenset()
+
+
+def test_marks_of_databases_and_spreadsheets_among_text(tmp_path: Path) -> None:
+    table = _read(tmp_path, "c,d\n\\N,x\na,#REF!\nb,#NOM?\n")
+    assert table.to_pydict() == {"c": [None, "a", "b"], "d": ["x", None, None]}
+    assert _note(table, "c") == "'\\\\N' is read as missing (rows: 1)"
+    assert "'#REF!' is read as missing (rows: 1)" in _note(table, "d")
 
 
 def test_columns_named_as_text_stay_as_written(tmp_path: Path) -> None:
@@ -274,6 +309,9 @@ def test_texts_of_several_lines_and_quotes_within_cells(
         b"a,b\r1,x\r2,y\r",
         b"a,b\r\n1,x\r\n\r\n2,y\r\n",
         b"sep=;\na;b\n1;x\n2;y\n",
+        b"SEP=;\na;b\n1;x\n2;y\n",
+        "\ufeffa,b\n1,x\n\ufeff2,y\n".encode(),
+        "a\u200b,b\n\u200e1\u200e,x\n2,\ufeff y \u2060\n".encode(),
         b'"sep=|"\r\na|b\r\n1|x\r\n2|y\r\n',
         b"a,b,\n1,x,\n2,y,\n",
         b" a , b \n 1 , x \n 2 , y \n",
@@ -292,7 +330,12 @@ def test_the_same_table_in_files_of_many_kinds(tmp_path: Path, content: bytes) -
         ("a,b\n1,caf\u00e9\n".encode("cp1252"), "line 2 is not UTF-8 text; save the file again"),
         (b"a,b\n1,x\0y\n", "line 2 has a zero byte"),
         ("a,b\n1,2\n3,4,\n", "line 3 has 3 cells where the header names 2"),
-        ("a,b\n1,2\n3\n", "line 3 has 1 cells where the header names 2"),
+        ("a,b\n1,2\n3\n", "line 3 has 1 cell where the header names 2"),
+        ("a,b\n1,2\n  \n3,4\n", "line 3 has 1 cell where the header names 2 columns; write the"),
+        ("# made by hand\na,b\n1,2\n", "nothing may stand above the names of the columns"),
+        ("a,b\n1,x\n\n2,y\na,b\n3,z\n", "line 5 repeats the names of the columns"),
+        ("\ufeffa,b\n1,x\n\ufeffa,b\n2,y\n", "line 3 repeats the names of the columns"),
+        (",a,b\n0,1,x\n,a,b\n1,2,y\n", "line 3 repeats the names of the columns"),
         ("x\nfoo\nbar, baz\n", "line 3 has 2 cells"),
         ("a,b,a\n1,2,3\n", "called 'a'"),
         ("a,b, a \n1,2,3\n", "called 'a'"),
@@ -364,6 +407,10 @@ def test_marks_that_were_missing_in_fit_are_missing_and_categories_stay(tmp_path
         ("2020-01-01\n2020-01-02", "1970-01-02", 86400.0),
         ("2020-01-01\n2020-01-02", "1970-01-01 00:00:05", 5.0),
         ("2020-01-01\n2020-01-02", "yesterday", None),
+        ("2020-01-01\n2020-01-02", "9999-12-31", 253402214400.0),
+        ("2020-01-01\n2020-01-02", "0001-01-01", -62135596800.0),
+        ("1.5\n2.5", "\\N", float("nan")),
+        ("1.5\n2.5", "#WERT!", float("nan")),
         ("2020-01-01T00:00Z\n2020-01-02T00:00Z", "1970-01-01T01:00:05+01:00", 5.0),
         ("2020-01-01T00:00Z\n2020-01-02T00:00Z", "1970-01-01T01:00:05", None),
         ("true\nfalse\nfalse", "TRUE", 1.0),
@@ -405,6 +452,11 @@ def test_what_is_not_in_the_schema_stays_text(tmp_path: Path) -> None:
         ),
         ("a,b\n1,\u00e9\n".encode("cp1252"), "or Unicode", "a,b\n1,\u00e9\n".encode("utf-16")),
         ("a,b\n1,2\n".encode("utf-16-le"), "save it as CSV in UTF-8", "a,b\n1,2\n"),
+        ("a,b\n1,2\n3\n", "write the delimiter for empty cells, too", "a,b\n1,2\n3,\n"),
+        ("a,b\n1,2\n \n", "or leave the line out", "a,b\n1,2\n"),
+        ("# 1\na,b\n1,2\n", "nothing may stand above the names", "a,b\n1,2\n"),
+        ("a,b\n1,x\na,b\n", "leave it out", "a,b\n1,x\n"),
+        ("b,c\nb,c\nc,b\n", "name the columns otherwise", "a,d\nb,c\nc,b\n"),
         ("a,a\n1,2\n", "give each column its own name", "a,b\n1,2\n"),
         ("a,,c\n1,2,3\n", "has no name; give it one", "a,b,c\n1,2,3\n"),
     ],

@@ -11,7 +11,7 @@ import gzip
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
+from functools import cache, reduce
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
+    from flowssl._text_columns import Place
+
 _DELIMITERS = ",;\t|"
 _SNIFFED_LINES = 20
 _ENCODINGS = (  # by their byte order marks; that of UTF-32 begins with that of UTF-16
@@ -42,6 +44,8 @@ _ENCODINGS = (  # by their byte order marks; that of UTF-32 begins with that of 
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _BLOCK = 1 << 24
+# White space, and characters without width that copies from web pages and spreadsheets carry along.
+_BLANKS = "\ufeff\u200b\u200e\u200f\u2060" + "".join(filter(str.isspace, map(chr, range(0x3001))))
 
 
 def read_delimited(
@@ -86,10 +90,12 @@ def read_delimited(
         text.refuse_swallowed_rows(len(header), _membership(table))
     except QuoteError as error:
         raise DataError(f"{path}: {error}") from None
-    table = _named_columns(table)
 
     def place(row: int) -> str:
         return f"{path}: line {text.rows_below(start)[0][row]}"
+
+    _refuse_repeated_header(table, place)
+    table = _named_columns(table)
 
     if schema is not None:
         return read_by_schema(table, as_text, schema, place)
@@ -100,7 +106,7 @@ def _opened(path: Path, delimiter: str | None) -> tuple[bytes, str, list[str], i
     """Return the text with plain ends of lines, delimiter, column names and lines above the rows."""
     data = _plain_text(path)
     lines = list(islice(_lines(data), _SNIFFED_LINES))
-    named = re.fullmatch(r'"?sep=(.)"?\s*', lines[0]) if lines else None
+    named = re.fullmatch(r'(?i)"?sep=(.)"?\s*', lines[0]) if lines else None
     n_above = 0
     if named:
         delimiter, lines, n_above = named[1], lines[1:], 1
@@ -108,7 +114,7 @@ def _opened(path: Path, delimiter: str | None) -> tuple[bytes, str, list[str], i
     below = islice(_lines(data), n_above, None)
     try:
         rows = csv.reader(below, delimiter=delimiter)
-        header = [name.strip() for name in next((row for row in rows if any(row)), [])]
+        header = [name.strip(_BLANKS) for name in next((row for row in rows if any(row)), [])]
         n_above += rows.line_num
         has_rows = any(line.strip() for line in below)
     except csv.Error as error:
@@ -230,6 +236,8 @@ def _cells(path: Path, text: QuotedText, header: list[str], start: int) -> pa.Ta
 def _stripped(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     """Take blanks off the ends of cells, and make empty ones null."""
     cells = pc.utf8_trim_whitespace(cells)
+    if not pc.all(pc.string_is_ascii(cells), min_count=0).as_py():
+        cells = pc.utf8_trim(cells, _BLANKS)
     if pc.min(pc.binary_length(cells)).as_py() > 0:
         return cells
     return pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.string()), cells)
@@ -238,9 +246,16 @@ def _stripped(cells: pa.ChunkedArray) -> pa.ChunkedArray:
 def _why(text: QuotedText, start: int, width: int, error: ValueError) -> str:
     lines, widths = text.rows_below(start)
     for row in np.flatnonzero(widths != width)[:1]:
+        advice = f"cells that hold {text.delimiter.decode()!r} need quotes"
+        if widths[row] < width:
+            advice = "write the delimiter for empty cells, too, or leave the line out"
+        elif row == 0:
+            advice += ", and nothing may stand above the names of the columns"
+        s = "" if widths[row] == 1 else "s"
+        t = "" if width == 1 else "s"
         return (
-            f"line {lines[row]} has {widths[row]} cells where the header names {width} columns; "
-            "cells that hold the delimiter need quotes."
+            f"line {lines[row]} has {widths[row]} cell{s} where the header names {width} column{t}; "
+            f"{advice}."
         )
     return f"cannot be read: {one_line(error)}"
 
@@ -259,6 +274,23 @@ def _membership(table: pa.Table) -> Callable[[int, list[str]], bool]:
         return all(map(is_number, cells)) and 2 * (pc.sum(numbers).as_py() or 0) > len(numbers)
 
     return belongs
+
+
+def _refuse_repeated_header(table: pa.Table, place: Place) -> None:
+    """Raise `DataError` for a row that has the names of the columns, of files put together."""
+    if table.num_columns < 2:
+        return
+    same = [
+        pc.equal(cells, name)
+        for name, cells in zip(table.column_names, table.columns, strict=True)
+        if name
+    ]
+    row = pc.index(reduce(pc.and_, same), True).as_py() if same else -1
+    if row >= 0:
+        raise DataError(
+            f"{place(row)} repeats the names of the columns; leave it out or, if it is a row like others, "
+            "name the columns otherwise."
+        )
 
 
 def _named_columns(table: pa.Table) -> pa.Table:

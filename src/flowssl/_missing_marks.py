@@ -11,6 +11,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+ERRORS_OF_SPREADSHEETS = (
+    *("#N/A N/A", "#NV", "#N/D", "#N/DISP"),
+    *("#DIV/0!", "#\u00a1DIV/0!"),
+    *("#VALUE!", "#WERT!", "#VALEUR!", "#\u00a1VALOR!", "#VALORE!", "#VALOR!"),
+    *("#REF!", "#BEZUG!", "#\u00a1REF!", "#RIF!"),
+    *("#NUM!", "#ZAHL!", "#NOMBRE!", "#\u00a1NUM!", "#N\u00daM!"),
+    *("#NAME?", "#NOM?", "#\u00bfNOMBRE?", "#NOME?"),
+    *("#NULL!", "#NUL!", "#\u00a1NULO!", "#NULLO!", "#NULO!"),
+    *("#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#GETTING_DATA"),
+)
+"""Errors beside "#N/A", in English, German, French, Spanish, Italian and Portuguese."""
+
 MARKS = (
     "",
     "?",
@@ -20,6 +32,7 @@ MARKS = (
     "n/a",
     "#N/A",
     "#NA",
+    *ERRORS_OF_SPREADSHEETS,
     "<NA>",
     "NaN",
     "NAN",
@@ -33,6 +46,10 @@ MARKS = (
     "<NULL>",
     "<null>",
     "None",
+    "\\N",  # of MySQL and PostgreSQL
+    "1.#QNAN",  # of the C library of Windows
+    "-1.#IND",
+    "-nan(ind)",
 )
 """Marks among words, as pandas, R, SQL, spreadsheets and the UCI repository write them.
 
@@ -45,10 +62,6 @@ MARKS_AMONG_NUMBERS = (
     "\u2013",
     "\u2014",
     ".",
-    "#DIV/0!",
-    "#VALUE!",
-    "#REF!",
-    "#NUM!",
 )
 """Marks in a column whose other values are all numbers, dates or times."""
 

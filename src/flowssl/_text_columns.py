@@ -15,7 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flowssl._field_facts import CELLS, FAULT, NOTATION, NOTE
-from flowssl._missing_marks import MARKS, MARKS_AMONG_NUMBERS, NO_LABEL, missing_marks
+from flowssl._missing_marks import (
+    ERRORS_OF_SPREADSHEETS,
+    MARKS,
+    MARKS_AMONG_NUMBERS,
+    NO_LABEL,
+    missing_marks,
+)
 from flowssl._notation import (
     PLAIN,
     Notation,
@@ -30,24 +36,30 @@ if TYPE_CHECKING:
 _ZERO_FIRST = r"^[-+]?0\d"
 _LONG, _TOO_LONG = r"^[-+]?\d{16,}$", r"^[-+]?\d{19,}$"  # than float64 and int64 hold
 _BARE_EXPONENT = r"^[-+]?\d+[eE]\d+$"
+_PHONE = r"^\+\d{8,15}$"
 _FRACTION = r"\.|[eE][-+]"
-_TIME_OF_DAY = r"^\d{2}:\d{2}(:\d{2}(\.\d+)?)?$"
+_TIME_OF_DAY = r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$"
+_LIKE_A_DURATION = (
+    r"^[-+]?(\d+ days?,? ?)?[-+]?\d+:[0-5]\d(:[0-5]\d([.,]\d+)?)?\s?([aApP]\.?[mM]\.?)?$"
+)
 _ISO_DATE_FIRST = r"^\d{4}-\d{2}-\d{2}"
 _LIKE_A_DATE = (
     r"^(\d{1,2}[./-]\d{1,2}[./-]\d{2}(\d{2})?|\d{4}[./-]\d{1,2}[./-]\d{1,2})"
     r"([T ,]+\d{1,2}:\d{2}.*)?$"
 )
 _LIKE_A_NUMBER = (
-    r"^[-+(\x{2212}\x{2013}]*([A-Z]{1,3}\s|[A-Z]{0,3}\p{Sc})?\s?[-+]?"
-    r"(0x[0-9a-fA-F]+|[.,]?\d[\d.,'\s\x{a0}\x{2009}\x{202f}\x{2019}]*([eE][-+]?\d+)?)"
+    r"^[<>~\x{2264}\x{2265}\x{2248}]?=?\s?"
+    r"[-+(\x{2212}\x{2013}]*([A-Z]{1,3}\s|[A-Z]{0,3}\p{Sc})?\s?[-+]?"
+    r"(0x[0-9a-fA-F]+|"
+    r"[.,]?\p{Nd}[\p{Nd}.,'\s\x{a0}\x{2009}\x{202f}\x{2019}\x{66b}\x{66c}]*([eE][-+]?\d+)?)"
     r"\s?(\p{Sc}|%|[ \x{a0}][a-zA-Z\x{b5}\x{b0}]{1,3}[\x{b2}\x{b3}]?)?[)-]?$"
 )
 _INEXACT = 1e18  # numbers from here on have the digits of `_TOO_LONG`
 _FEW = 1000  # cells that are looked at first: where numbers have fractions, most have
 _SHOWN = 60  # characters of a cell in a message
-_MOSTLY = 0.8
+_MOSTLY = 0.5
 # Marks that only a column of numbers or times has; others need no note there.
-_RARE_MARKS = [mark for mark in MARKS_AMONG_NUMBERS if mark not in MARKS]
+_RARE_MARKS = [*set(MARKS_AMONG_NUMBERS).difference(MARKS), *ERRORS_OF_SPREADSHEETS]
 
 Place: TypeAlias = "Callable[[int], str]"
 """Names the file and the line of a row."""
@@ -248,6 +260,8 @@ def _numbers(cells: pa.ChunkedArray, plain: pa.ChunkedArray, place: Place) -> _C
             codes.append((_TOO_LONG, "has more digits than a number keeps"))
         if not _has(plain[:_FEW], _FRACTION) and not _has(plain, _FRACTION):
             codes.append((_BARE_EXPONENT, "looks like a code"))
+            if _all(plain, _PHONE):
+                codes.append((_PHONE, "looks like a phone number"))
     elif not _is_exact(values):
         codes.append((_LONG, "has more digits than a number keeps"))
     for pattern, reason in codes:
@@ -313,12 +327,17 @@ def _text(cells: pa.ChunkedArray, note: str = "") -> _Column:
 
 
 def _resemblance(cells: pa.ChunkedArray) -> str:
-    """Say that text looks like dates or numbers, if most of it does."""
+    """Say that text looks like dates, times or numbers, if most of it does."""
     present = without_marks(cells).drop_null()
-    for pattern, what in ((_LIKE_A_DATE, "date"), (_LIKE_A_NUMBER, "number")):
+    likely = (
+        (_LIKE_A_DATE, "date", "2020-12-31"),
+        (_LIKE_A_DURATION, "time", "3600, in seconds or another unit"),
+        (_LIKE_A_NUMBER, "number", "1234.5"),
+    )
+    for pattern, what, plain in likely:
         is_like = pc.match_substring_regex(present, pattern)
         n_like = pc.sum(is_like).as_py() or 0
-        if n_like < _MOSTLY * len(present):
+        if n_like <= _MOSTLY * len(present):
             continue
         if n_like < len(present):
             stray = present.filter(pc.invert(is_like))[0].as_py()
@@ -326,7 +345,6 @@ def _resemblance(cells: pa.ChunkedArray) -> str:
                 f"it stays text, because {shown(stray)} is not a {what}; leave missing cells empty"
             )
         example = _listed(pc.unique(present)[:2].to_pylist())
-        plain = "2020-12-31" if what == "date" else "1234.5"
         return f"it stays text: write all of its {what}s like {plain}, not like {example}"
     return ""
 

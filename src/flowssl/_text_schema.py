@@ -61,7 +61,7 @@ def _by_field(
         metadata = {**metadata, NOTE: note} if note else metadata
     elif pa.types.is_floating(kind) or pa.types.is_integer(kind):
         notation = Notation.from_text(fact(field, NOTATION))
-        what = "a number" if notation == PLAIN else f"a number like {notation.example}"
+        what = f"a number like {notation.example}"
         values = _convert_all(
             without_marks(cells), lambda part: _numbers(part, notation), field.name, what, place
         )

@@ -53,18 +53,20 @@ def test_doubtful_columns_are_named() -> None:
     n = 100
     table = pa.table(
         {
-            "number": np.arange(n),
+            "number": np.arange(n) // 2,
             "color": ["red", "blue"] * (n // 2),
             "code": [str(i % 9) for i in range(n)],
             "age": [*map(str, range(n - 1)), "unknown"],
             "name": [f"person {i}" for i in range(n)],
+            "Unnamed": np.arange(1, n + 1),
         }
     )
     doubts = doubts_about(table)
-    assert len(doubts) == 2
+    assert len(doubts) == 3
     assert "'age'" in doubts[0]
     assert "'unknown' is not a number" in doubts[0]
     assert "--drop name" in doubts[1]
+    assert doubts[2] == "column 'Unnamed' counts the rows; leave it out with --drop Unnamed"
     assert doubts_about(table.slice(0, 5)) == []
 
 

@@ -288,7 +288,7 @@ def test_a_class_that_looks_like_a_missing_mark_is_pointed_out(
     folder: Path, run: Run, flowers: pd.DataFrame
 ) -> None:
     flowers.fillna("unknown").to_csv("t.csv", index=False)
-    arguments = ("fit", "t.csv", "--target", "kind", "--drop", "truth", "-o", "m.flowssl")
+    arguments = ("fit", "t.csv", "--target", "kind", "--drop", "truth,row", "-o", "m.flowssl")
     code, _, err = run(*arguments)
     assert code == 0
     assert "'unknown' in column 'kind' is taken for a class" in err

@@ -65,13 +65,13 @@ def test_a_name_that_may_mean_several_is_an_error(names, given):
     [
         (
             [("a.png", "cat"), ("b.png", "cat"), ("a.png", "dog")],
-            r"a.png has the label 'cat' in row 1 and the label 'dog' in row 3; leave one",
+            r"a.png has the label 'cat' in row 1 and the label 'dog' in row 3 \(below the header\); leave one",
         ),
         ([("a.png", "cat"), ("a.png", None)], "the label 'cat' in row 1 and no label in row 2"),
         ([("a.png", None), ("./a.png", "cat")], "no label in row 1 and the label 'cat' in row 2"),
         ([("a.png", 1), ("A.PNG", 2)], "the label '1' in row 1 and the label '2' in row 2"),
-        ([("a.png", "cat"), (None, "dog")], "row 2 names no file"),
-        ([("", None)], "row 1 names no file"),
+        ([("a.png", "cat"), (None, "dog")], r"row 2 \(below the header\) names no file"),
+        ([("", None)], r"row 1 \(below the header\) names no file"),
         ([("A1.jpg", "cat"), ("zz", 1)], "names A1.jpg, zz, which are not among the images"),
         ([("a", "cat")], r"names a, which is not among the images; did you mean a.png\?"),
         ([("images/b.png", "cat")], r"not among the images; did you mean b.png\?"),

@@ -103,6 +103,26 @@ def test_a_column_of_sentences_gets_the_advice_to_read_it_as_text(folder, run):
 
 
 @needs_wordllama
+def test_marks_of_missing_values_in_texts_are_missing_and_stay_in_the_results(folder, run):
+    frame = pd.read_csv("news.csv")
+    frame.loc[[3, 5, 40], "headline"] = "NA"
+    frame.to_csv("news.csv", index=False)
+    code, _, err = run(*FIT, *SEED, "--text", "headline,headline", "--drop", "id")
+    assert code == 0, err
+    assert "column 'headline': 'NA' is read as missing (rows: 3)" in err
+    assert "3 of 60 texts are missing" in err
+    pd.DataFrame({"headline": ["NA", None]}).to_csv("new.csv", index=False)
+    code, out, err = run("predict", "m.flowssl", "new.csv", "--proba")
+    marked, empty = (line.split(",") for line in out.splitlines()[1:])
+    assert (marked[0], empty[0]) == ('"NA"', "")
+    assert marked[1:] == empty[1:]
+    pd.DataFrame({"headline": ["NA"]}).to_parquet("new.parquet")  # where it is a text like others
+    code, out, err = run("predict", "m.flowssl", "new.parquet", "--proba")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1].split(",")[2:] != empty[2:]
+
+
+@needs_wordllama
 def test_a_file_with_nothing_but_numbers_in_its_texts_is_read(folder, run):
     """And one with blank texts, which are counted."""
     code, _, err = run(*FIT, *SEED, "--text", "headline", "--drop", "id")

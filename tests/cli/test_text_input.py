@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shlex
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +46,8 @@ def _write(labels: list[str], path: str = "t.csv", /, **columns: list[str]) -> N
         (["-0", "0", "1"], (), ["-0", "0", "1"], 60),
         (["a", "b", " ", "-1", "<NA>", "?"], (), ["a", "b"], 20),
         (["a", "b", "NA", "nan", "null", "None"], (), ["a", "b"], 20),
+        (["a", "b", "\\N", "#N/D", "#REF!", "#NAME?"], (), ["a", "b"], 20),
+        (["a", "b\u200b", "\ufeffa", " b"], (), ["a", "b"], 60),
         (["DE", "FR", "NA"], (), ["DE", "FR", "NA"], 60),
         (["None", "mild", "severe"], ("--unlabeled-value", "None"), ["mild", "severe"], 40),
         (["none", "mild", "severe"], ("--unlabeled-value", "none"), ["mild", "severe"], 40),
@@ -87,6 +90,38 @@ def test_marks_of_unlabeled_rows_are_counted_and_the_advice_keeps_them(
     advised = re.search(r"add (--unlabeled-value \S+),", err)
     assert run(*FIT, *shlex.split(advised[1]))[::2] == (0, "")
     assert read_manifest("m.flowssl")["classes"] == ["-1", "NA", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "pair"),
+    [
+        (["cat", "Cat", "dog"], "'Cat' and 'cat'"),
+        (["\u00e9", "e\u0301", "b"], "'\u00e9' and '\u00e9'"),
+        (["New York", "NewYork", "b"], "'New York' and 'NewYork'"),
+        (["a b", "a\u00a0b", "b"], "'a b' and 'a"),
+    ],
+)
+def test_classes_that_look_like_one_are_pointed_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run, labels: list[str], pair: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _write(labels)
+    err = run(*FIT)[2]
+    assert "differ only in case, blanks or the form of characters" in err
+    assert unicodedata.normalize("NFC", pair) in unicodedata.normalize("NFC", err)
+    assert len(read_manifest("m.flowssl")["classes"]) == 3
+    _write([*labels[:1] * 2, labels[2]])  # what the note says to do
+    assert run(*FIT)[2] == ""
+
+
+def test_names_and_labels_that_begin_with_a_dash_can_be_typed_as_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _write(["a", "b"], **{"-name": [f"person {place}" for place in range(60)]})
+    advised = re.search(r"leave it out with (--drop\S+)", run(*FIT, "--features=-name,x")[2])
+    assert run(*FIT, *shlex.split(advised[1]))[::2] == (0, "")
+    assert read_manifest("m.flowssl")["columns"] == ["x"]
 
 
 @pytest.mark.parametrize("word", ["none", "None ", "unknown", "-", "missing"])
@@ -181,6 +216,7 @@ def test_ids_are_as_they_are_written(
         ("--drop", " c , x ", ["a,b"]),
         ("--features", '"a,b",x', ["a,b", "x"]),
         ("--features", "x,a,b", ["x", "a,b"]),
+        ("--features", "x,a,b,x", ["x", "a,b"]),
     ],
 )
 def test_names_of_columns_with_commas(

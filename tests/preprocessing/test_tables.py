@@ -324,6 +324,26 @@ def test_huge_integers_stay_in_range():
     assert decoded["n"].to_list() == [2**63 - 1024, -(2**63)]
 
 
+@pytest.mark.parametrize("library", FRAMES)
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC"])
+def test_times_are_rounded_to_their_unit_and_kept_in_range(library, unit, zone):
+    if (library, unit) == ("polars", "s"):
+        pytest.skip("polars has no such type")
+    second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    moments = pa.array([0, 5 * second], pa.timestamp(unit, zone))
+    column = {"pyarrow": moments, "pandas": moments.to_pandas()}.get(library)
+    frame = FRAMES[library]({"t": pl.from_arrow(moments) if column is None else column})
+    encoder = TableEncoder().fit(frame)
+    decoded = encoder.inverse_transform([[1.2344567], [1e15], [-1e15], [math.nan]])
+    seconds = encoder.transform(decoded)[:, 0]
+    assert seconds[0] == {"s": 1.0, "ms": 1.234, "us": 1.234457, "ns": 1.234457}[unit]
+    assert seconds[1] > 9.1e9
+    assert seconds[2] < -9.1e9
+    assert math.isnan(seconds[3])
+    assert all(1600 < value.year < 2300 or unit != "ns" for value in pl.DataFrame(decoded)["t"][:3])
+
+
 def test_an_integer_column_of_numpy_that_must_hold_missing_values_becomes_float():
     encoder = TableEncoder().fit(pd.DataFrame({"n": [1, 2], "f": [True, False]}))
     decoded = encoder.inverse_transform([[math.nan, math.nan], [2.0, 0.0]])

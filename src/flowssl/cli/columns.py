@@ -7,13 +7,12 @@ one line that says what to do.
 from __future__ import annotations
 
 import csv
-import shlex
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from flowssl._arrow import is_text
 from flowssl._field_facts import FAULT, NOTE, fact
-from flowssl.cli.console import shortened
+from flowssl.cli.console import option, shortened
 from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ _BLANKS_OF_SENTENCES = 3
 
 
 def split_names(text: str | None, columns: Sequence[str]) -> list[str] | None:
-    """Split ``"a, b"`` into the names of columns ``["a", "b"]``; None stays None.
+    """Split ``"a, b"`` into the names of columns ``["a", "b"]``, each once; None stays None.
 
     A name with a comma may stand in quotes, as in CSV, or without them if it is that of a column.
 
@@ -46,7 +45,7 @@ def split_names(text: str | None, columns: Sequence[str]) -> list[str] | None:
     if text.strip() in columns:
         return [text.strip()]
     (quoted,) = csv.reader([text], skipinitialspace=True)
-    names = [name.strip() for name in quoted if name.strip()]
+    names = list(dict.fromkeys(name.strip() for name in quoted if name.strip()))
     if all(name in columns for name in names):
         return names
     chosen, parts = [], text.split(",")
@@ -55,7 +54,7 @@ def split_names(text: str | None, columns: Sequence[str]) -> list[str] | None:
         found = next((name for name in joined if name in columns), joined[-1])
         chosen.append(found)
         parts = parts[len(joined) - joined.index(found) :]
-    return names if '"' in text else [name for name in chosen if name]
+    return names if '"' in text else list(dict.fromkeys(filter(None, chosen)))
 
 
 def require_column(table: pa.Table, name: str, option: str) -> None:
@@ -157,14 +156,18 @@ def notes_on(table: pa.Table) -> list[str]:
 
 
 def doubts_about(table: pa.Table) -> list[str]:
-    """Describe the columns of text that may not be meant as categories.
+    """Describe the columns that may not be meant as they are read.
 
-    These are numbers with a few words among them, and texts that differ in most rows.
+    These are numbers with a few words among them, texts that differ in most rows, and numbers that
+    count the rows.
     """
     import pyarrow.compute as pc
 
     doubts = []
     for field, column in zip(table.schema, table.columns, strict=True):
+        if _counts_rows(column):
+            drop = option("--drop", field.name)
+            doubts.append(f"column {field.name!r} counts the rows; leave it out with {drop}")
         if not is_text(column.type):
             continue
         present = column.drop_null()
@@ -177,13 +180,26 @@ def doubts_about(table: pa.Table) -> list[str]:
                 f"because {stray!r} is not a number; leave cells of missing values empty"
             )
         elif n_distinct > max(_MANY, len(present) // 2):
-            name = shlex.quote(field.name)
-            read = f"to read it as text, add --text {name}; " if _has_sentences(present) else ""
+            read = (
+                f"to read it as text, add {option('--text', field.name)}; "
+                if _has_sentences(present)
+                else ""
+            )
             doubts.append(
                 f"column {field.name!r} is text with {n_distinct:,} values in {len(present):,} "
-                f"rows; {read}if it only names the rows, leave it out with --drop {name}"
+                f"rows; {read}if it only names the rows, leave it out with {option('--drop', field.name)}"
             )
     return doubts
+
+
+def _counts_rows(column: pa.ChunkedArray) -> bool:
+    """Return whether whole numbers rise by one from row to row, of more rows than a few."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_integer(column.type) or column.null_count or len(column) <= _MANY:
+        return False
+    return bool(pc.all(pc.equal(pc.subtract(column[1:], column[:-1]), 1)).as_py())
 
 
 def _has_sentences(texts: pa.ChunkedArray) -> bool:
@@ -199,7 +215,7 @@ def _checked(table: pa.Table) -> pa.Table:
     import pyarrow as pa
 
     for field in table.schema:
-        drop = f"--drop {shlex.quote(field.name)}"
+        drop = option("--drop", field.name)
         if fault := fact(field, FAULT):
             raise DataError(
                 f"{fault}, in column {field.name!r}; leave the cell empty, or the column out with "

@@ -8,6 +8,7 @@ cannot control the terminal.
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,6 +35,12 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return " ".join(text.split())
+
+
+def option(name: str, value: str) -> str:
+    """Return an option with its value as it is typed in a shell, also for a value like ``-x``."""
+    joint = "=" if value.startswith("-") and value != "-" else " "
+    return f"{name}{joint}{shlex.quote(value)}"
 
 
 def shortened(names: Sequence[str], most: int = 10) -> str:

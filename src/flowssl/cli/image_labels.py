@@ -118,7 +118,7 @@ def image_labels(
     unknown = []
     for row, name in enumerate(given):
         if name is None or not str(name).strip():
-            raise DataError(f"row {row + 1} names no file.")
+            raise DataError(f"row {row + 1} (below the header) names no file.")
         found = images.find(str(name))
         if found is None:
             unknown.append(str(name))
@@ -126,7 +126,8 @@ def image_labels(
             first = rows[found]
             raise DataError(
                 f"{found} has {_described(labels[first])} in row {first + 1} and "
-                f"{_described(labels[row])} in row {row + 1}; leave one of the two rows out."
+                f"{_described(labels[row])} in row {row + 1} (below the header); leave one of the two "
+                "rows out."
             )
     if unknown:
         listed = shortened(list(dict.fromkeys(unknown)), _SHOWN)

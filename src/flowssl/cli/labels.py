@@ -6,7 +6,7 @@ Labels of a file of text stay as they are written, unless whole numbers give the
 from __future__ import annotations
 
 import re
-import shlex
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, cast
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from flowssl._arrow import is_text
 from flowssl._field_facts import CELLS, fact
 from flowssl._missing_marks import NO_LABEL, missing_marks
+from flowssl.cli.console import option
 from flowssl.exceptions import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -114,14 +115,16 @@ def marked_for_fit(y: Labels, chosen: str, target: str) -> MarkedLabels:
         marker = typed_marker(chosen, y)
         named = marker in (None, "") or marker in y.tolist()
         remark = f"no label in column {target!r} is {chosen!r}, which --unlabeled-value names"
-        return MarkedLabels(mark_unlabeled(y, marker), marker, [] if named else [remark])
+        remarks = [*([] if named else [remark]), *_alike(set(y.tolist()) - {marker}, target)]
+        return MarkedLabels(mark_unlabeled(y, marker), marker, remarks)
     counts = Counter(str(label) for label in y.tolist() if label is not None)
     texts = {label for label in y.tolist() if isinstance(label, str)}
     marks = missing_marks(counts, labels=True) & texts
     y = _tidy([None if label in marks else label for label in y.tolist()])
-    remarks = [
+    remarks = _alike(texts - marks, target)
+    remarks += [
         f"{label!r} in column {target!r} is taken for a class; if it marks unlabeled rows, add "
-        f"--unlabeled-value {shlex.quote(label)}"
+        f"{option('--unlabeled-value', label)}"
         for label in sorted(texts - marks)
         if label.lower() in _DOUBTFUL
     ]
@@ -251,6 +254,20 @@ def _quantities(target: str, example: str) -> str:
         f"--target: column {target!r} holds fractions such as {example}; flowssl predicts classes, "
         "not quantities: give it a column of classes, such as low, medium and high."
     )
+
+
+def _alike(classes: Collection[object], target: str) -> list[str]:
+    """Point out classes that a reader would take for one."""
+    groups: dict[str, list[str]] = {}
+    for label in sorted(label for label in classes if isinstance(label, str)):
+        key = unicodedata.normalize("NFKC", label).casefold()
+        groups.setdefault("".join(filter(str.isprintable, key)).replace(" ", ""), []).append(label)
+    return [
+        f"the classes {' and '.join(map(repr, group))} in column {target!r} differ only in case, blanks "
+        "or the form of characters; if they are one class, write them alike"
+        for group in groups.values()
+        if len(group) > 1
+    ]
 
 
 def spelled_label(label: object) -> str:

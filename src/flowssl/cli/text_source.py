@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, cast
 
 from flowssl._arrow import is_text
+from flowssl._field_facts import CELLS, fact
+from flowssl._missing_marks import MARKS
 from flowssl.cli.columns import (
     choose_features,
     doubts_about,
@@ -13,7 +14,7 @@ from flowssl.cli.columns import (
     require_column,
     split_names,
 )
-from flowssl.cli.console import shortened
+from flowssl.cli.console import option, shortened
 from flowssl.cli.labels import labels
 from flowssl.cli.source import LabeledRows, Rows
 from flowssl.cli.table_source import TableSource
@@ -74,7 +75,9 @@ class TextSource(TableSource):
         for name in self._texts:
             if name in table.column_names:
                 place = table.column_names.index(name)
-                table = table.set_column(place, name, _cast_to_text(table.column(name), name))
+                values = _cast_to_text(table.column(name), name)
+                field = table.schema.field(name).with_type(values.type)
+                table = table.set_column(place, field, values)
         return table
 
     def _read_training(self) -> LabeledRows:
@@ -97,7 +100,7 @@ class TextSource(TableSource):
             for name in keys:
                 self.console.remark(
                     f"note: column {name!r} tells the rows apart and is left out; to read it all "
-                    f"the same, add --features {shlex.quote(name)}"
+                    f"the same, add {option('--features', name)}"
                 )
             X, others = X.drop_columns(keys), others.drop_columns(keys)
         for note in (*notes_on(others), *doubts_about(others)):
@@ -105,7 +108,7 @@ class TextSource(TableSource):
         if others.num_columns:
             self.console.remark(
                 f"note: beside the texts the model reads {shortened(others.column_names)}; add "
-                f"--features {shlex.quote(self.arguments.text)} to read the texts alone"
+                f"{option('--features', self.arguments.text)} to read the texts alone"
             )
         found: dict[str, object] = {"text": {"columns": self._texts}}
         return LabeledRows(X, table, y=labels(table, self.target), parameters=found)
@@ -119,7 +122,28 @@ class TextSource(TableSource):
         features = split_names(self.arguments.features, table.column_names)
         if features is not None:
             features += [name for name in self._texts if name not in features]
-        return choose_features(table, self.target, features, drop)
+        return self._without_marks(choose_features(table, self.target, features, drop))
+
+    def _inputs(self, estimator: Classifier, table: pa.Table) -> pa.Table:
+        """Select the model's columns."""
+        return self._without_marks(super()._inputs(estimator, table))
+
+    def _without_marks(self, X: pa.Table) -> pa.Table:
+        """Make texts missing that mark missing values in files of text, such as R's ``NA``."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        for name in self._texts:
+            field, texts = X.schema.field(name), X.column(name)
+            is_mark = pc.is_in(texts, pa.array(MARKS, texts.type))
+            if fact(field, CELLS) is None or not pc.any(is_mark).as_py():
+                continue
+            for mark in pc.value_counts(texts.filter(is_mark)).to_pylist():
+                note = f"{mark['values']!r} is read as missing (rows: {mark['counts']:,})"
+                self.console.remark(f"note: column {name!r}: {note}")
+            values = pc.if_else(is_mark, pa.scalar(None, texts.type), texts)
+            X = X.set_column(X.column_names.index(name), field, values)
+        return X
 
     def _read(self, estimator: Classifier, path: str) -> Rows:
         """Read the model's columns of a table."""

@@ -125,8 +125,8 @@ def labeled_rows(
     rows, places = canonical_rows(matrix, labels.codes, weight, len(labels.classes))
     if len(labels.classes) == 1 and (labels.codes < 0).any():
         warnings.warn(
-            f"all labeled rows are of class {labels.classes[0]!r}. If -1 is a class of yours "
-            "and not the mark of an unlabeled row, set unlabeled_value=None",
+            f"all labeled rows are of class {str(labels.classes[0])!r}. If -1 is a class of yours "
+            "and not the mark of an unlabeled row, set unlabeled_value=None (--unlabeled-value none)",
             FlowSSLWarning,
             stacklevel=6,
         )

@@ -14,6 +14,9 @@ from flowssl.preprocessing.containers import MICROSECONDS, OBJECTS, ColumnType, 
 
 Backend: TypeAlias = Literal["polars", "pyarrow", "modin", "cudf"]
 
+_MOST = 9.2e18  # ticks that 64 bits hold
+_YEARS = (-62_135_596_800e6, 253_402_300_799e6)  # of four digits, in microseconds since 1970
+
 
 def build_table(
     container: Container, columns: Sequence[tuple[str | int, ColumnType, Values]]
@@ -139,12 +142,20 @@ def _narwhals_dtype(type_: ColumnType) -> nw.dtypes.DType:
 
 
 def _ticks(type_: ColumnType, seconds: Floats) -> NDArray[np.generic]:
-    """Return seconds as datetime64 or timedelta64 in microseconds, NaT for NaN."""
+    """Return seconds as datetime64 or timedelta64 in microseconds, NaT for NaN.
+
+    They are rounded to the unit of the type and kept within what it, and the calendar of years of
+    four digits, can hold.
+    """
     code = "m8[us]" if type_.dtype == "Duration" else "M8[us]"
     present = ~np.isnan(seconds)
     ticks = np.full(len(seconds), "NaT", dtype=code)
-    whole = np.round(seconds[present] * MICROSECONDS).astype(np.int64)
-    ticks[present] = whole.astype(code)
+    step = {"s": 1_000_000, "ms": 1000}.get(type_.unit or "us", 1)
+    whole = np.round(seconds[present] * MICROSECONDS / step) * step
+    low, high = _YEARS if type_.dtype != "Duration" else (-_MOST, _MOST)
+    if type_.unit == "ns":
+        low, high = -_MOST / 1000, _MOST / 1000
+    ticks[present] = np.clip(whole, low, high).astype(np.int64).astype(code)
     return ticks
 
 

@@ -164,6 +164,6 @@ def _seconds(series: nw.Series[IntoSeries]) -> Floats:
         ticks = series.dt.timestamp("us")
     else:
         ticks = series.dt.total_microseconds()
-    values = ticks.cast(nw.Float64).to_numpy() / MICROSECONDS
+    values = _numbers(ticks) / MICROSECONDS
     values[series.is_null().to_numpy()] = math.nan
     return values
