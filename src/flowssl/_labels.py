@@ -312,7 +312,7 @@ def _in(present: Labels, texts: Collection[str]) -> Booleans:
 
 
 def _warn_of_marks(texts: frozenset[str], n_rows: int) -> None:
-    shown = ", ".join(repr(text) for text in sorted(texts)[:5])
+    shown = ", ".join(repr(str(text)) for text in sorted(texts)[:5])
     warnings.warn(
         f"{n_rows} of the labels ({shown}) count as unlabeled: such texts mark missing values. If "
         "one of them is a class, say what marks an unlabeled row, for example "

@@ -407,7 +407,7 @@ def test_masked_cells_are_missing(name):
 def test_masked_pixels_are_refused():
     images = np.ma.array(np.zeros((2, 4)), mask=np.eye(2, 4, dtype=bool))
     encoder = ImageEncoder((1, 2, 2)).fit(np.zeros((2, 4)))
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match="masked pixels"):
         encoder.transform(images)
 
 
