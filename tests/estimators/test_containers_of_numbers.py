@@ -17,6 +17,7 @@ from flowssl import FlowGMMClassifier
 from flowssl._class_prior import given_prior
 from flowssl._model_file import parameters_from_json, parameters_to_json
 from flowssl._plain_values import plain_values
+from flowssl.baselines import M2VAEClassifier
 from flowssl.datasets import hide_labels
 from flowssl.estimators._rows import read_weight
 from flowssl.exceptions import FlowSSLWarning
@@ -219,6 +220,31 @@ REFUSED_PRIORS = {
 def test_class_fractions_that_name_no_number_a_class_are_refused(fit, name):
     with pytest.raises(ValueError, match=r"'?class_prior'? (needs 3|must name|parameter)"):
         fit(class_prior=REFUSED_PRIORS[name])
+
+
+# -- Samples.
+
+
+@pytest.fixture(scope="module", params=["flow", "m2"])
+def fitted(request, quick_flowgmm):
+    model = quick_flowgmm() if request.param == "flow" else M2VAEClassifier(n_steps=1)
+    return model.fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "labels", [np.ma.masked, np.ma.array([0, 1], mask=[True, False]), [0, None]]
+)
+def test_a_class_that_is_masked_is_no_class_to_sample(fitted, labels):
+    with pytest.raises(ValueError, match=r"(None|nan) is not one of the classes \[0, 1, 2\]"):
+        fitted.sample(2, y=labels)
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(0, ValueError), (-1, ValueError), (2.5, TypeError), ("3", TypeError)]
+)
+def test_the_number_of_samples_is_positive_and_whole(fitted, number, error):
+    with pytest.raises(error, match="n_samples"):
+        fitted.sample(number)
 
 
 # -- What messages show.
