@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from flowssl._label_vectors import LabelVector
 from flowssl._labels import positions
-from flowssl._masks import without_mask
+from flowssl._plain_values import plain_values
 from flowssl._typing import Floats, Labels
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def prior_by_label(parameter: object) -> tuple[Labels, list[float]] | None:
     """
     if isinstance(parameter, Mapping):
         labels, numbers = list(parameter), list(parameter.values())
-    elif hasattr(parameter, "index") and hasattr(parameter, "to_numpy"):
-        labels, numbers = parameter.index.tolist(), parameter.to_numpy().tolist()
+    elif isinstance(index := getattr(parameter, "index", None), Iterable):  # a Series, no list
+        labels, numbers = list(index), np.asarray(parameter).tolist()
     else:
         return None
     return LabelVector.read(labels).present, numbers
@@ -53,7 +53,10 @@ def given_prior(parameter: GivenPrior, classes: Labels) -> Floats | None:
         return np.full(len(classes), 1 / len(classes))
     by_label = prior_by_label(parameter)
     numbers = parameter if by_label is None else _in_order(*by_label, classes)
-    prior = np.asarray(without_mask(numbers), dtype=np.float64)
+    try:
+        prior = np.asarray(plain_values(numbers), dtype=np.float64)
+    except (TypeError, ValueError):  # a set, for example
+        prior = np.empty(0)
     if prior.shape != (len(classes),) or not ((prior > 0) & np.isfinite(prior)).all():
         raise ValueError(
             f"class_prior needs {len(classes)} positive, finite numbers, one for each of the classes "
@@ -66,7 +69,7 @@ def given_prior(parameter: GivenPrior, classes: Labels) -> Floats | None:
 def _in_order(labels: Labels, numbers: list[float], classes: Labels) -> list[float]:
     """Return numbers that are given by label in the order of the classes."""
     places = positions(labels, classes).tolist()
-    if sorted(places) != list(range(len(classes))):
+    if len(labels) < len(numbers) or sorted(places) != list(range(len(classes))):
         raise ValueError(
             f"class_prior must name each of the classes {classes.tolist()} once, and nothing else; "
             f"it names {labels.tolist()}. Give a dict from label to fraction, or the fractions "

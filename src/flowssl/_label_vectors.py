@@ -14,7 +14,7 @@ import numpy as np
 from narwhals.typing import IntoSeries
 from numpy.typing import ArrayLike
 
-from flowssl._masks import without_mask
+from flowssl._plain_values import plain_values
 from flowssl._typing import Booleans, Labels
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _as_vector(y: LabelsLike) -> Labels:
             f"y should be a 1d array, got a {type(y).__name__}; pass a list with one label for each "
             "row of X, in the order of the rows."
         )
-    values = without_mask(y)
+    values = plain_values(y)
     is_sequence = isinstance(values, Sequence) and not isinstance(values, str | bytes)
     try:
         array = np.asarray(values)

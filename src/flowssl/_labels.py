@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from flowssl._label_vectors import LabelsLike as LabelsLike  # of the functions below
 from flowssl._label_vectors import LabelVector, where
 from flowssl._missing_marks import missing_marks
+from flowssl._plain_values import plain_values
 from flowssl._typing import Booleans, Integers, Labels
 from flowssl.exceptions import FlowSSLWarning
 
@@ -219,7 +220,7 @@ def codes_of(labels: ArrayLike | object, classes: Labels, n: int) -> Integers:
     ValueError
         If a label is not one of the classes.
     """
-    given = np.asarray(labels)
+    given = np.asarray(plain_values(labels))
     if classes.dtype.kind in "Mm" and given.dtype == object:
         given = given.astype(classes.dtype)
     given = np.repeat(given, n) if given.ndim == 0 else given.ravel()
@@ -312,7 +313,7 @@ def _in(present: Labels, texts: Collection[str]) -> Booleans:
 
 
 def _warn_of_marks(texts: frozenset[str], n_rows: int) -> None:
-    shown = ", ".join(repr(text) for text in sorted(texts)[:5])
+    shown = ", ".join(repr(str(text)) for text in sorted(texts)[:5])
     warnings.warn(
         f"{n_rows} of the labels ({shown}) count as unlabeled: such texts mark missing values. If "
         "one of them is a class, say what marks an unlabeled row, for example "

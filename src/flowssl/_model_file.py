@@ -25,6 +25,7 @@ from flowssl._class_prior import prior_by_label
 from flowssl._isolation import isolated
 from flowssl._label_vectors import LabelVector, is_missing
 from flowssl._persistence import JSON, write_model_file
+from flowssl._plain_values import plain_values
 from flowssl._records import Record, TensorKind, shown
 from flowssl._typing import Labels
 from flowssl.exceptions import ModelFileError
@@ -176,6 +177,8 @@ def _parameter_to_json(name: str, value: object) -> JSON:
     if by_label is not None:
         labels, numbers = by_label
         return {"labels": classes_to_json(labels), "numbers": [float(x) for x in numbers]}
+    if name == "class_prior" and value is not None and not isinstance(value, str):
+        return cast(JSON, np.asarray(plain_values(value), dtype=np.float64).tolist())
     if isinstance(value, date | np.datetime64 | np.timedelta64 | Decimal):  # a label
         return {"label": classes_to_json(LabelVector.read([value]).present)}
     if isinstance(value, os.PathLike):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from flowssl._isolation import isolated
 from flowssl._labels import LabelsLike, encode_labels
-from flowssl._masks import without_mask
+from flowssl._plain_values import plain_values
 from flowssl._typing import Floats
 from flowssl.baselines.network import DropoutNetwork
 from flowssl.exceptions import TrainingDivergedError
@@ -149,12 +149,12 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
     def _learn_columns(self, X: TableLike) -> Floats:
         """Return the training rows as the matrix (n, D) that the network sees."""
-        matrix: Floats = validate_data(self, without_mask(X), dtype=np.float64)
+        matrix: Floats = validate_data(self, plain_values(X), dtype=np.float64)
         return matrix
 
     def _columns(self, X: TableLike) -> Floats:
         """Return further rows in the same way."""
-        matrix: Floats = validate_data(self, without_mask(X), dtype=np.float64, reset=False)
+        matrix: Floats = validate_data(self, plain_values(X), dtype=np.float64, reset=False)
         return matrix
 
     def _network(self, dim: int, n_classes: int, generator: torch.Generator) -> nn.Module:

@@ -5,12 +5,13 @@ class as a further latent variable; M1+M2 is M2 on the latents of M1 (Kingma et 
 """
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -156,10 +157,11 @@ class M2VAEClassifier(NetworkClassifier, ModelFileMixin):
         Raises
         ------
         ValueError
-            If a label is not one of `classes_`, the temperature is negative, or the kind is "m1",
-            whose density knows no classes.
+            If a label is not one of `classes_`, the temperature is negative, no row is wanted, or the
+            kind is "m1", whose density knows no classes.
         """
         check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
         check_temperature(temperature)
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         generator = torch.Generator().manual_seed(seed)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowssl._label_vectors import LabelVector
-from flowssl._masks import without_mask
+from flowssl._plain_values import plain_values
 from flowssl._typing import Integers, Labels
 
 
@@ -55,7 +55,7 @@ def hide_labels(
     """
     from sklearn.utils import check_random_state
 
-    labels = np.asarray(without_mask(y))
+    labels = np.asarray(plain_values(y))
     if labels.ndim != 1:
         raise ValueError(f"y must have one dimension, got shape {labels.shape}.")
     vector = LabelVector.read(y)

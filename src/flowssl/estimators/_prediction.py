@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 from sklearn.base import ClassifierMixin, TransformerMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from flowssl._isolation import isolated
@@ -168,9 +169,10 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         Raises
         ------
         ValueError
-            If a label is not one of ``classes_`` or the temperature is negative.
+            If a label is not one of ``classes_``, the temperature is negative, or no row is wanted.
         """
         check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
         if not temperature >= 0:
             raise ValueError(f"temperature must not be negative, got {temperature}")
         random = check_random_state(random_state)

@@ -17,9 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
 from flowssl._labels import EncodedLabels, LabelsLike
+from flowssl._plain_values import plain_values
 from flowssl._typing import Booleans, Floats, Integers
 from flowssl.exceptions import FlowSSLWarning
 from flowssl.preprocessing.containers import TableLike
+from flowssl.preprocessing.objects import as_numbers
 
 ROWS_AT_ONCE = 50_000
 """Rows that are compared or converted together, for the sake of memory."""
@@ -59,12 +61,32 @@ class Rows:
         return np.eye(self.n_classes + 1)[self.codes][:, : self.n_classes]
 
 
-def counted_rows(X: TableLike, y: LabelsLike, sample_weight: ArrayLike | None) -> Integers | None:
+def read_weight(sample_weight: ArrayLike | None) -> NDArray[np.generic]:
+    """Return weights as an array of numbers: NaN where missing, one number for all rows alike.
+
+    Raises
+    ------
+    ValueError
+        If they are not numbers.
+    """
+    weight: NDArray[np.generic] = np.asarray(
+        1.0 if sample_weight is None else plain_values(sample_weight)
+    )
+    if weight.dtype.kind in "OUTS":  # None and pd.NA are not 0
+        try:
+            return as_numbers(weight.ravel().tolist()).reshape(weight.shape)
+        except ValueError as error:
+            raise ValueError(f"sample_weight must hold numbers: {error}") from error
+    if weight.dtype.kind not in "biuf":
+        raise ValueError(f"sample_weight must hold numbers, got an array of {weight.dtype}")
+    return weight
+
+
+def counted_rows(X: TableLike, y: LabelsLike, weight: NDArray[np.generic]) -> Integers | None:
     """Return which rows have a weight other than 0; None for all of them.
 
     None as well where the weights do not fit X and y, which `labeled_rows` then reports.
     """
-    weight = np.asarray(1.0 if sample_weight is None else sample_weight)
     counted = np.flatnonzero(weight)
     if weight.ndim != 1 or len(counted) in (0, len(weight)):
         return None
@@ -94,7 +116,7 @@ def check_order(X: TableLike, y: LabelsLike) -> None:
 
 
 def labeled_rows(
-    matrix: Floats, labels: EncodedLabels, sample_weight: ArrayLike | None
+    matrix: Floats, labels: EncodedLabels, given_weight: NDArray[np.generic]
 ) -> tuple[Rows, Integers]:
     """Join encoded rows (n, D), their labels and weights, if a density can be fitted to them.
 
@@ -121,11 +143,11 @@ def labeled_rows(
         )
     if matrix.shape[1] == 0:
         raise ValueError("every column of X is constant: there is nothing to learn from")
-    weight = _checked_weight(sample_weight, len(matrix))
+    weight = _checked_weight(given_weight, len(matrix))
     rows, places = canonical_rows(matrix, labels.codes, weight, len(labels.classes))
     if len(labels.classes) == 1 and (labels.codes < 0).any():
         warnings.warn(
-            f"all labeled rows are of class {str(labels.classes[0])!r}. If -1 is a class of yours "
+            f"all labeled rows are of class {labels.classes.tolist()[0]!r}. If -1 is a class of yours "
             "and not the mark of an unlabeled row, set unlabeled_value=None (--unlabeled-value none)",
             FlowSSLWarning,
             stacklevel=6,
@@ -187,16 +209,12 @@ def _length(rows: TableLike | LabelsLike) -> int:
     return int(shape[0]) if shape else len(rows)  # type: ignore[arg-type]  # a sequence, then
 
 
-def _checked_weight(sample_weight: ArrayLike | None, n: int) -> Floats:
+def _checked_weight(given: NDArray[np.generic], n: int) -> Floats:
     """Return weights (n,) as scikit-learn's estimators take them."""
-    if sample_weight is None:
-        return np.ones(n)
-    if isinstance(sample_weight, int | float | np.number) or (
-        isinstance(sample_weight, np.ndarray) and sample_weight.ndim == 0
-    ):
-        sample_weight = np.full(n, sample_weight)
+    if given.ndim == 0:
+        given = np.full(n, given)
     weight: Floats = check_array(
-        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+        given, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
     )
     if weight.shape != (n,):
         raise ValueError(

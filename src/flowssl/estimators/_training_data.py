@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from flowssl._labels import LabelsLike, encode_labels
-from flowssl._masks import without_mask
 from flowssl._typing import Floats, Integers, Labels
-from flowssl.estimators._rows import Rows, check_order, counted_rows, labeled_rows
+from flowssl.estimators._rows import Rows, check_order, counted_rows, labeled_rows, read_weight
 from flowssl.preprocessing.containers import TableLike, take_rows
 from flowssl.preprocessing.encoders import Encoder
 
@@ -58,8 +57,8 @@ class TrainingData:
             If the input is malformed or nothing can be learned from it.
         """
         check_order(X, y)
-        sample_weight = without_mask(sample_weight)
-        counted = counted_rows(X, y, sample_weight)
+        weight = read_weight(sample_weight)
+        counted = counted_rows(X, y, weight)
         if counted is not None:
             X = take_rows(X, counted)
         if not is_fitted:
@@ -68,10 +67,10 @@ class TrainingData:
         places = np.full(len(labels.codes), -1)
         if counted is not None:
             labels = labels.with_classes_of(counted)
-            sample_weight = np.asarray(sample_weight)[counted]
+            weight = weight[counted]
         given = slice(None) if counted is None else counted
         of_given = replace(labels, codes=labels.codes[given])
-        rows, places[given] = labeled_rows(encoder.transform(X), of_given, sample_weight)
+        rows, places[given] = labeled_rows(encoder.transform(X), of_given, weight)
         return cls(rows, encoder, labels.classes, labels.codes, places)
 
     @property

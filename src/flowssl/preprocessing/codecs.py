@@ -12,7 +12,13 @@ import numpy as np
 from flowssl._label_vectors import is_missing
 from flowssl._typing import Floats
 from flowssl.exceptions import DataError, FlowSSLWarning
-from flowssl.preprocessing.containers import Category, Column, ColumnType, Values
+from flowssl.preprocessing.containers import (
+    Category,
+    Column,
+    ColumnType,
+    Values,
+    check_finite,
+)
 from flowssl.preprocessing.levels import UNSEEN, Levels, RankedLevels
 from flowssl.preprocessing.objects import as_numbers, as_seconds
 
@@ -150,7 +156,7 @@ class Codec:
             was, has_zone = self._what(self.type), self.type.zone is not None
             try:
                 if was == "numeric":
-                    return as_numbers(values)
+                    return check_finite(as_numbers(values), self.name)
                 if was != "a duration":
                     return as_seconds(values, has_zone=has_zone)
                 if not all(map(is_missing, values)):

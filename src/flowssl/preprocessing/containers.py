@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 
 from flowssl._arrow import readable_table
-from flowssl._masks import without_mask
+from flowssl._plain_values import plain_values
 from flowssl._typing import Floats
 from flowssl.exceptions import DataError
 
@@ -143,7 +143,7 @@ def take_rows(X: TableLike, index: NDArray[np.int64]) -> TableLike:
         return [X[row] for row in index.tolist()]
     if issparse(X):
         return cast("TableLike", csr_array(X)[index])
-    rows: NDArray[np.generic] = np.asarray(without_mask(X))[index]
+    rows: NDArray[np.generic] = np.asarray(plain_values(X))[index]
     return rows
 
 

@@ -18,6 +18,7 @@ from scipy.stats import qmc
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
+from flowssl._plain_values import plain_values
 from flowssl._records import Record, TensorKind, check_arrays, shown
 from flowssl._typing import Floats
 from flowssl.bijections.images import LEVELS, Shape
@@ -186,7 +187,7 @@ class ImageEncoder:
     def _array(self, X: TableLike) -> NDArray[np.generic]:
         if np.ma.is_masked(X):
             raise ValueError("images must not have masked pixels; remove such images or fill them")
-        images = np.asarray(densified(X))
+        images = np.asarray(densified(plain_values(X)))
         if images.dtype.kind not in "iuf":
             raise ValueError(
                 f"images must be arrays of integers 0..255 or floats 0..1, got dtype {images.dtype}"

@@ -66,6 +66,8 @@ def read_objects(name: str | int, values: list[object], *, parse_strings: bool) 
 def as_numbers(values: list[object]) -> Floats:
     """Return Python values as a float64 vector, NaN where missing; numeric strings are converted.
 
+    Numbers beyond float64 become infinite, which `check_finite` refuses.
+
     Raises
     ------
     ValueError
@@ -118,7 +120,10 @@ def _number(value: object) -> float:
         raise ValueError
     if isinstance(value, bytes):  # which Python reads as text
         raise TypeError
-    return float(value)  # type: ignore[arg-type]  # what it refuses is reported
+    try:
+        return float(value)  # type: ignore[arg-type]  # what it refuses is reported
+    except OverflowError:  # of Python's integers and fractions, which have no limit
+        return math.inf if value > 0 else -math.inf  # type: ignore[operator]
 
 
 def _ticks(name: str | int, values: list[object], dtype: str) -> Floats:

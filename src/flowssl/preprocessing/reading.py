@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 
-from flowssl._masks import without_mask
+from flowssl._plain_values import plain_values
 from flowssl.preprocessing.containers import (
     Column,
     ColumnType,
     Kind,
     Table,
     TableLike,
+    check_finite,
     frame_or_other,
 )
 from flowssl.preprocessing.frames import read_frame
@@ -50,7 +51,7 @@ def as_table(X: TableLike, estimator: BaseEstimator, kinds: Sequence[Kind] = ())
     DataError
         If two columns share a name, or a sparse matrix is too large.
     """
-    X = densified(without_mask(X))
+    X = densified(plain_values(X))
     frame = frame_or_other(X)
     if isinstance(frame, nw.LazyFrame):
         raise TypeError("X is a lazy frame; collect it first, with X.collect().")
@@ -77,7 +78,11 @@ def _read_array(X: TableLike, estimator: BaseEstimator, kinds: Sequence[Kind]) -
     if kind in "fiu":
         numeric = ColumnType("numeric", "Float64")
         # torch cannot share the memory of an array that must not be written to.
-        matrix = array.astype(np.float64, copy=not array.flags.writeable)
+        with np.errstate(over="ignore"):  # of long doubles, which the check below reports
+            matrix = array.astype(np.float64, copy=not array.flags.writeable)
+        if array.dtype.itemsize > matrix.itemsize:
+            for j, values in enumerate(matrix.T):
+                check_finite(values, j)
         columns = [Column(j, numeric, matrix[:, j]) for j in range(matrix.shape[1])]
         return Table("array", len(matrix), _with_levels(columns, array, kinds), matrix)
     if kind in "Mm":
