@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
-from tests.text.texts import TOPICS, WIDTH, Counting, news, words
+from tests.text.texts import TOPICS, WIDTH, Counting, needs_wordllama, news, words
 
 from flowssl import (
     DIGLMClassifier,
@@ -266,6 +266,14 @@ def test_a_function_is_given_again(fitted, tmp_path):
     wrong = load(tmp_path / "m.flowssl", embedder=lambda texts: words(texts)[:, :5])
     with pytest.raises(ValueError, match=f"vectors of 5 numbers, and had {WIDTH} in fit"):
         wrong.predict(texts)
+
+
+@needs_wordllama
+def test_a_function_in_the_place_of_an_embedder_by_name_is_refused(tmp_path):
+    texts, topics = news(40)
+    FlowGMMClassifier(text=True, **QUICK).fit(texts, topics).save(tmp_path / "m.flowssl")
+    with pytest.raises(ValueError, match="texts embedded by wordllama; leave embedder out"):
+        load(tmp_path / "m.flowssl", embedder=words)
 
 
 def test_an_embedder_for_a_model_without_texts_is_refused(tmp_path):

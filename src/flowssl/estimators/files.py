@@ -67,7 +67,7 @@ def load(path: str | os.PathLike[str], *, embedder: TextFunction | None = None) 
     ModelFileError
         If the file is damaged, forged, of a newer version, or not an estimator.
     ValueError
-        If an embedder is given and the model reads no texts.
+        If an embedder is given and the model reads no texts, or knows its embedder by name.
     FileNotFoundError
         If there is no such file.
 
@@ -100,6 +100,11 @@ def load(path: str | os.PathLike[str], *, embedder: TextFunction | None = None) 
     if embedder is not None:
         if not isinstance(estimator.encoder_, TextTableEncoder):
             raise ValueError(f"{path} is a model without texts; leave embedder out")
-        estimator.encoder_.texts.set_params(embedder=embedder)
+        texts = estimator.encoder_.texts
+        if texts.embedder is not None:  # whose vectors another one does not have
+            raise ValueError(
+                f"{path} is a model of texts embedded by {texts.embedder}; leave embedder out"
+            )
+        texts.set_params(embedder=embedder)
         estimator.set_params(text__embedder=embedder)
     return estimator
