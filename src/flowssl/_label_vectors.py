@@ -185,6 +185,8 @@ def _plain(present: Labels) -> Labels:
             f"y holds {'bytes' if present.dtype.kind == 'S' else 'records'} as labels; convert them "
             "to text, for example with np.char.decode(y)."
         )
+    if present.dtype.kind == "f" and present.itemsize > 8:  # a long double, which no file holds
+        return present.astype(np.float64)
     if present.dtype != object:
         return present
     values = present.tolist()

@@ -31,8 +31,8 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from flowssl._labels import LabelsLike, check_same_type, encode_labels, is_unlabeled, positions
-from flowssl._plain_values import plain_values
 from flowssl._typing import Integers, Labels
+from flowssl._weights import read_weight
 from flowssl.exceptions import FlowSSLWarning
 from flowssl.preprocessing.containers import TableLike, take_rows
 
@@ -97,7 +97,7 @@ def labeled_accuracy(
     check_consistent_length(predicted, truth.codes, sample_weight)
     if sample_weight is not None:
         weight = check_array(
-            plain_values(sample_weight),
+            read_weight(sample_weight),
             ensure_2d=False,
             dtype=np.float64,
             input_name="sample_weight",
@@ -272,7 +272,7 @@ class LabeledScorer:
         rows = np.flatnonzero(encoded.codes >= 0)
         metadata: dict[str, object] = {}
         if sample_weight is not None:
-            metadata["sample_weight"] = np.asarray(plain_values(sample_weight))[rows]
+            metadata["sample_weight"] = read_weight(sample_weight)[rows]
         labels = encoded.decode(encoded.codes[rows])
         return self.scorer(estimator, take_rows(X, rows), labels, **metadata)
 

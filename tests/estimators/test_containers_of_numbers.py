@@ -15,12 +15,19 @@ from sklearn.datasets import load_iris
 import flowssl
 from flowssl import FlowGMMClassifier
 from flowssl._class_prior import given_prior
-from flowssl._model_file import parameters_from_json, parameters_to_json
+from flowssl._labels import encode_labels
+from flowssl._model_file import (
+    classes_from_json,
+    classes_to_json,
+    parameters_from_json,
+    parameters_to_json,
+)
 from flowssl._plain_values import plain_values
+from flowssl._weights import read_weight
 from flowssl.baselines import M2VAEClassifier
 from flowssl.datasets import hide_labels
-from flowssl.estimators._rows import read_weight
 from flowssl.exceptions import FlowSSLWarning
+from flowssl.model_selection import labeled_accuracy
 from flowssl.preprocessing import ImageEncoder, TableEncoder
 
 X, TRUTH = (array[::3] for array in load_iris(return_X_y=True))
@@ -170,6 +177,17 @@ def test_weights_that_are_no_numbers_are_refused(fit, name):
     weight, message = REFUSED_WEIGHTS[name]
     with pytest.raises(ValueError, match=message):
         fit(weight=weight)
+
+
+@pytest.mark.parametrize("weight", [np.arange(3).astype("M8[D]"), ["heavy", 1, 1], [None, 1, 1]])
+def test_scores_refuse_weights_that_are_no_numbers(weight):
+    with pytest.raises(ValueError, match="sample_weight"):
+        labeled_accuracy([0, 1, -1], np.array([0, 0, 0]), sample_weight=weight)
+
+
+def test_labels_that_are_long_doubles_can_be_written():
+    classes = encode_labels(np.array([0, 1, -1], dtype=np.longdouble)).classes
+    assert classes_from_json(classes_to_json(classes)).tolist() == [0.0, 1.0]
 
 
 def test_a_text_of_zero_is_a_weight_of_zero(fit):

@@ -13,15 +13,13 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.utils import check_array
 
 from flowssl._labels import EncodedLabels, LabelsLike
-from flowssl._plain_values import plain_values
 from flowssl._typing import Booleans, Floats, Integers
 from flowssl.exceptions import FlowSSLWarning
 from flowssl.preprocessing.containers import TableLike
-from flowssl.preprocessing.objects import as_numbers
 
 ROWS_AT_ONCE = 50_000
 """Rows that are compared or converted together, for the sake of memory."""
@@ -59,27 +57,6 @@ class Rows:
     def one_hot(self) -> Floats:
         """Return the labels as probabilities, shape (n, C); zeros for unlabeled rows."""
         return np.eye(self.n_classes + 1)[self.codes][:, : self.n_classes]
-
-
-def read_weight(sample_weight: ArrayLike | None) -> NDArray[np.generic]:
-    """Return weights as an array of numbers: NaN where missing, one number for all rows alike.
-
-    Raises
-    ------
-    ValueError
-        If they are not numbers.
-    """
-    weight: NDArray[np.generic] = np.asarray(
-        1.0 if sample_weight is None else plain_values(sample_weight)
-    )
-    if weight.dtype.kind in "OUTS":  # None and pd.NA are not 0
-        try:
-            return as_numbers(weight.ravel().tolist()).reshape(weight.shape)
-        except ValueError as error:
-            raise ValueError(f"sample_weight must hold numbers: {error}") from error
-    if weight.dtype.kind not in "biuf":
-        raise ValueError(f"sample_weight must hold numbers, got an array of {weight.dtype}")
-    return weight
 
 
 def counted_rows(X: TableLike, y: LabelsLike, weight: NDArray[np.generic]) -> Integers | None:

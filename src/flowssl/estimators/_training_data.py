@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 
 from flowssl._labels import LabelsLike, encode_labels
 from flowssl._typing import Floats, Integers, Labels
-from flowssl.estimators._rows import Rows, check_order, counted_rows, labeled_rows, read_weight
+from flowssl._weights import read_weight
+from flowssl.estimators._rows import Rows, check_order, counted_rows, labeled_rows
 from flowssl.preprocessing.containers import TableLike, take_rows
 from flowssl.preprocessing.encoders import Encoder
 
