@@ -70,7 +70,8 @@ def _check(parameters: tuple[Parameter, ...], signature: inspect.Signature) -> N
         required = default is inspect.Parameter.empty
         assert (parameter.default == "") if required else (parameter.default_value == default)
         assert parameter.summary, parameter.name
-        if parameter.name != "unlabeled_value":
+        # The data decide the type of the one, and a kind of rows has an option for the other.
+        if parameter.name not in ("unlabeled_value", "columns"):
             assert parameter.kinds or parameter.choices or parameter.group, parameter.name
 
 
