@@ -379,6 +379,8 @@ def replace_or_die(self, target):
 
 Path.replace = replace_or_die
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):  # which nohup has its children ignore
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 sys.exit(main(sys.argv[2:]))
 """
 
