@@ -205,7 +205,7 @@ def test_a_fit_that_failed_is_not_continued(quick_flowgmm, moons):
         np.testing.assert_array_equal(model.predict_proba(X), before)
         assert (model.n_labeled_, model.n_unlabeled_) == (10, 390)
     with pytest.raises(TrainingDivergedError):
-        model.set_params(warm_start=True).fit(X, y, sample_weight=np.full(len(X), 1e300))
+        model.set_params(warm_start=True, learning_rate=1e30).fit(X, y)
     np.testing.assert_array_equal(model.predict_proba(X), before)
 
 
