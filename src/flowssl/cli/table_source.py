@@ -138,8 +138,6 @@ class TableSource(Source):
 
     def _schema_of(self, estimator: Classifier, path: str) -> pa.Schema | None:
         """Return the columns that the model was fitted on; None if the file has not as many."""
-        from flowssl.preprocessing.file_schema import file_schema
-
         names: list[str] | None = getattr(estimator, "feature_names_in_", None)
         if names is None:  # then their places say which they are
             self._as_text, self._schema = (), None
@@ -149,7 +147,13 @@ class TableSource(Source):
             names = names or [name for name in columns if name != target]
         if len(names) != estimator.n_features_in_:
             return None
-        return file_schema(cast("TableEncoder", estimator.encoder_), [str(name) for name in names])
+        return self._file_schema(estimator, [str(name) for name in names])
+
+    def _file_schema(self, estimator: Classifier, names: list[str]) -> pa.Schema:
+        """Describe columns of these names to the reader of files, as the model was fitted on them."""
+        from flowssl.preprocessing.file_schema import file_schema
+
+        return file_schema(cast("TableEncoder", estimator.encoder_), names)
 
     def check_sample_output(self, path: str | None) -> None:
         """Raise `DataError` if no table can be written there."""
@@ -192,13 +196,7 @@ class TableSource(Source):
         return table
 
     def _inputs(self, estimator: Classifier, table: pa.Table) -> pa.Table:
-        """Select the model's columns; one that was text in ``fit`` is text again.
-
-        A file may have only digits in a column of text.
-        """
-        import numpy as np
-        import pyarrow as pa
-
+        """Select the model's columns."""
         names = getattr(estimator, "feature_names_in_", None)
         X = matching_features(
             table,
@@ -208,12 +206,6 @@ class TableSource(Source):
         )
         for note in notes_on(X):
             self.console.remark(f"note: {note}")
-        encoder = estimator.encoder_
-        like_fit = encoder.inverse_transform(np.empty((0, len(encoder.output_columns_))))
-        if isinstance(like_fit, pa.Table):
-            for place, (now, then) in enumerate(zip(X.schema, like_fit.schema, strict=True)):
-                if pa.types.is_integer(now.type) and pa.types.is_string(then.type):
-                    X = X.set_column(place, now.name, X.column(place).cast(pa.string()))
         return X
 
 

@@ -71,7 +71,9 @@ class TextSource(TableSource):
 
     def read_table(self, path: str) -> pa.Table:
         """Read the table at a path, its columns of texts as text."""
-        table = super().read_table(path)
+        return self._with_texts(super().read_table(path))
+
+    def _with_texts(self, table: pa.Table) -> pa.Table:
         for name in self._texts:
             if name in table.column_names:
                 place = table.column_names.index(name)
@@ -91,8 +93,11 @@ class TextSource(TableSource):
             require_column(table, name, "--text")
         if self.target in self._texts:
             raise DataError(f"--text: {self.target!r} is the target; it cannot also be a text.")
-        self._as_text = [self.target, *self._texts]
-        table = self.read_table(self.arguments.data)
+        if set(self._texts) <= set(self._as_text):
+            table = self._with_texts(table)
+        else:  # a name with a comma, without quotes
+            self._as_text = [self.target, *self._texts]
+            table = self.read_table(self.arguments.data)
         X = self._chosen(table)
         others = X.drop_columns(self._texts)
         if self.arguments.features is None:
@@ -157,8 +162,8 @@ class TextSource(TableSource):
         self._prepare(estimator)
         return super()._read_labeled(estimator, path, label_table, option)
 
-    def _schema_of(self, estimator: Classifier, path: str) -> pa.Schema | None:
-        """Return the columns beside the texts; columns that are not named in it stay text."""
+    def _file_schema(self, estimator: Classifier, names: list[str]) -> pa.Schema:
+        """Describe the columns beside the texts; columns that are not named stay text."""
         import pyarrow as pa
 
         from flowssl.preprocessing.file_schema import file_schema
@@ -166,16 +171,11 @@ class TextSource(TableSource):
         encoder = cast("TextTableEncoder", estimator.encoder_)
         if encoder.table_ is None:
             return pa.schema([])
-        names = [codec.name for codec in encoder.table_.codecs_]
-        if not hasattr(encoder, "feature_names_in_"):  # then their places say which they are
-            target = getattr(self.arguments, "target", None)
-            self._as_text, self._schema = (), None
-            columns = [name for name in self.read_table(path).column_names if name != target]
-            if len(columns) != encoder.n_features_in_:
-                return None
-            texts = encoder.text_columns_
-            names = [name for place, name in enumerate(columns) if place not in texts]
-        return file_schema(encoder.table_, [str(name) for name in names])
+        texts = encoder.text_columns_  # by name, or by place where fit had no names
+        others = [
+            name for place, name in enumerate(names) if name not in texts and place not in texts
+        ]
+        return file_schema(encoder.table_, others)
 
     def _prepare(self, estimator: Classifier) -> None:
         """Take the names of the model's columns of texts; show how far embedding is."""
