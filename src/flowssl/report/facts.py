@@ -114,6 +114,17 @@ class TestRows:
         return Scores.of(self.baseline, self.codes)
 
     @cached_property
+    def errors(self) -> Integers:
+        """Misclassified rows, the most confident predictions first."""
+        wrong = np.flatnonzero(self.log_proba.argmax(1) != self.codes)
+        return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
+
+    @cached_property
+    def confidence(self) -> Floats:
+        """Probability of the predicted class, shape (n,)."""
+        return np.asarray(np.exp(self.log_proba.max(1)))
+
+    @cached_property
     def confusion(self) -> Integers:
         """Number of rows by true and predicted class, shape (C, C)."""
         counts = np.zeros((self.log_proba.shape[1],) * 2, dtype=np.int64)

@@ -127,15 +127,12 @@ def _individual_images(facts: Facts) -> Section:
 
 def _errors(facts: Facts, test: TestRows) -> Html:
     """Show the misclassified test images, the most confident predictions first."""
-    predicted = test.log_proba.argmax(1)
-    confidence = np.exp(test.log_proba.max(1))
-    wrong = np.flatnonzero(predicted != test.codes)
-    if not len(wrong):
+    if not len(test.errors):
         return paragraph("No test image is misclassified.")
-    shown = wrong[np.argsort(-confidence[wrong], kind="stable")][:N_ERRORS]
+    shown, predicted = test.errors[:N_ERRORS], test.log_proba.argmax(1)
     names = facts.class_names
     captions = [
-        f"{names[test.codes[i]]}\n→ {names[predicted[i]]}\n{percent(float(confidence[i]))}"
+        f"{names[test.codes[i]]}\n→ {names[predicted[i]]}\n{percent(float(test.confidence[i]))}"
         for i in shown
     ]
     return _grid(
@@ -143,7 +140,7 @@ def _errors(facts: Facts, test: TestRows) -> Html:
         "Misclassified test images",
         test.matrix[shown],
         captions,
-        f"{len(shown):,} of {len(wrong):,} misclassified test images, the most confident "
+        f"{len(shown):,} of {len(test.errors):,} misclassified test images, the most confident "
         "predictions first: true class → predicted class, with its probability.",
     )
 

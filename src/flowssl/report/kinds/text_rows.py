@@ -157,25 +157,22 @@ def _list(facts: Facts, title: str, chosen: Integers, n_predicted: int = 1) -> H
 
 def _errors(facts: Facts, test: TestRows) -> Html:
     """List the misclassified test texts, the most confident predictions first."""
-    predicted = test.log_proba.argmax(1)
-    confidence = np.exp(test.log_proba.max(1))
-    wrong = np.flatnonzero(predicted != test.codes)
-    if not len(wrong):
+    if not len(test.errors):
         return paragraph("No test text is misclassified.")
-    shown = wrong[np.argsort(-confidence[wrong], kind="stable")][:N_ERRORS]
+    shown, predicted = test.errors[:N_ERRORS], test.log_proba.argmax(1)
     names = facts.class_names
     cells = _texts(facts, test.X, test.index[shown])
     body: list[Sequence[Cell]] = [
         (
             f"{test.index[row]:,}",
             names[test.codes[row]],
-            f"{names[predicted[row]]} ({percent(float(confidence[row]))})",
+            f"{names[predicted[row]]} ({percent(float(test.confidence[row]))})",
             *texts,
         )
         for row, texts in zip(shown.tolist(), cells, strict=True)
     ]
     header = ("row", "class", "predicted", *_headings(facts))
-    title = f"Misclassified test texts: {len(shown):,} of {len(wrong):,}, the most confident first"
+    title = f"Misclassified test texts: {len(shown):,} of {len(test.errors):,}, the most confident first"
     return table(title, header, body, text_columns=range(1, len(header)))
 
 
