@@ -62,8 +62,7 @@ class TrainingData:
         counted = counted_rows(X, y, weight)
         if counted is not None:
             X = take_rows(X, counted)
-        if not is_fitted:
-            encoder = encoder.fit(X)
+        matrix = encoder.transform(X) if is_fitted else encoder.fit_transform(X)
         labels = encode_labels(y, unlabeled_value)
         places = np.full(len(labels.codes), -1)
         if counted is not None:
@@ -71,7 +70,7 @@ class TrainingData:
             weight = weight[counted]
         given = slice(None) if counted is None else counted
         of_given = replace(labels, codes=labels.codes[given])
-        rows, places[given] = labeled_rows(encoder.transform(X), of_given, weight)
+        rows, places[given] = labeled_rows(matrix, of_given, weight)
         return cls(rows, encoder, labels.classes, labels.codes, places)
 
     @property

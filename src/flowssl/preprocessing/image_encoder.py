@@ -116,6 +116,10 @@ class ImageEncoder:
         self.dtype_ = images.dtype.str
         return self
 
+    def fit_transform(self, X: TableLike) -> PixelValues:
+        """Do `fit`, then `transform`."""
+        return self.fit(X).transform(X)
+
     def transform(self, X: TableLike) -> PixelValues:
         """Return the images as rows of pixel values, shape (n, D), uint8, channel by channel.
 

@@ -96,15 +96,28 @@ class TextTableEncoder:
         DataError
             If a column of texts is not there or does not hold texts.
         """
+        self.fit_transform(X)
+        return self
+
+    def fit_transform(self, X: TableLike) -> Floats:
+        """Learn the columns of a table and encode it, embedding its texts once.
+
+        Returns
+        -------
+        ndarray of shape (n, D), float64
+            As of `transform`.
+        """
         parts = split_rows(X, self.columns)
         self._take_columns(parts.columns, parts.names, parts.n_columns)
-        table = None if parts.others is None else TableEncoder().fit(parts.others)
+        table, encoded = None, np.empty((len(parts.texts.columns[0]), 0))
+        if parts.others is not None:
+            table = TableEncoder()
+            encoded = np.asarray(table.fit_transform(parts.others), dtype=np.float64)
         vectors = self.texts.learn(parts.texts).embed(parts.texts).astype(np.float64)
         self._set(parts.container, table, _distinct_columns(vectors))
         vectors = vectors[:, self._used]
         self._kept = KeptTexts.choose(parts.texts.columns, vectors, int(self.keep))
-        self._seen = parts.texts.columns, vectors
-        return self
+        return np.hstack([encoded, vectors])
 
     def transform(self, X: TableLike) -> Floats:
         """Encode a table.
@@ -119,12 +132,7 @@ class TextTableEncoder:
             raise ValueError(
                 f"X has {parts.n_columns} columns, and had {self.n_features_in_} in fit"
             )
-        # A fit asks for the rows of fit again; what embeds them may be slow, and not be cached.
-        seen = self.__dict__.pop("_seen", None)
-        if seen is not None and seen[0] == parts.texts.columns:
-            vectors: Floats = seen[1]
-        else:
-            vectors = self.texts.embed(parts.texts)[:, self._used].astype(np.float64)
+        vectors: Floats = self.texts.embed(parts.texts)[:, self._used].astype(np.float64)
         if self.table_ is None or parts.others is None:
             return vectors
         table = np.asarray(self.table_.transform(parts.others), dtype=np.float64)

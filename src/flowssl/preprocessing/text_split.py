@@ -9,11 +9,10 @@ from typing import TypeAlias, cast
 
 import narwhals as nw
 import numpy as np
-from narwhals.exceptions import DuplicateError
 from narwhals.typing import IntoDataFrame
 
 from flowssl.exceptions import DataError
-from flowssl.preprocessing.containers import TableLike
+from flowssl.preprocessing.containers import TableLike, frame_or_other
 from flowssl.text.columns import TextColumns, TextsLike
 
 ColumnNames: TypeAlias = str | int | Sequence[str | int] | bool
@@ -60,10 +59,7 @@ def split_rows(X: TableLike | TextsLike, columns: ColumnNames) -> Parts:
     TypeError
         If X is a lazy frame.
     """
-    try:
-        frame = nw.from_native(X, pass_through=True)
-    except DuplicateError as error:
-        raise DataError(f"the columns of X must have different names: {error}") from error
+    frame = frame_or_other(cast("TableLike", X))
     if isinstance(frame, nw.LazyFrame):
         raise TypeError("X is a lazy frame; collect it first, with X.collect().")
     if isinstance(frame, nw.DataFrame):
