@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from flowssl._arrow import is_text
 from flowssl._binary_tables import read_feather, read_npy, read_npz, read_parquet
-from flowssl._files import atomic_path, probe
+from flowssl._files import atomic_path
 from flowssl._terminal import one_line
 from flowssl.exceptions import DataError
 
@@ -141,7 +141,7 @@ def write_table(
     ,"rose"
     """
     path = Path(path)
-    _check_format(path)
+    check_format(path)
     table = _plain(frame)
     try:
         with atomic_path(path) as temporary:
@@ -154,16 +154,6 @@ def write_table(
                 with temporary.open("wb") as stream:
                     write_csv(table, stream, delimiter=delimiter, safe=safe_csv)
     except (OSError, ValueError) as error:
-        raise DataError(_not_written(path, error)) from error
-
-
-def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raise `DataError` if `write_table` has no format for this path, or could not write there."""
-    path = Path(path)
-    _check_format(path)
-    try:
-        probe(path)
-    except OSError as error:
         raise DataError(_not_written(path, error)) from error
 
 
@@ -234,8 +224,9 @@ def write_csv(
     arrow_csv.write_csv(table, stream, options)
 
 
-def _check_format(path: Path) -> None:
-    known = (".csv", ".tsv", *_PARQUET)
+def check_format(path: str | os.PathLike[str]) -> None:
+    """Raise `DataError` if `write_table` has no format for the ending of a path."""
+    path, known = Path(path), (".csv", ".tsv", *_PARQUET)
     if _ending(path) not in known:
         raise DataError(
             f"{path}: cannot tell the format to write from the ending {_ending(path)!r}; "

@@ -12,7 +12,7 @@ from flowssl._files import probe
 from flowssl.cli.columns import require_column, split_names
 from flowssl.cli.places import check_places, table_output
 from flowssl.exceptions import DataError
-from flowssl.tables import check_writable, is_parquet, write_csv, write_table
+from flowssl.tables import check_format, is_parquet, write_csv, write_table
 
 if TYPE_CHECKING:
     import argparse
@@ -43,7 +43,7 @@ def check_results(arguments: argparse.Namespace, inputs: Mapping[str, str | None
         if sys.stdout is None:
             raise DataError("standard output is closed; name a file with -o.")
         return
-    check_writable(path)
+    check_format(path)
     if arguments.safe_csv and is_parquet(path):
         raise DataError(f"--safe-csv is for CSV, and {path} is Parquet; leave it out.")
     check_places(inputs, [table_output("-o", path)])
