@@ -22,7 +22,7 @@ from flowssl._records import Record, shown
 from flowssl._typing import Booleans
 from flowssl.exceptions import DataError, FlowSSLWarning, ModelFileError
 from flowssl.text.cache import EmbeddingCache, default_folder
-from flowssl.text.columns import TextColumns, TextsLike
+from flowssl.text.columns import TextColumns, TextsLike, is_blank
 from flowssl.text.embedders import WORDLLAMA, Embedder, TextFunction, Vectors
 from flowssl.text.embedding import embed_texts
 from flowssl.text.finding import find_embedder
@@ -160,7 +160,7 @@ class TextEncoder(TransformerMixin, BaseEstimator):
         self._validate_params()
         embedder = self._find(may_download=True)
         texts = [text for column in found.columns for text in column]
-        first = next((text for text in texts if text is not None and text.strip()), None)
+        first = next((text for text in texts if text is not None and not is_blank(text)), None)
         if first is None:
             raise DataError("every text is missing or blank: there is nothing to embed.")
         self.n_features_in_ = len(found.columns)
