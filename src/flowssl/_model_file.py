@@ -13,9 +13,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from typing import ClassVar, Self, TypeAlias, cast
+from typing import ClassVar, Self, TypeAlias, TypeVar, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
@@ -28,12 +29,15 @@ from flowssl._persistence import JSON, write_model_file
 from flowssl._plain_values import plain_values
 from flowssl._records import Record, TensorKind, shown
 from flowssl._typing import Labels
+from flowssl.bijections import Bijection
 from flowssl.exceptions import ModelFileError
 from flowssl.preprocessing.encoders import Encoder
 
 Arrays: TypeAlias = Mapping[str, NDArray[np.generic]]
 State: TypeAlias = tuple[dict[str, JSON], dict[str, NDArray[np.generic]]]
 """Facts of the manifest, and tensors."""
+
+M = TypeVar("M", bound=nn.Module)
 
 KIND = "estimator"
 
@@ -156,6 +160,32 @@ def kinds_of(network: nn.Module) -> dict[str, TensorKind]:
         key: ("f" if value.is_floating_point() else "i", tuple(value.shape))
         for key, value in network.state_dict().items()
     }
+
+
+def filled(blank: M, arrays: Arrays) -> M:
+    """Put a file's numbers, whose kinds and shapes have been checked, into a network without memory.
+
+    Returns
+    -------
+    Module
+        The network, in double precision and evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        If fixed numbers make no bijection.
+    """
+    state = {}
+    for key, value in blank.state_dict().items():
+        dtype = torch.float64 if value.is_floating_point() else value.dtype
+        # The layout is that of the network, in which images have their channels last.
+        memory = torch.empty_strided(value.shape, value.stride(), dtype=dtype, device="cpu")
+        state[key] = memory.copy_(torch.from_numpy(arrays[key]))
+    blank.load_state_dict(state, assign=True)
+    for module in blank.modules():
+        if isinstance(module, Bijection):
+            module.check_buffers()
+    return blank.double().eval()
 
 
 def parameters_to_json(estimator: BaseEstimator) -> dict[str, JSON]:

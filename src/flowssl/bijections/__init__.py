@@ -7,18 +7,21 @@ from flowssl.bijections.coupling import Coupling, image_coupling, vector_couplin
 from flowssl.bijections.data import MonotonicSpline, SoftTails
 from flowssl.bijections.images import FactorOut, Logit, PerPixel, Reshape, Squeeze
 from flowssl.bijections.linear import ActNorm, LULinear, Rotation
+from flowssl.bijections.mixtures import MixtureMap
 from flowssl.bijections.networks import MLP, Conditioner
-from flowssl.bijections.scalar_maps import AffineMap, ScalarMap, SplineMap
+from flowssl.bijections.scalar_maps import AffineMap, ComposedMap, ScalarMap, SplineMap
 from flowssl.bijections.spans import Leading, SpanReflection
-from flowssl.bijections.splits import Checkerboard, Halves, Split
+from flowssl.bijections.splits import Blocks, Checkerboard, Halves, Split
 
 __all__ = [
     "MLP",
     "ActNorm",
     "AffineMap",
     "Bijection",
+    "Blocks",
     "Chain",
     "Checkerboard",
+    "ComposedMap",
     "Conditioner",
     "ContinuousFlow",
     "ConvResNet",
@@ -28,6 +31,7 @@ __all__ = [
     "LULinear",
     "Leading",
     "Logit",
+    "MixtureMap",
     "MonotonicSpline",
     "PerPixel",
     "Reshape",

@@ -184,6 +184,56 @@ class SplineMap(ScalarMap):
         return self.bound * (2 * torch.cat((first, inner, last), 1) - 1)
 
 
+@dataclass(frozen=True)
+class ComposedMap(ScalarMap):
+    """Two scalar maps, one after the other.
+
+    Parameters
+    ----------
+    first, second : ScalarMap
+        In the order in which numbers pass through them. A spline followed by an affine map moves
+        and scales numbers beyond the spline's interval, too.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.bijections import AffineMap, ComposedMap, SplineMap
+    >>> both = ComposedMap(SplineMap(n_bins=4), AffineMap())
+    >>> both.n_parameters
+    13
+    >>> x = torch.tensor([[-0.5]])
+    >>> parameters = torch.linspace(-1, 1, 13).reshape(1, 13, 1)
+    >>> z, _ = both.forward(x, parameters)
+    >>> torch.allclose(both.inverse(z, parameters), x, atol=1e-6)
+    True
+    """
+
+    first: ScalarMap
+    second: ScalarMap
+
+    @property
+    def n_parameters(self) -> int:
+        """Those of both, the first map's first."""
+        return self.first.n_parameters + self.second.n_parameters
+
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply the first map, then the second."""
+        of_first, of_second = self._parts(parameters)
+        between, log_derivative = self.first.forward(x, of_first)
+        z, step = self.second.forward(between, of_second)
+        return z, log_derivative + step
+
+    def inverse(self, z: Tensor, parameters: Tensor) -> Tensor:
+        """Undo the second map, then the first."""
+        of_first, of_second = self._parts(parameters)
+        return self.first.inverse(self.second.inverse(z, of_second), of_first)
+
+    def _parts(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        sizes = [self.first.n_parameters, self.second.n_parameters]
+        of_first, of_second = torch.split(parameters, sizes, dim=1)
+        return of_first, of_second
+
+
 def _bin(values: Tensor, knots: Tensor, tables: tuple[Tensor, Tensor, Tensor]) -> RationalQuadratic:
     """Return the bins between whose knots the values lie; the tails belong to the outer bins."""
     left = (values[:, None] >= knots[:, 1:-1]).sum(1, keepdim=True)

@@ -88,6 +88,66 @@ class Halves(Split):
         return f"Halves({self.shape}, flip={self.flip})"
 
 
+class Blocks(Split):
+    """Alternating blocks of columns: the first, third, ... and the second, fourth, ... of them.
+
+    Couplings whose blocks have the widths D / 2, 1, 2, 4, ... keep the columns' own axes, which
+    rotations would mix, and yet bring each column together with every other one.
+
+    Parameters
+    ----------
+    dim : int
+        Columns D, at least 2.
+    width : int
+        Columns of a block, from 1 to D - 1.
+    flip : bool, default=False
+        False changes the second, fourth, ... blocks given the others; True does the reverse.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.bijections import Blocks
+    >>> kept, changed = Blocks(5, width=2).parts(torch.arange(5.0)[None])
+    >>> kept.tolist(), changed.tolist()
+    ([[0.0, 1.0, 4.0]], [[2.0, 3.0]])
+    """
+
+    def __init__(self, dim: int, *, width: int, flip: bool = False) -> None:
+        super().__init__()
+        if not 1 <= width < dim:
+            raise ValueError(f"blocks of {dim} columns have a width from 1 to {dim - 1}: {width}")
+        self.dim, self.width, self.flip = dim, width, flip
+        is_first = [(column // width) % 2 == 0 for column in range(dim)]
+        kept = [column for column in range(dim) if is_first[column] != flip]
+        changed = [column for column in range(dim) if is_first[column] == flip]
+        self.n_kept, self.n_changed = len(kept), len(changed)
+        order = kept + changed
+        back = sorted(range(dim), key=order.__getitem__)
+        # They are in no file: they have their values even where a model takes no memory ("meta").
+        self.order: Tensor
+        self.back: Tensor
+        self.register_buffer("order", torch.tensor(order, device="cpu"), persistent=False)
+        self.register_buffer("back", torch.tensor(back, device="cpu"), persistent=False)
+
+    @property
+    def changed(self) -> Tensor:
+        """Positions of the changed columns, shape (n_changed,)."""
+        return self.order[self.n_kept :]
+
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the kept and the changed columns."""
+        check_shape(x, self.dim)
+        kept, changed = torch.split(x[:, self.order], [self.n_kept, self.n_changed], dim=1)
+        return kept, changed
+
+    def merge(self, kept: Tensor, changed: Tensor) -> Tensor:
+        """Put the columns back in their places."""
+        return torch.cat((kept, changed), dim=1)[:, self.back]
+
+    def __repr__(self) -> str:
+        return f"Blocks({self.dim}, width={self.width}, flip={self.flip})"
+
+
 class Checkerboard(Split):
     """The two colors of a checkerboard over the pixels of an image.
 

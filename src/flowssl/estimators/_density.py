@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import log_softmax, logsumexp
+from scipy.special import log_softmax, logsumexp, softmax
 
 from flowssl._typing import Floats, Integers
 from flowssl.densities import (
@@ -20,11 +20,18 @@ from flowssl.densities import (
     GaussianClasses,
     SemiConditionalClasses,
 )
+from flowssl.marginals import Marginal
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
 
 REDRAWS = 100
 """Times that a sampled row is resampled at most; a flow without training may miss every time."""
+
+ROUNDS = 20
+"""Rounds of as many rows as are wanted in which rows of p(x) are drawn for given classes."""
+
+LEAST_POOL = 256
+"""Rows of a round at least."""
 
 CHUNK_NUMBERS = 250_000
 """Numbers (rows x draws x columns) that go through a flow at once."""
@@ -42,14 +49,39 @@ class FittedDensity:
         The step from encoded rows to those units.
     temperature : float
         Divisor of the log-odds in the posterior.
+    marginal : Marginal or None
+        p(x), where it has a density of its own; the models then give p(y | x) only.
     """
 
     models: Sequence[JointModel]
     completion: Completion | Pixels
     temperature: float = 1.0
+    marginal: Marginal | None = None
 
     def log_joint(self, matrix: Floats) -> Floats:
         """Return ``log p(x, y=k)`` of encoded rows, shape (n, C), nats per unit of their scales."""
+        if self.marginal is None:
+            return self.class_log_joint(matrix)
+        return self.marginal.log_joint(matrix, self._log_posterior)[0]
+
+    def log_prob(self, matrix: Floats) -> tuple[Floats, Floats]:
+        """Return ``log p(x)`` of encoded rows and its standard error, both (n,), nats.
+
+        The error is that of the draws over which missing values are integrated; NaN where it is not
+        known.
+        """
+        if self.marginal is not None:
+            return self.marginal.log_prob(matrix)
+        log_prob = np.asarray(logsumexp(self.class_log_joint(matrix), axis=1))
+        is_exact = self.completion.n_draws(matrix) == 1
+        return log_prob, np.full(len(matrix), 0.0 if is_exact else np.nan)
+
+    def _log_posterior(self, matrix: Floats) -> Floats:
+        log_posterior: Floats = log_softmax(self.class_log_joint(matrix), axis=1)
+        return log_posterior
+
+    def class_log_joint(self, matrix: Floats) -> Floats:
+        """Return the log-joint (n, C) of the models alone."""
         n_draws = self.completion.n_draws(matrix)
         size = max(1, CHUNK_NUMBERS // (n_draws * self.completion.row_numbers))
         parts = [np.empty((0, self.models[0].n_classes))]
@@ -167,12 +199,47 @@ class FittedDensity:
         Flows put a few percent of their mass where no row is: rows far outside the columns' ranges
         are resampled.
         """
-        rows = self._draw(codes, temperature, generator)
+        draw = self._draw if self.marginal is None else self._draw_of_marginal
+        rows = draw(codes, temperature, generator)
         for _ in range(REDRAWS):
             far = self.completion.far(rows)
             if not far.any():
                 break
-            rows[far] = self._draw(codes[torch.from_numpy(far)], temperature, generator)
+            rows[far] = draw(codes[torch.from_numpy(far)], temperature, generator)
+        return rows
+
+    def _draw_of_marginal(
+        self, codes: torch.Tensor, temperature: float, generator: torch.Generator
+    ) -> Floats:
+        """Draw rows of p(x | y): rows of p(x), each accepted for a class that is drawn for it.
+
+        What is left after some rounds, of classes that are rare in p(x), is drawn from the rows of
+        all rounds in proportion to p(y | x).
+        """
+        assert self.marginal is not None
+        wanted = codes.numpy()
+        rows, open_ = np.empty((len(wanted), self.completion.dim)), np.ones(len(wanted), dtype=bool)
+        pool, log_pool = [], []
+        for _ in range(ROUNDS):
+            drawn = self.marginal.sample(max(len(wanted), LEAST_POOL), temperature, generator)
+            log_posterior = self._log_posterior(drawn)
+            pool.append(drawn)
+            log_pool.append(log_posterior)
+            uniform = torch.rand(len(drawn), 1, dtype=torch.float64, generator=generator).numpy()
+            classes = (np.exp(log_posterior).cumsum(1)[:, :-1] < uniform).sum(1)
+            for k in np.unique(wanted[open_]):
+                places, found = np.flatnonzero(open_ & (wanted == k)), np.flatnonzero(classes == k)
+                n = min(len(places), len(found))
+                rows[places[:n]] = drawn[found[:n]]
+                open_[places[:n]] = False
+            if not open_.any():
+                return rows
+        drawn, log_posterior = np.concatenate(pool), np.concatenate(log_pool)
+        for k in np.unique(wanted[open_]):
+            places = np.flatnonzero(open_ & (wanted == k))
+            share = torch.from_numpy(softmax(log_posterior[:, k]))
+            found = torch.multinomial(share, len(places), replacement=True, generator=generator)
+            rows[places] = drawn[found.numpy()]
         return rows
 
     def _draw(self, codes: torch.Tensor, temperature: float, generator: torch.Generator) -> Floats:

@@ -166,6 +166,15 @@ class Domain(ABC):
         """Return the width of the span in which a flow acts; None for all ``dim`` columns."""
         return None
 
+    def categories(
+        self, options: ObjectiveOptions, encoder: Encoder
+    ) -> tuple[tuple[int, int], ...] | None:
+        """Return the first column and the number of levels of each category of encoded rows.
+
+        None where the classes give p(x), or the kind of rows knows nothing else.
+        """
+        return None
+
     @abstractmethod
     def init_flow(
         self,

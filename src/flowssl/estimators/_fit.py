@@ -30,6 +30,7 @@ from flowssl.estimators._state import FittedState
 from flowssl.estimators.options import ObjectiveOptions
 from flowssl.exceptions import TrainingDivergedError
 from flowssl.inspection.outliers import OutlierScale
+from flowssl.marginals import MAX_EXPERTS, Marginal, MarginalSettings, fit_marginal
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.training import train
@@ -61,6 +62,9 @@ class FitSettings:
         File for the training's state.
     show_progress : bool
         Whether to show a progress bar.
+    categories : tuple of (int, int) or None
+        First indicator column and number of levels of each categorical column, of tables whose
+        p(x) has a density of its own; None for those whose classes give it.
     """
 
     model: ModelRequest
@@ -72,6 +76,7 @@ class FitSettings:
     calibrate: bool
     checkpoint: Path | None
     show_progress: bool
+    categories: tuple[tuple[int, int], ...] | None = None
 
     def checkpoint_of(self, member: int) -> Path | None:
         """Return the checkpoint of one of the models."""
@@ -83,7 +88,15 @@ class FitSettings:
     def checkpoints(self) -> list[Path]:
         """The checkpoints of all models, in the order in which they are trained."""
         paths = map(self.checkpoint_of, range(self.n_estimators))
-        return [path for path in paths if path is not None]
+        return [*(path for path in paths if path is not None), *self.marginal_checkpoints]
+
+    @property
+    def marginal_checkpoints(self) -> tuple[Path, ...]:
+        """The checkpoints of the experts of p(x)."""
+        if self.checkpoint is None or self.categories is None:
+            return ()
+        name = self.checkpoint.name
+        return tuple(self.checkpoint.with_name(f"{name}.x{i}") for i in range(MAX_EXPERTS))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -158,7 +171,8 @@ def fit_models(
     trainer = _Trainer(settings, domain, completion, prepared)
     known = [] if previous is None else previous.models
     models, history, interrupted = trainer.train_all(spec, known, seed)
-    density = FittedDensity(models, completion)
+    marginal, stopped = _marginal(settings, completion, prepared, seed, is_short=interrupted)
+    density = FittedDensity(models, completion, marginal=marginal)
     with BLAS:
         temperature, scale = _calibrated(density, prepared, calibrate=settings.calibrate)
     state = FittedState(
@@ -169,12 +183,43 @@ def fit_models(
         initialization=labels.summary,
         used_unlabeled=labels.used_unlabeled,
         history=history,
-        interrupted=interrupted,
+        interrupted=interrupted or stopped,
         training_noise=trainer.objective.training_noise,
         calibration_temperature=temperature,
         outlier_scale=scale,
+        marginal=marginal,
     )
     return state, prepared.targets
+
+
+def _marginal(
+    settings: FitSettings,
+    completion: Completion | Pixels,
+    prepared: Preparation,
+    seed: int,
+    *,
+    is_short: bool,
+) -> tuple[Marginal | None, bool]:
+    """Fit p(x) where it has a density of its own; returns it and whether Ctrl-C came."""
+    if settings.categories is None or isinstance(completion, Pixels):
+        return None, False
+    epochs = settings.training.max_epochs
+    how = MarginalSettings(
+        settings.training.device,
+        seed,
+        settings.marginal_checkpoints,
+        max_epochs=None if isinstance(epochs, str) else epochs,
+        show_progress=settings.show_progress,
+        is_short=is_short,
+    )
+    rows = prepared.rows
+    with BLAS:
+        marginal, interrupted = fit_marginal(
+            rows.matrix, rows.weight, prepared.held_out, completion, settings.categories, how
+        )
+    if marginal is not None:
+        marginal.to(prediction_device(settings.training.device))
+    return marginal, interrupted
 
 
 class _Trainer:
@@ -289,8 +334,12 @@ def _calibrated(
     evaluated = prepared.held_out if prepared.held_out.any() else ~prepared.rows.labeled
     if not evaluated.any():
         evaluated = prepared.rows.labeled
-    log_joint = density.log_joint(prepared.rows.matrix[evaluated])
-    scale = OutlierScale.fit(logsumexp(log_joint, axis=1))
+    matrix = prepared.rows.matrix[evaluated]
+    log_joint = density.class_log_joint(matrix)
+    log_prob = logsumexp(log_joint, axis=1)
+    if density.marginal is not None:
+        log_prob, _ = density.marginal.log_prob(matrix)
+    scale = OutlierScale.fit(log_prob)
     if not calibrate or np.any(prepared.rows.labeled[evaluated]):
         return 1.0, scale
     weight = prepared.rows.weight[evaluated]

@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp
 from sklearn.base import ClassifierMixin, TransformerMixin
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
@@ -21,6 +20,7 @@ from flowssl._typing import Floats, Labels
 from flowssl.estimators._density import FittedDensity
 from flowssl.estimators._spec import ModelSpec
 from flowssl.inspection.outliers import OutlierScale
+from flowssl.marginals import Marginal
 from flowssl.model_selection import labeled_accuracy
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
@@ -37,6 +37,7 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
     completion_: Completion | Pixels
     calibration_temperature_: float
     outlier_scale_: OutlierScale
+    marginal_: Marginal | None
     history_: list[dict[str, float]]
 
     @isolated()
@@ -77,12 +78,22 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
     def score_samples(self, X: TableLike) -> Floats:
         """Return ``log p(x)`` of each row in nats, per unit of the columns' own scales.
 
-        Exact for rows of numbers. Missing numbers are integrated out (the density is that of the
-        observed part), categories count with their probability; see
-        :class:`~flowssl.preprocessing.Completion`. Constant and duplicate columns do not count.
+        Categories, values that many rows share and whole numbers count with their probability,
+        other numbers with their density. Exact for rows of categories and numbers; missing values
+        and the cells of whole numbers are integrated out by draws, with the error that
+        :meth:`score_samples_error` gives. Constant and duplicate columns do not count.
         """
-        log_prob: Floats = logsumexp(self._log_joint(X), axis=1)
-        return log_prob
+        return self._log_prob(X)[0]
+
+    @isolated()
+    def score_samples_error(self, X: TableLike) -> Floats:
+        """Return the standard error of :meth:`score_samples`, nats, shape (n_samples,).
+
+        It is 0 where no value is missing and no column holds whole numbers. Tables draw until it is
+        at most 0.01, but no more than 4,096 times; NaN where p(x) is that of the class model and its
+        draws do not tell.
+        """
+        return self._log_prob(X)[1]
 
     @isolated()
     def ood_score(
@@ -195,7 +206,9 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
     def density_(self) -> FittedDensity:
         """The density of encoded rows with which the classifier predicts."""
         check_is_fitted(self)
-        return FittedDensity(self.models_, self.completion_, self.calibration_temperature_)
+        return FittedDensity(
+            self.models_, self.completion_, self.calibration_temperature_, self.marginal_
+        )
 
     @property
     def n_iter_(self) -> int:
@@ -233,6 +246,14 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         """Number of the first latents that depend on the class; the others are N(0, I)."""
         check_is_fitted(self)
         return self.spec_.class_features
+
+    def _log_prob(self, X: TableLike) -> tuple[Floats, Floats]:
+        """Return ``log p(x)`` and its standard error, both (n,), nats."""
+        density = self.density_
+        matrix = self.encoder_.transform(X)
+        log_prob, error = density.log_prob(matrix)
+        self._check_finite(matrix, log_prob[:, None])
+        return log_prob, error
 
     def _log_joint(self, X: TableLike) -> Floats:
         """Return ``log p(x, y=k)``, shape (n, C), nats per unit of the user's scales."""

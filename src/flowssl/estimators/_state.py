@@ -8,21 +8,20 @@ from dataclasses import asdict, dataclass
 from typing import cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from flowssl._model_file import Arrays, State, grouped, kinds_of
+from flowssl._model_file import Arrays, State, filled, grouped, kinds_of
 from flowssl._persistence import JSON
 from flowssl._records import Record, TensorKind, check_arrays, shown
-from flowssl.bijections import Bijection
 from flowssl.estimators._domain import Domain
 from flowssl.estimators._spec import ModelSpec
 from flowssl.exceptions import ModelFileError
 from flowssl.inspection.outliers import OutlierScale
+from flowssl.marginals import Marginal, marginal_from_arrays, marginal_to_arrays
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
 
@@ -49,6 +48,7 @@ class FittedState:
     training_noise: float
     calibration_temperature: float
     outlier_scale: OutlierScale
+    marginal: Marginal | None = None
 
     def to_file(self) -> State:
         """Return the state as JSON and tensors."""
@@ -65,6 +65,9 @@ class FittedState:
         tensors = models_to_arrays(self.models)
         tensors |= {f"completion.{k}": v for k, v in self.completion.to_arrays().items()}
         tensors |= {f"baseline.{k}": v for k, v in baseline_to_arrays(self.baseline).items()}
+        if self.marginal is not None:
+            of_marginal = marginal_to_arrays(self.marginal)
+            tensors |= {f"marginal.{k}": v for k, v in of_marginal.items()}
         return facts, tensors
 
     @classmethod
@@ -95,6 +98,11 @@ class FittedState:
         baseline = parts.pop("baseline", {})
         parts.pop("encoder", None)  # read by the encoder
         scale = facts.record("outlier_scale")
+        marginal = None
+        if of_marginal := parts.pop("marginal", None):  # which files of earlier versions lack
+            if not isinstance(completion, Completion):
+                raise ModelFileError("its tensors 'marginal' are those of tables, not of images")
+            marginal = marginal_from_arrays(of_marginal, completion)
         return cls(
             spec=spec,
             models=models_from_arrays(spec, domain, parts),
@@ -111,6 +119,7 @@ class FittedState:
             outlier_scale=OutlierScale(
                 scale.number("median"), scale.number("spread", least=LEAST_SPREAD)
             ),
+            marginal=marginal,
         )
 
 
@@ -166,22 +175,7 @@ def models_from_arrays(
     wanted = kinds_of(blank)
     for name in names:
         check_arrays(parts[name], wanted, name)
-    return [_filled(copy.deepcopy(blank), parts[name]) for name in names]
-
-
-def _filled(blank: JointModel, arrays: Arrays) -> JointModel:
-    """Put a file's numbers, whose shapes have been checked, into a model without memory."""
-    state = {}
-    for key, value in blank.state_dict().items():
-        dtype = torch.float64 if value.is_floating_point() else value.dtype
-        # The layout is that of the model, in which images have their channels last.
-        filled = torch.empty_strided(value.shape, value.stride(), dtype=dtype, device="cpu")
-        state[key] = filled.copy_(torch.from_numpy(arrays[key]))
-    blank.load_state_dict(state, assign=True)
-    for module in blank.modules():
-        if isinstance(module, Bijection):
-            module.check_buffers()
-    return blank.double().eval()
+    return [filled(copy.deepcopy(blank), parts[name]) for name in names]
 
 
 def baseline_to_arrays(baseline: Pipeline) -> dict[str, NDArray[np.generic]]:

@@ -66,6 +66,10 @@ NARROW = 2.0
 """Directions in which a class varies less than 1 / NARROW get less noise, in proportion."""
 
 
+MAX_MARGINAL_COLUMNS = 128
+"""Encoded columns of a table up to which its p(x) has a density of its own by default."""
+
+
 class TableDomain(Domain):
     """Rows of numbers and categories, with missing values."""
 
@@ -140,6 +144,15 @@ class TableDomain(Domain):
         """Return the number of rows where they are fewer than the columns."""
         return n_rows if n_rows < dim else None
 
+    def categories(
+        self, options: ObjectiveOptions, encoder: Encoder
+    ) -> tuple[tuple[int, int], ...] | None:
+        """Return the categories where p(x) is to have a density of its own."""
+        is_small = len(encoder.output_columns_) <= MAX_MARGINAL_COLUMNS
+        automatic = "separate" if is_small and options.kind == "soft-labels" else "joint"
+        asked_for = automatic if options.marginal == "auto" else options.marginal
+        return category_groups(encoder) if asked_for == "separate" else None
+
     def init_flow(
         self,
         name: str,
@@ -191,6 +204,22 @@ class TableDomain(Domain):
             return Objective(terms, noise=shaped)
         terms.append(Consistency(model.class_density.log_prior, settings.consistency_weight))
         return Objective(terms, GaussianNoise(settings.consistency_noise), noise=shaped)
+
+
+def category_groups(encoder: Encoder) -> tuple[tuple[int, int], ...]:
+    """Return the first indicator column and the number of levels of each categorical column."""
+    groups: list[tuple[int, int]] = []
+    before: str | int | None = None
+    for position, (column, width) in enumerate(
+        zip(encoder.output_columns_, encoder.dequantization_width_, strict=True)
+    ):
+        if width and groups and before == column.column:
+            first, n_levels = groups[-1]
+            groups[-1] = first, n_levels + 1
+        elif width:
+            groups.append((position, 2))
+        before = column.column if width else None
+    return tuple(groups)
 
 
 def _wide_rows(dim: int) -> int:

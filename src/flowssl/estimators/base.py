@@ -39,6 +39,7 @@ from flowssl.estimators._state import MAX_ESTIMATORS, FittedState
 from flowssl.estimators._training_data import TrainingData
 from flowssl.estimators.options import ImageOptions, ObjectiveOptions, TextOptions
 from flowssl.inspection.outliers import OutlierScale
+from flowssl.marginals import Marginal
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.preprocessing.containers import TableLike
@@ -92,6 +93,7 @@ class FlowClassifier(DensityClassifier):
     training_noise_: float
     calibration_temperature_: float
     outlier_scale_: OutlierScale
+    marginal_: Marginal | None
 
     _parameter_groups: ClassVar[Mapping[str, type[BaseEstimator]]] = {
         "objective": ObjectiveOptions,
@@ -261,6 +263,7 @@ class FlowClassifier(DensityClassifier):
             calibrate=self.calibrate,
             checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
             show_progress=self.verbose > 0,
+            categories=self._domain.categories(objective, data.encoder),
         )
 
     def _check_checkpoint(self, continued: bool) -> None:
@@ -332,3 +335,5 @@ class FlowClassifier(DensityClassifier):
         device = prediction_device(self.device)
         for model in self.models_:
             model.to(device)
+        if self.marginal_ is not None:
+            self.marginal_.to(device)

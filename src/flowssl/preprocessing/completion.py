@@ -193,7 +193,7 @@ class Completion:
 
         Categories are at the centers of their boxes.
         """
-        z, _ = self._columns(matrix + self.widths / 2)
+        z, _ = self.standardized(matrix + self.widths / 2)
         for rows, missing in _patterns(z):
             mean, _ = self.gaussian.conditional(z[rows], missing)
             z[np.ix_(rows, missing)] = mean
@@ -244,7 +244,7 @@ class Completion:
         Categories are at uniformly random points of their boxes.
         """
         uniform = rng.random(matrix.shape)
-        z, _ = self._columns(matrix + self.widths * uniform)
+        z, _ = self.standardized(matrix + self.widths * uniform)
         for rows, missing in _patterns(z):
             mean, root = self.gaussian.conditional(z[rows], missing)
             z[np.ix_(rows, missing)] = mean + root.times(rng.standard_normal(mean.shape))
@@ -253,11 +253,11 @@ class Completion:
     def completed(self, matrix: Floats) -> CompletedRows:
         """Return the fixed draws over which densities of incomplete rows are integrated."""
         if not self.has_missing(matrix):
-            z, log_derivative = self._columns(matrix)
+            z, log_derivative = self.standardized(matrix)
             return CompletedRows(z[:, None], log_derivative.sum(1, keepdims=True))
         n, dim = matrix.shape
         points = matrix[:, None] + self.widths * self._uniform
-        flat, log_derivative = self._columns(points.reshape(-1, dim))
+        flat, log_derivative = self.standardized(points.reshape(-1, dim))
         z = flat.reshape(n, N_DRAWS, dim)
         log_weight = np.nansum(log_derivative, axis=1).reshape(n, N_DRAWS)
         noise = norm.ppf(self._uniform)
@@ -270,7 +270,8 @@ class Completion:
             log_weight[rows] -= log_q
         return CompletedRows(z, log_weight)
 
-    def _columns(self, matrix: Floats) -> tuple[Floats, Floats]:
+    def standardized(self, matrix: Floats) -> tuple[Floats, Floats]:
+        """Standardize each number, NaN to NaN; returns values and log-derivatives, both (n, D)."""
         return _columns(self.spline, self.exponents, matrix)
 
 

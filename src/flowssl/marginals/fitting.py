@@ -1,0 +1,317 @@
+"""Fit the marginal of a table: levels, mixture, experts and their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.special import logsumexp
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from flowssl._random import randn_like
+from flowssl._typing import Booleans, Floats, Integers
+from flowssl.bijections import MixtureMap
+from flowssl.marginals.categories import fit_category_chain
+from flowssl.marginals.columns import Columns
+from flowssl.marginals.marginal import Expert, Marginal, context_of
+from flowssl.marginals.mixtures import fit_mixture
+from flowssl.marginals.numbers import NumberDensity
+from flowssl.objectives import Likelihood, Objective
+from flowssl.preprocessing import Completion
+from flowssl.training import TrainingConfig, TrainingRows, train
+
+ROWS_PER_COLUMN = 15
+"""Rows per column that couplings need, as those of the classes do."""
+
+LEAST_ROWS = 50
+"""Rows below which a table has no marginal of its own."""
+
+HELD_OUT = 10
+"""One row in so many is held out where the fit itself holds none out."""
+
+EPOCHS = 40
+STEPS = 1250
+"""Steps of a training of few epochs: large tables are passed over at least `MIN_EPOCHS` times."""
+
+MIN_EPOCHS, MIN_STEPS_PER_EPOCH = 10, 10
+LEARNING_RATE = 2e-3
+NOISE = 0.02
+"""Standard deviation of the noise in training, in standardized units."""
+
+MIXTURE_NOISE = 0.05
+"""The same for experts that start at the mixture, in its latents, which are of size 1 in every
+direction."""
+
+MAX_EXPERTS = 2
+
+COPIES = 4
+"""Random completions of each training row that has missing values or cells."""
+
+DONORS = 10
+MAX_DONOR_ROWS = 10_000
+
+WEIGHT_STEPS = 100
+
+
+@dataclass(frozen=True)
+class MarginalSettings:
+    """How a marginal is trained.
+
+    Attributes
+    ----------
+    device : str
+        As in `TrainingConfig`.
+    seed : int
+        All random numbers follow from it.
+    checkpoints : tuple of Path
+        Files for the state of each expert's training; empty for none.
+    max_epochs : int or None
+        Epochs of a training at most.
+    show_progress : bool
+        Whether to show progress bars.
+    is_short : bool
+        Whether only what takes seconds is fitted.
+    """
+
+    device: str
+    seed: int
+    checkpoints: tuple[Path, ...] = ()
+    max_epochs: int | None = None
+    show_progress: bool = False
+    is_short: bool = False
+
+
+@dataclass(frozen=True)
+class _NumberNoise:
+    """Noise on the numbers of a row only, and on those that are there."""
+
+    std: float
+    n_numbers: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        numbers, rest = x[:, : self.n_numbers], x[:, self.n_numbers :]
+        return torch.cat((numbers + self.std * randn_like(numbers), rest), dim=1)
+
+
+def fit_marginal(
+    matrix: Floats,
+    weight: Floats,
+    held_out: Booleans,
+    completion: Completion,
+    groups: tuple[tuple[int, int], ...],
+    settings: MarginalSettings,
+) -> tuple[Marginal | None, bool]:
+    """Fit the density of the rows of a table.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n, D)
+        Encoded rows, NaN for missing values.
+    weight : ndarray of shape (n,)
+        Their weights.
+    held_out : ndarray of shape (n,), bool
+        Rows by which the size of the mixture, the epochs and the experts' weights are chosen.
+    completion : Completion
+        The step to standardized units.
+    groups : tuple of (int, int)
+        First indicator column and number of levels of each categorical column.
+    settings : MarginalSettings
+        How it is trained.
+
+    Returns
+    -------
+    marginal : Marginal or None
+        None where there are fewer than 50 rows, or fewer rows than columns.
+    interrupted : bool
+        Whether Ctrl-C ended a training; the marginal is then what was found so far.
+    """
+    n, dim = matrix.shape
+    if n < max(LEAST_ROWS, dim):
+        return None, False
+    rng = np.random.default_rng(settings.seed)
+    if not held_out.any():
+        held_out = rng.permutation(n) < n // HELD_OUT
+    columns = Columns.fit(matrix, weight, groups)
+    n_copies = COPIES if np.isnan(matrix).any() or columns.whole.any() else 1
+    copies = list(_completed(columns, matrix, completion, rng, n_copies))
+    fit = _Fit(columns, completion, weight, held_out, settings)
+    chain = None
+    if columns.sizes:
+        _, codes = columns.split(matrix, 0.5)
+        chain = fit_category_chain(
+            codes, columns.sizes, weight=weight, held_out=held_out, seed=settings.seed
+        )
+    mixture = fit.mixture(copies[0][0]) if columns.without_atoms else None
+    marginal = Marginal(columns, completion, chain, mixture, [], np.empty(0))
+    interrupted = fit.add_experts(marginal, copies) if len(columns.numbers) else False
+    return marginal, interrupted
+
+
+class _Fit:
+    """Fits the parts of a marginal to the same rows."""
+
+    def __init__(
+        self,
+        columns: Columns,
+        completion: Completion,
+        weight: Floats,
+        held_out: Booleans,
+        settings: MarginalSettings,
+    ) -> None:
+        self.columns = columns
+        self.completion = completion
+        self.weight = weight
+        self.held_out = held_out
+        self.settings = settings
+
+    def mixture(self, z: Floats) -> MixtureMap:
+        """Fit the mixture to standardized numbers (n, d)."""
+        plain = z[:, self.columns.without_atoms]
+        return fit_mixture(plain, self.weight, self.held_out, self.settings.seed).to_map()
+
+    def add_experts(self, marginal: Marginal, copies: list[tuple[Floats, Integers]]) -> bool:
+        """Train the experts, and weight them by the held-out rows; returns whether Ctrl-C came."""
+        columns, n_trained = self.columns, int((~self.held_out).sum())
+        is_flow = n_trained >= ROWS_PER_COLUMN * columns.dim and not self.settings.is_short
+        starts = [False, True] if is_flow else [False]
+        if marginal.mixture is not None:
+            starts = [True, False] if is_flow else [True]
+        interrupted = False
+        context = [context_of(columns, codes, torch.device("cpu")) for _, codes in copies]
+        for i, starts_at_mixture in enumerate(starts):
+            if starts_at_mixture and marginal.mixture is None or interrupted:
+                continue
+            generator = torch.Generator().manual_seed(self.settings.seed + i)
+            width = len(columns.numbers) if columns.with_atoms else 0
+            density = NumberDensity(
+                len(columns.numbers),
+                context[0].shape[1] - width,
+                has_absent=bool(columns.with_atoms),
+                is_flow=is_flow,
+                generator=generator,
+            )
+            marginal.experts.append(Expert(density, starts_at_mixture))
+            if is_flow:
+                interrupted = self._train(marginal, i, copies, context)
+        marginal.weights = self._weights(marginal, copies[0][0], context[0])
+        return interrupted
+
+    def _train(
+        self,
+        marginal: Marginal,
+        i: int,
+        copies: list[tuple[Floats, Integers]],
+        context: list[Tensor],
+    ) -> bool:
+        expert = marginal.experts[i]
+        rows = []
+        for (z, _), follows in zip(copies, context, strict=True):
+            numbers = torch.from_numpy(z)
+            if expert.starts_at_mixture:
+                numbers, _ = marginal.to_latents(numbers)
+            rows.append(torch.cat((numbers, follows), dim=1).float())
+        trained = np.flatnonzero(~self.held_out)
+        noise = MIXTURE_NOISE if expert.starts_at_mixture else NOISE
+        checkpoints = self.settings.checkpoints
+        return train(
+            expert.density,
+            Objective([Likelihood()], noise=_NumberNoise(noise, len(self.columns.numbers))),
+            self._training_rows(rows, trained),
+            self._training_rows(rows[:1], np.flatnonzero(self.held_out)),
+            self._config(len(trained), i),
+            checkpoint=checkpoints[i] if checkpoints else None,
+            show_progress=self.settings.show_progress,
+        ).interrupted
+
+    def _training_rows(self, copies: list[Tensor], index: Integers) -> TrainingRows:
+        weight = torch.from_numpy(self.weight[index] / self.weight.mean()).float()
+        n = len(index) * len(copies)
+        return TrainingRows(
+            torch.cat([rows[index] for rows in copies]),
+            torch.ones(n, 1),
+            torch.zeros(n, dtype=torch.bool),
+            weight.repeat(len(copies)),
+        )
+
+    def _config(self, n_trained: int, i: int) -> TrainingConfig:
+        batch_size = 256 if n_trained < 20_000 else 512
+        steps = max(MIN_STEPS_PER_EPOCH, n_trained // batch_size)
+        epochs = int(np.clip(STEPS // steps, MIN_EPOCHS, EPOCHS))
+        return TrainingConfig(
+            max_epochs=min(epochs, self.settings.max_epochs or epochs),
+            steps_per_epoch=steps,
+            batch_size=min(batch_size, n_trained),
+            learning_rate=LEARNING_RATE,
+            seed=self.settings.seed + i,
+            device=self.settings.device,
+        )
+
+    def _weights(self, marginal: Marginal, z: Floats, context: Tensor) -> Floats:
+        """Return the weights of the experts with which the held-out rows are likeliest."""
+        index, n_experts = np.flatnonzero(self.held_out), len(marginal.experts)
+        for module in marginal.modules:
+            module.cpu().double().eval()
+        with torch.no_grad():
+            rows, follows = torch.from_numpy(z[index]), context[index]
+            found = [marginal.log_expert(i, rows, follows).numpy() for i in range(n_experts)]
+        log_prob, mass = np.stack(found, axis=1), self.weight[index]
+        weights = np.full(n_experts, 1 / n_experts)
+        for _ in range(WEIGHT_STEPS):
+            log_joint = log_prob + np.log(weights)
+            shares = np.exp(log_joint - logsumexp(log_joint, axis=1, keepdims=True))
+            # Half a row for each expert: weights of 0 could never be taken back.
+            totals = (shares * mass[:, None] / mass.mean()).sum(0) + 0.5
+            weights = totals / totals.sum()
+        return weights
+
+
+def _completed(
+    columns: Columns,
+    matrix: Floats,
+    completion: Completion,
+    rng: np.random.Generator,
+    n_copies: int,
+) -> Iterator[tuple[Floats, Integers]]:
+    """Yield copies of the rows without missing values: standardized numbers (n, d), levels (n, m).
+
+    Absent numbers are 0. A missing value is that of a donor, one of the nearest rows that have it,
+    so that numbers, atoms and categories stay together as they are in rows.
+    """
+    donors = _Donors(matrix, completion, rng) if np.isnan(matrix).any() else None
+    for _ in range(n_copies):
+        filled = matrix if donors is None else donors.filled(rng)
+        uniform = rng.random((len(matrix), len(columns.numbers)))
+        numbers, codes = columns.split(filled, uniform)
+        full = np.zeros((len(matrix), columns.dim))
+        full[:, columns.numbers] = numbers
+        z, _ = completion.standardized(full)
+        yield np.nan_to_num(z[:, columns.numbers]), codes
+
+
+class _Donors:
+    """The nearest rows of each row with missing values, by its typical completion."""
+
+    def __init__(self, matrix: Floats, completion: Completion, rng: np.random.Generator) -> None:
+        self.matrix = matrix
+        self.rows = np.flatnonzero(np.isnan(matrix).any(1))
+        typical = completion.typical(matrix)
+        self.pool = rng.permutation(len(matrix))[:MAX_DONOR_ROWS]
+        n_near = min(len(self.pool), 4 * DONORS)
+        search = NearestNeighbors(n_neighbors=n_near).fit(typical[self.pool])
+        self.near = self.pool[search.kneighbors(typical[self.rows], return_distance=False)]
+
+    def filled(self, rng: np.random.Generator) -> Floats:
+        """Return the rows (n, D), each missing value taken from a random near row that has it."""
+        filled = self.matrix.copy()
+        for row, near in zip(self.rows, self.near, strict=True):
+            order = np.concatenate((rng.permutation(near[:DONORS]), near[DONORS:], self.pool))
+            for column in np.flatnonzero(np.isnan(filled[row])):
+                values = self.matrix[order[: len(near)], column]
+                if np.isnan(values).all():
+                    values = self.matrix[self.pool, column]
+                filled[row, column] = values[~np.isnan(values)][0]
+        return filled
