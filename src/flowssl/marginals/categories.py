@@ -20,11 +20,9 @@ from flowssl._isolation import isolated
 from flowssl._random import CPU, generator_on, seeded
 from flowssl._typing import Booleans, Floats, Integers
 from flowssl.bijections.base import all_true, check_shape, layer_device
+from flowssl.preprocessing.levels import MISSING
 from flowssl.training.batches import TrainingRows
 from flowssl.training.optimization import rate_schedule
-
-MISSING = -1
-"""Code of a missing level."""
 
 SMOOTHING = 0.5
 """Rows that are added to the count of each level, so that none has the probability zero."""
