@@ -1,35 +1,395 @@
-"""Stub."""
+"""The probability of categorical columns, one column after the other.
+
+By the chain rule p(c_1, ..., c_m) = p(c_1) p(c_2 | c_1) ... p(c_m | c_1, ..., c_(m-1)). Each factor
+is a softmax over the levels of its column, so the probabilities of all rows add up to one whatever
+the weights are.
+"""
 
 from __future__ import annotations
-import numpy as np, torch
+
+import copy
+import math
+from collections.abc import Sequence
+
+import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
+from torch.nn.functional import embedding, linear, log_softmax, relu
+
+from flowssl._isolation import isolated
+from flowssl._random import CPU, generator_on, seeded
+from flowssl._typing import Booleans, Floats, Integers
+from flowssl.bijections.base import all_true, check_shape, layer_device
+from flowssl.preprocessing.levels import MISSING
+from flowssl.training.batches import TrainingRows
+from flowssl.training.optimization import rate_schedule
+
+SMOOTHING = 0.5
+"""Rows that are added to the count of each level, so that none has the probability zero."""
+
+DROPOUT = 0.5
+"""Fraction of the hidden units that are left out at random in training."""
+
+STEPS = 30
+"""Optimizer steps of an epoch, whatever the number of rows: few rows are passed over often."""
+
+BATCH = 256
+LEARNING_RATE = 5e-3
+WEIGHT_DECAY = 0.01
+WARMUP = 0.05
+GRADIENT_CLIP = 5.0
+RENEWAL = 0.02
+"""Part of the averaged weights that a step replaces: the average covers about 50 steps."""
+
+PATIENCE = 10
+"""Epochs without a better held-out likelihood before training stops."""
 
 
 class CategoryChain(nn.Module):
-    def __init__(self, sizes, *, hidden_features=64, generator=None):
+    """An exact probability of rows of categories, by the chain rule over columns.
+
+    Columns are taken in the order in which they are given. The factor of column j is
+
+        log p(c_j | c_1, ..., c_(j-1)) = log softmax(b_j + V_j relu(a_j + sum_(i<j) E_i[c_i]))
+
+    with one vector E_i[k] for each level k of an earlier column. The hidden units of all columns
+    thus share their inputs, and going from one column to the next adds one vector to a sum (the
+    neural autoregressive distribution estimator of Larochelle and Murray 2011, eq. 3 to 5, and
+    Uria et al. 2016, section 2, for columns of several levels; Germain et al. 2015 have the same
+    factors as a network with masked weights). The matrices V start at zero: the columns of a new
+    chain are independent, and each has the probabilities ``softmax(b_j)``. A single column is no
+    more than a table of them.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Levels K_j of each of the m columns.
+    hidden_features : int, default=64
+        Hidden units H of a factor.
+    generator : torch.Generator, optional
+        Source of the initial weights; PyTorch's global one by default.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+        Levels of each column.
+
+    Raises
+    ------
+    ValueError
+        If there is no column, or one without levels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from flowssl.marginals import CategoryChain
+    >>> chain = CategoryChain((2, 5), generator=torch.Generator().manual_seed(0))
+    >>> chain.log_prob(torch.tensor([[0, 4], [1, 2]])).exp()  # a new chain is uniform
+    tensor([0.1000, 0.1000], grad_fn=<ExpBackward0>)
+    >>> codes, log_weight = chain.complete(torch.tensor([[-1, 4]]), torch.tensor([[0.7, 0.3]]))
+    >>> codes.tolist(), round(log_weight.exp().item(), 4)
+    ([[1, 4]], 0.2)
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        *,
+        hidden_features: int = 64,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
-        self.sizes = sizes
-        self.b = nn.ParameterList([nn.Parameter(torch.zeros(k)) for k in sizes])
+        self.sizes = tuple(sizes)
+        if not self.sizes or min(self.sizes) < 1:
+            raise ValueError(
+                f"sizes are {self.sizes}; a chain needs at least one column, and each column at "
+                "least one level"
+            )
+        self.hidden_features = hidden_features
+        later = len(self.sizes) - 1
+        n_inputs, n_outputs = sum(self.sizes[:-1]), sum(self.sizes[1:])
+        # A hidden unit sums up to `later` entries of the table, as if it had that many inputs.
+        bound = math.sqrt(6 / max(later, 1))
+        self.levels = _uniform(n_inputs, hidden_features, bound, generator)
+        self.hidden_bias = _uniform(later, hidden_features, 1.0, generator)
+        self.weight = nn.Parameter(_blank(n_outputs, hidden_features).zero_())
+        self.bias = nn.Parameter(_blank(sum(self.sizes)).zero_())
 
-    def log_prob(self, codes):
-        return sum(b.log_softmax(0)[codes[:, i]] for i, b in enumerate(self.b))
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """Return the log-probability of complete rows.
 
-    def complete(self, codes, uniform):
-        codes = codes.clone()
-        lw = uniform.new_zeros(len(codes))
-        for i, b in enumerate(self.b):
-            p = b.detach().softmax(0)
-            m = codes[:, i] < 0
-            d = (p.cumsum(0)[:-1] < uniform[:, i : i + 1]).sum(1)
-            codes[m, i] = d[m]
-            lw = lw + torch.where(m, 0.0, p.log()[codes[:, i]])
-        return codes, lw
+        Parameters
+        ----------
+        codes : Tensor of shape (n, m), int64
+            Levels, each from 0 to K_j - 1.
+
+        Returns
+        -------
+        Tensor of shape (n,)
+            In nats, in the dtype of the parameters.
+
+        Raises
+        ------
+        ValueError
+            If a row has another number of columns or names a level that there is not.
+        """
+        self._check(codes, least=0)
+        return self.log_factors(codes).sum(1)
+
+    def log_factors(self, codes: Tensor, *, dropout: float = 0.0) -> Tensor:
+        """Return the logarithm of each factor, for training on rows with missing levels.
+
+        A missing level adds nothing to the later factors' sums, and its own factor counts as 1.
+        This is no marginal probability: see `complete`.
+
+        Parameters
+        ----------
+        codes : Tensor of shape (n, m), int64
+            Levels; -1 where missing. They are not checked.
+        dropout : float, default=0.0
+            Probability of dropping a hidden unit, by the generator of `flowssl._random`.
+
+        Returns
+        -------
+        Tensor of shape (n, m)
+            In nats.
+        """
+        return self._walk(codes, None, dropout)[1]
+
+    def complete(self, codes: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw missing levels given the columns before them, and weight the rows for it.
+
+        The mean of ``exp(log_weight)`` over draws is the probability of the observed levels: an
+        importance-sampling estimate without bias (sequential imputation, Kong, Liu and Wong 1994,
+        section 2). Where no column after a missing one is observed, every draw has the exact
+        probability. Rows with all levels missing become samples of the chain.
+
+        Parameters
+        ----------
+        codes : Tensor of shape (n, m), int64
+            Levels; -1 where missing.
+        uniform : Tensor of shape (n, m)
+            Numbers in (0, 1), from which levels are drawn by the inverse of the distribution
+            function; those of observed columns are not used.
+
+        Returns
+        -------
+        codes : Tensor of shape (n, m), int64
+            Complete rows.
+        log_weight : Tensor of shape (n,)
+            Sum of the log-probabilities, in nats, of observed levels given all columns before
+            them; 0 for a row without any.
+
+        Raises
+        ------
+        ValueError
+            If a row has another number of columns or names a level that there is not.
+        """
+        self._check(codes, least=MISSING)
+        check_shape(uniform, len(self.sizes))
+        completed, factors = self._walk(codes, uniform, 0.0)
+        return completed, factors.sum(1)
+
+    def extra_repr(self) -> str:
+        """Return the sizes for ``repr``."""
+        return f"{self.sizes}, hidden_features={self.hidden_features}"
+
+    def _walk(self, codes: Tensor, uniform: Tensor | None, dropout: float) -> tuple[Tensor, Tensor]:
+        """Go from column to column; return the codes and the logarithms of their factors.
+
+        Missing levels are drawn if there are uniform numbers; their factors count as 1 anyway.
+        """
+        sizes = list(self.sizes)
+        levels = torch.split(self.levels, sizes[:-1])
+        weight = torch.split(self.weight, sizes[1:])
+        bias = torch.split(self.bias, sizes)
+        total = self.levels.new_zeros(len(codes), self.hidden_features)
+        logits = bias[0].expand(len(codes), -1)
+        completed: list[Tensor] = []
+        factors: list[Tensor] = []
+        for j, column in enumerate(codes.unbind(1)):
+            if j > 0:
+                total = total + _vectors(completed[-1], levels[j - 1])
+                hidden = _dropped(relu(total + self.hidden_bias[j - 1]), dropout)
+                logits = linear(hidden, weight[j - 1], bias[j])
+            log_probs = log_softmax(logits, 1)
+            factors.append(_log_prob_of(column, log_probs))
+            if uniform is not None:
+                column = torch.where(column == MISSING, _drawn(log_probs, uniform[:, j]), column)
+            completed.append(column)
+        return torch.stack(completed, dim=1), torch.stack(factors, dim=1)
+
+    def _check(self, codes: Tensor, *, least: int) -> None:
+        check_shape(codes, len(self.sizes))
+        sizes = torch.tensor(self.sizes, device=codes.device, dtype=torch.int64)
+        wrong = (codes < least) | (codes >= sizes)
+        if not all_true(~wrong):
+            row, j = wrong.nonzero()[0].tolist()
+            advice = "; `complete` takes missing levels" if codes[row, j] == MISSING else ""
+            raise ValueError(
+                f"the level of column {j} is {int(codes[row, j])} in row {row}, and has to be from "
+                f"{least} to {self.sizes[j] - 1}{advice}"
+            )
 
 
-def fit_category_chain(codes, sizes, *, weight, held_out, seed):
-    c = CategoryChain(sizes)
-    for i, k in enumerate(sizes):
-        o = codes[:, i] >= 0
-        f = np.bincount(codes[o, i], weights=weight[o], minlength=k) + 0.1
-        c.b[i].data = torch.tensor(np.log(f / f.sum()), dtype=torch.float32)
-    return c
+def fit_category_chain(
+    codes: Integers,
+    sizes: Sequence[int],
+    *,
+    held_out: Booleans,
+    weight: Floats | None = None,
+    hidden_features: int = 64,
+    max_epochs: int = 50,
+    seed: int = 0,
+    device: torch.device = CPU,
+) -> CategoryChain:
+    """Fit a chain by maximum likelihood; it ends with the weights that suit held-out rows best.
+
+    It begins as the model of independent columns with the frequencies of the training rows, which
+    is the first candidate: the likelihood of held-out rows is never below that of independence.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n, m)
+        Levels, each from 0 to K_j - 1; -1 where missing.
+    sizes : sequence of int
+        Levels K_j of each column.
+    held_out : ndarray of shape (n,), bool
+        Rows that choose the epoch and are not trained on. If there are none, or no others, the
+        columns stay independent.
+    weight : ndarray of shape (n,), optional
+        A row of weight 2 counts as that row twice; those of weight 0 are left out.
+    hidden_features : int, default=64
+        Hidden units of a factor.
+    max_epochs : int, default=50
+        Largest number of epochs of ``STEPS`` steps each.
+    seed : int, default=0
+        All random numbers of the training follow from it.
+    device : torch.device, default=torch.device("cpu")
+        Where the chain is trained, and stays.
+
+    Returns
+    -------
+    CategoryChain
+        In evaluation mode, without gradients.
+    """
+    rows, is_held_out = _rows(codes, weight), torch.tensor(held_out)
+    trained = rows.take(~is_held_out & (rows.weight > 0))
+    others = rows.take(is_held_out & (rows.weight > 0))
+    generator = torch.Generator().manual_seed(seed)
+    chain = CategoryChain(sizes, hidden_features=hidden_features, generator=generator)
+    stays_independent = len(chain.sizes) == 1 or not len(trained) or not len(others)
+    with torch.no_grad():
+        chain.bias.copy_(_log_frequencies(rows if stays_independent else trained, chain.sizes))
+    chain.to(device)
+    if not stays_independent:
+        torch.get_num_threads()  # PyTorch sets the thread's number at its first use, not later
+        with isolated(), threadpool_limits(1, user_api="openmp"), seeded(seed, device):
+            _train(chain, trained.to(device), others.to(device), max_epochs, generator)
+    return chain.eval().requires_grad_(False)
+
+
+def _train(
+    chain: CategoryChain,
+    rows: TrainingRows,
+    held_out: TrainingRows,
+    max_epochs: int,
+    generator: torch.Generator,
+) -> None:
+    """Train a chain in place; it ends with the averaged weights of its best epoch."""
+    average = copy.deepcopy(chain)
+    averaged: list[Tensor] = list(average.parameters())
+    present: list[Tensor] = list(chain.parameters())
+    best, best_loss, best_epoch = copy.deepcopy(chain.state_dict()), _loss(chain, held_out), 0
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [chain.levels, chain.weight], "weight_decay": WEIGHT_DECAY},
+            {"params": [chain.hidden_bias, chain.bias], "weight_decay": 0.0},
+        ],
+        lr=LEARNING_RATE,
+        fused=True,
+    )
+    n_steps = max_epochs * STEPS
+    for step, batch in enumerate(rows.batches(BATCH, n_steps, None, generator), start=1):
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * rate_schedule(step - 1, n_steps, WARMUP)
+        factors = chain.log_factors(batch.x, dropout=DROPOUT)
+        loss = -(batch.weight * factors.sum(1)).sum()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(present, GRADIENT_CLIP)
+        optimizer.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(averaged, present, RENEWAL)
+        if step % STEPS:
+            continue
+        loss_now, epoch = _loss(average, held_out), step // STEPS
+        if loss_now < best_loss:
+            best, best_loss, best_epoch = copy.deepcopy(average.state_dict()), loss_now, epoch
+        elif epoch - best_epoch >= PATIENCE:
+            break
+    chain.load_state_dict(best)
+
+
+@torch.no_grad()
+def _loss(chain: CategoryChain, rows: TrainingRows) -> float:
+    """Return the weighted mean of -log p over the observed levels of rows."""
+    weight = rows.weight.double()
+    return -float((weight * chain.log_factors(rows.x).sum(1)).sum() / weight.sum())
+
+
+def _rows(codes: Integers, weight: Floats | None) -> TrainingRows:
+    """Return rows of categories as training rows, which here have no classes."""
+    x, n = torch.tensor(codes, dtype=torch.int64), len(codes)
+    counted = torch.ones(n, dtype=torch.float32)
+    if weight is not None:
+        counted = torch.tensor(weight, dtype=torch.float32)
+    none = torch.zeros(n, 0, dtype=torch.float32)
+    return TrainingRows(x, none, torch.zeros(n, dtype=torch.bool), counted)
+
+
+def _log_frequencies(rows: TrainingRows, sizes: tuple[int, ...]) -> Tensor:
+    """Return the smoothed log-frequencies of the levels of all columns, one after the other."""
+    weight = rows.weight.double()
+    parts = []
+    for column, size in zip(rows.x.unbind(1), sizes, strict=True):
+        observed = column != MISSING
+        counts = torch.bincount(column[observed], weight[observed], minlength=size) + SMOOTHING
+        parts.append((counts / counts.sum()).log())
+    return torch.cat(parts)
+
+
+def _vectors(column: Tensor, table: Tensor) -> Tensor:
+    """Return the row of a table (K, H) for each level of a column, zeros where it is missing."""
+    return embedding(column.clamp_min(0), table) * (column != MISSING)[:, None]
+
+
+def _dropped(hidden: Tensor, probability: float) -> Tensor:
+    """Leave out hidden units at random, and scale up the others."""
+    if not probability:
+        return hidden
+    kept = torch.empty_like(hidden)
+    kept.bernoulli_(1 - probability, generator=generator_on(hidden.device))
+    return hidden * kept / (1 - probability)
+
+
+def _log_prob_of(column: Tensor, log_probs: Tensor) -> Tensor:
+    """Return the log-probability (n,) of each level of a column, 0 where it is missing."""
+    chosen = log_probs.gather(1, column.clamp_min(0)[:, None]).squeeze(1)
+    return torch.where(column == MISSING, 0.0, chosen)
+
+
+def _drawn(log_probs: Tensor, uniform: Tensor) -> Tensor:
+    """Draw a level for each row by the inverse of the distribution function."""
+    below = log_probs.exp().cumsum(1)[:, :-1]  # without the last, whose sum may be rounded below 1
+    return (below < uniform[:, None]).sum(1)
+
+
+def _blank(*shape: int) -> Tensor:
+    return torch.empty(shape, device=layer_device(), dtype=torch.float32)
+
+
+def _uniform(
+    rows: int, columns: int, bound: float, generator: torch.Generator | None
+) -> nn.Parameter:
+    return nn.Parameter(_blank(rows, columns).uniform_(-bound, bound, generator=generator))

@@ -19,6 +19,7 @@ from flowssl.preprocessing.containers import (
     Values,
     check_finite,
 )
+from flowssl.preprocessing.indicators import CategoryGroup, codes_of, indicators_of
 from flowssl.preprocessing.levels import UNSEEN, Levels, RankedLevels
 from flowssl.preprocessing.objects import as_numbers, as_seconds
 
@@ -124,25 +125,15 @@ class Codec:
         except TypeError as error:
             raise TypeError(f"{error} (column {self.name!r} of X)") from error
         self._warn_unseen(values[row] for row in np.flatnonzero(codes == UNSEEN))
-        missing = codes < 0
-        indicators = np.zeros((len(self.indicated), len(values)))
-        rows = np.flatnonzero(codes > 0)
-        indicators[codes[rows] - 1, rows] = 1.0
-        indicators[:, missing] = np.nan
-        return indicators
+        return indicators_of(codes, len(self.indicated) + 1)
 
     def decode(self, encoded: Floats) -> Values:
         """Return the table's values, given rows of the transposed matrix, shape (width, n)."""
         if not self.is_categorical:
             numbers: Floats = encoded[0]
             return numbers
-        # Category k fills the box [1, 2) along its own column and [0, 1) along the others, the
-        # reference [0, 1) along all. The nearest box belongs to the largest column, or to the
-        # reference if that is below 1.
-        codes = np.where(encoded.max(axis=0) >= 1, encoded.argmax(axis=0) + 1, 0)
-        codes[np.isnan(encoded).any(axis=0)] = -1
         decoded: list[object] = [*self.categories, *self.infrequent[:1], None]
-        return [decoded[code] for code in codes]
+        return [decoded[code] for code in codes_of(encoded)]
 
     def fill(self, n_rows: int) -> Values:
         """Repeat the value of a constant column."""
@@ -193,6 +184,30 @@ class Codec:
                 FlowSSLWarning,
                 stacklevel=5,
             )
+
+
+def category_groups(codecs: Sequence[Codec]) -> tuple[CategoryGroup, ...]:
+    """Return which columns of an encoder's matrix belong together, as they indicate one column.
+
+    Parameters
+    ----------
+    codecs : sequence of Codec
+        ``codecs_`` of a `TableEncoder`; in the matrix of a `TextTableEncoder`, those of its
+        ``table_`` come first.
+
+    Returns
+    -------
+    tuple of CategoryGroup
+        One for each categorical column that is in the matrix, in the order of the matrix. Beside
+        their columns are those of numbers and times.
+    """
+    groups, start = [], 0
+    for codec in codecs:
+        if codec.is_kept:
+            if codec.is_categorical:
+                groups.append(CategoryGroup(start, len(codec.indicated) + 1))
+            start += len(codec.indicated)
+    return tuple(groups)
 
 
 def check_size(codecs: Sequence[Codec]) -> None:
