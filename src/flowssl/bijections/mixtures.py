@@ -36,8 +36,8 @@ class MixtureMap(Bijection):
 
     Parameters
     ----------
-    weights : Tensor of shape (J,)
-        Weights of the Gaussians; they are normalized.
+    log_weights : Tensor of shape (J,)
+        Logarithms of the weights of the Gaussians, which add up to 1.
     means : Tensor of shape (J, D)
         Their means.
     factors : Tensor of shape (J, D, D)
@@ -48,7 +48,7 @@ class MixtureMap(Bijection):
     >>> import torch
     >>> from flowssl.bijections import MixtureMap
     >>> means, factors = torch.tensor([[-2.0], [2.0]]), torch.ones(2, 1, 1)
-    >>> mixture = MixtureMap(torch.ones(2), means, factors)
+    >>> mixture = MixtureMap(torch.full((2,), 0.5).log(), means, factors)
     >>> u, log_det = mixture(torch.tensor([[0.0], [2.0]]))
     >>> [round(value, 3) for value in u.flatten().tolist()]
     [0.0, 0.674]
@@ -56,12 +56,12 @@ class MixtureMap(Bijection):
     [0.0, 2.0]
     """
 
-    def __init__(self, weights: Tensor, means: Tensor, factors: Tensor) -> None:
+    def __init__(self, log_weights: Tensor, means: Tensor, factors: Tensor) -> None:
         super().__init__()
         self.log_weights: Tensor
         self.means: Tensor
         self.factors: Tensor
-        self.register_buffer("log_weights", weights.double().log().log_softmax(0))
+        self.register_buffer("log_weights", log_weights.double())
         self.register_buffer("means", means.double())
         self.register_buffer("factors", factors.double())
 
@@ -82,7 +82,7 @@ class MixtureMap(Bijection):
         """Map rows to latents that are N(0, I) where the rows are of the mixture."""
         check_shape(x, self.dim)
         size = max(1, NUMBERS_AT_ONCE // self.means.numel())
-        parts = [self._forward(part) for part in x.double().split(size)]
+        parts = [self._forward(part) for part in torch.split(x.double(), size)]
         u, log_det = (torch.cat(part) for part in zip(*parts, strict=True))
         return u.to(x.dtype), log_det.to(x.dtype)
 
@@ -120,7 +120,9 @@ class MixtureMap(Bijection):
         """Map latents back, column after column."""
         check_shape(z, self.dim)
         size = max(1, NUMBERS_AT_ONCE // self.means.numel())
-        return torch.cat([self._inverse(part) for part in z.double().split(size)]).to(z.dtype)
+        return torch.cat([self._inverse(part) for part in torch.split(z.double(), size)]).to(
+            z.dtype
+        )
 
     def _inverse(self, u: Tensor) -> Tensor:
         x, e = torch.zeros_like(u), u.new_zeros(len(u), *self.means.shape)

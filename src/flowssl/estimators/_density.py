@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -199,7 +200,9 @@ class FittedDensity:
         Flows put a few percent of their mass where no row is: rows far outside the columns' ranges
         are resampled.
         """
-        draw = self._draw if self.marginal is None else self._draw_of_marginal
+        draw = self._draw
+        if self.marginal is not None:
+            draw = partial(self._draw_of_marginal, self.marginal)
         rows = draw(codes, temperature, generator)
         for _ in range(REDRAWS):
             far = self.completion.far(rows)
@@ -209,19 +212,22 @@ class FittedDensity:
         return rows
 
     def _draw_of_marginal(
-        self, codes: torch.Tensor, temperature: float, generator: torch.Generator
+        self,
+        marginal: Marginal,
+        codes: torch.Tensor,
+        temperature: float,
+        generator: torch.Generator,
     ) -> Floats:
         """Draw rows of p(x | y): rows of p(x), each accepted for a class that is drawn for it.
 
         What is left after some rounds, of classes that are rare in p(x), is drawn from the rows of
         all rounds in proportion to p(y | x).
         """
-        assert self.marginal is not None
         wanted = codes.numpy()
         rows, open_ = np.empty((len(wanted), self.completion.dim)), np.ones(len(wanted), dtype=bool)
         pool, log_pool = [], []
         for _ in range(ROUNDS):
-            drawn = self.marginal.sample(max(len(wanted), LEAST_POOL), temperature, generator)
+            drawn = marginal.sample(max(len(wanted), LEAST_POOL), temperature, generator)
             log_posterior = self._log_posterior(drawn)
             pool.append(drawn)
             log_pool.append(log_posterior)
@@ -238,8 +244,8 @@ class FittedDensity:
         for k in np.unique(wanted[open_]):
             places = np.flatnonzero(open_ & (wanted == k))
             share = torch.from_numpy(softmax(log_posterior[:, k]))
-            found = torch.multinomial(share, len(places), replacement=True, generator=generator)
-            rows[places] = drawn[found.numpy()]
+            chosen = torch.multinomial(share, len(places), replacement=True, generator=generator)
+            rows[places] = drawn[chosen.numpy()]
         return rows
 
     def _draw(self, codes: torch.Tensor, temperature: float, generator: torch.Generator) -> Floats:

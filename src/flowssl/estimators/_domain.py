@@ -33,6 +33,7 @@ from flowssl.objectives import (
 )
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.preprocessing.encoders import Encoder
+from flowssl.preprocessing.indicators import CategoryGroup
 
 LEAST_CLASS_FEATURES = 8
 
@@ -168,8 +169,8 @@ class Domain(ABC):
 
     def categories(
         self, options: ObjectiveOptions, encoder: Encoder
-    ) -> tuple[tuple[int, int], ...] | None:
-        """Return the first column and the number of levels of each category of encoded rows.
+    ) -> tuple[CategoryGroup, ...] | None:
+        """Return the indicator columns of each categorical column of encoded rows.
 
         None where the classes give p(x), or the kind of rows knows nothing else.
         """

@@ -33,6 +33,7 @@ from flowssl.inspection.outliers import OutlierScale
 from flowssl.marginals import MAX_EXPERTS, Marginal, MarginalSettings, fit_marginal
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
+from flowssl.preprocessing.indicators import CategoryGroup
 from flowssl.training import train
 from flowssl.training.checkpoints import check_checkpoints
 from flowssl.training.devices import is_first_process, prediction_device
@@ -62,9 +63,9 @@ class FitSettings:
         File for the training's state.
     show_progress : bool
         Whether to show a progress bar.
-    categories : tuple of (int, int) or None
-        First indicator column and number of levels of each categorical column, of tables whose
-        p(x) has a density of its own; None for those whose classes give it.
+    categories : tuple of CategoryGroup or None
+        The indicator columns of each categorical column, of tables whose p(x) has a density of its
+        own; None for those whose classes give it.
     """
 
     model: ModelRequest
@@ -76,7 +77,7 @@ class FitSettings:
     calibrate: bool
     checkpoint: Path | None
     show_progress: bool
-    categories: tuple[tuple[int, int], ...] | None = None
+    categories: tuple[CategoryGroup, ...] | None = None
 
     def checkpoint_of(self, member: int) -> Path | None:
         """Return the checkpoint of one of the models."""

@@ -38,7 +38,9 @@ from flowssl.objectives import (
     SpanNoise,
 )
 from flowssl.preprocessing import Completion, Pixels, TableEncoder
+from flowssl.preprocessing.codecs import category_groups
 from flowssl.preprocessing.encoders import Encoder
+from flowssl.preprocessing.indicators import CategoryGroup
 from flowssl.training import TrainingConfig
 
 STEPS = 1000
@@ -146,12 +148,14 @@ class TableDomain(Domain):
 
     def categories(
         self, options: ObjectiveOptions, encoder: Encoder
-    ) -> tuple[tuple[int, int], ...] | None:
+    ) -> tuple[CategoryGroup, ...] | None:
         """Return the categories where p(x) is to have a density of its own."""
         is_small = len(encoder.output_columns_) <= MAX_MARGINAL_COLUMNS
         automatic = "separate" if is_small and options.kind == "soft-labels" else "joint"
         asked_for = automatic if options.marginal == "auto" else options.marginal
-        return category_groups(encoder) if asked_for == "separate" else None
+        if asked_for == "joint" or not isinstance(encoder, TableEncoder):
+            return None
+        return category_groups(encoder.codecs_)
 
     def init_flow(
         self,
@@ -204,22 +208,6 @@ class TableDomain(Domain):
             return Objective(terms, noise=shaped)
         terms.append(Consistency(model.class_density.log_prior, settings.consistency_weight))
         return Objective(terms, GaussianNoise(settings.consistency_noise), noise=shaped)
-
-
-def category_groups(encoder: Encoder) -> tuple[tuple[int, int], ...]:
-    """Return the first indicator column and the number of levels of each categorical column."""
-    groups: list[tuple[int, int]] = []
-    before: str | int | None = None
-    for position, (column, width) in enumerate(
-        zip(encoder.output_columns_, encoder.dequantization_width_, strict=True)
-    ):
-        if width and groups and before == column.column:
-            first, n_levels = groups[-1]
-            groups[-1] = first, n_levels + 1
-        elif width:
-            groups.append((position, 2))
-        before = column.column if width else None
-    return tuple(groups)
 
 
 def _wide_rows(dim: int) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowssl._typing import Booleans, Floats, Integers
+from flowssl.preprocessing.indicators import CategoryGroup
 
 FEW_LEVELS = 20
 """A column of so many values at most is discrete: each of them is an atom."""
@@ -35,9 +36,8 @@ class Columns:
     ----------
     dim : int
         Columns D of the matrix.
-    groups : tuple of (int, int)
-        For each categorical column of the table, its first indicator column and its number of
-        levels K; there are K - 1 indicators.
+    groups : tuple of CategoryGroup
+        The indicator columns of each categorical column of the table.
     numbers : ndarray of shape (d,)
         Positions of the columns of numbers.
     atoms : tuple of ndarray
@@ -47,16 +47,18 @@ class Columns:
     """
 
     dim: int
-    groups: tuple[tuple[int, int], ...]
+    groups: tuple[CategoryGroup, ...]
     numbers: Integers
     atoms: tuple[Floats, ...]
     whole: Booleans
 
     @classmethod
-    def fit(cls, matrix: Floats, weight: Floats, groups: tuple[tuple[int, int], ...]) -> Columns:
+    def fit(cls, matrix: Floats, weight: Floats, groups: tuple[CategoryGroup, ...]) -> Columns:
         """Look at the training rows (n, D), NaN for missing values, of weights (n,)."""
-        indicators = {first + i for first, n_levels in groups for i in range(n_levels - 1)}
-        numbers = np.setdiff1d(np.arange(matrix.shape[1]), np.array(sorted(indicators), int))
+        is_number = np.ones(matrix.shape[1], dtype=bool)
+        for group in groups:
+            is_number[group.columns] = False
+        numbers = np.flatnonzero(is_number)
         kinds = [_kind(matrix[:, j], weight) for j in numbers]
         whole = np.array([is_whole for _, is_whole in kinds], dtype=bool)
         return cls(matrix.shape[1], groups, numbers, tuple(atoms for atoms, _ in kinds), whole)
@@ -74,7 +76,7 @@ class Columns:
     @property
     def sizes(self) -> tuple[int, ...]:
         """Levels of each discrete part: categories, then atoms and one level for other numbers."""
-        of_groups = [n_levels for _, n_levels in self.groups]
+        of_groups = [group.n_levels for group in self.groups]
         return (*of_groups, *(len(self.atoms[i]) + 1 for i in self.with_atoms))
 
     def split(self, matrix: Floats, uniform: Floats | float) -> tuple[Floats, Integers]:
@@ -85,10 +87,8 @@ class Columns:
         """
         numbers = matrix[:, self.numbers]
         codes = np.empty((len(matrix), len(self.sizes)), np.int64)
-        for i, (first, n_levels) in enumerate(self.groups):
-            indicators = matrix[:, first : first + n_levels - 1]
-            codes[:, i] = np.where(indicators.max(1) >= 1, indicators.argmax(1) + 1, 0)
-            codes[np.isnan(indicators).any(1), i] = -1
+        for i, group in enumerate(self.groups):
+            codes[:, i] = group.codes(matrix)
         for i, j in enumerate(self.with_atoms, len(self.groups)):
             atoms, column = self.atoms[j], numbers[:, j]
             place = np.searchsorted(atoms, column).clip(max=len(atoms) - 1)
@@ -110,9 +110,8 @@ class Columns:
         """Return the rows (n, D) of numbers (n, d) and levels (n, m)."""
         matrix = np.zeros((len(numbers), self.dim))
         matrix[:, self.numbers] = np.where(self.whole, np.floor(numbers), numbers)
-        for i, (first, n_levels) in enumerate(self.groups):
-            indicators = np.arange(1, n_levels) == codes[:, i, None]
-            matrix[:, first : first + n_levels - 1] = indicators
+        for i, group in enumerate(self.groups):
+            matrix[:, group.columns] = group.indicators(codes[:, i])
         for i, j in enumerate(self.with_atoms, len(self.groups)):
             atoms = self.atoms[j]
             value = atoms[codes[:, i].clip(max=len(atoms) - 1)]

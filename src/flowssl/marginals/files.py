@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 
 from flowssl._model_file import Arrays, filled, grouped, kinds_of
 from flowssl._records import TensorKind, check_arrays
-from flowssl._typing import Floats
 from flowssl.bijections import MixtureMap
 from flowssl.exceptions import ModelFileError
 from flowssl.marginals.categories import CategoryChain
@@ -18,9 +18,12 @@ from flowssl.marginals.columns import Columns
 from flowssl.marginals.fitting import MAX_EXPERTS
 from flowssl.marginals.marginal import Expert, Marginal
 from flowssl.marginals.numbers import NumberDensity
+from flowssl.marginals.units import Units
 from flowssl.preprocessing import Completion
+from flowssl.preprocessing.indicators import CategoryGroup
 
-_COLUMNS = ("groups", "numbers", "whole", "atoms", "atom_columns")
+_COLUMNS = ("groups", "numbers", "whole", "atoms", "atom_columns", "straight", "shift", "scale")
+M = TypeVar("M", bound=torch.nn.Module)
 
 
 def marginal_to_arrays(marginal: Marginal) -> dict[str, NDArray[np.generic]]:
@@ -32,9 +35,12 @@ def marginal_to_arrays(marginal: Marginal) -> dict[str, NDArray[np.generic]]:
         "whole": columns.whole.astype(np.int64),
         "atoms": np.concatenate([np.empty(0), *columns.atoms]),
         "atom_columns": np.repeat(np.arange(len(columns.atoms)), [len(a) for a in columns.atoms]),
+        "straight": marginal.mixture_units.straight.astype(np.int64),
+        "shift": marginal.mixture_units.shift,
+        "scale": marginal.mixture_units.scale,
         "weights": marginal.weights,
         "starts_at_mixture": np.array([e.starts_at_mixture for e in marginal.experts], np.int64),
-        "has_couplings": np.array([len(e.density.flow) > 0 for e in marginal.experts], np.int64),
+        "has_couplings": np.array([e.density.has_couplings for e in marginal.experts], np.int64),
     }
     parts = {f"expert{i}": expert.density for i, expert in enumerate(marginal.experts)}
     for name, module in {"chain": marginal.chain, "mixture": marginal.mixture, **parts}.items():
@@ -57,7 +63,7 @@ def marginal_from_arrays(arrays: Arrays, completion: Completion) -> Marginal:
     columns = _columns(plain, completion.dim)
     n_experts = len(plain["weights"].reshape(-1)) if "weights" in plain else 0
     flags: dict[str, TensorKind] = {"weights": ("f", (n_experts,))}
-    flags |= {key: ("i", (n_experts,)) for key in ("starts_at_mixture", "has_couplings")}
+    flags |= dict.fromkeys(("starts_at_mixture", "has_couplings"), ("i", (n_experts,)))
     check_arrays({k: v for k, v in plain.items() if k not in _COLUMNS}, flags, "marginal")
     weights = plain["weights"].astype(np.float64)
     if n_experts != min(n_experts, MAX_EXPERTS) or (len(columns.numbers) > 0) != (n_experts > 0):
@@ -83,7 +89,13 @@ def marginal_from_arrays(arrays: Arrays, completion: Completion) -> Marginal:
         )
     if parts:
         raise ModelFileError(f"its tensors 'marginal.{min(parts)}' belong to nothing")
-    return Marginal(columns, completion, chain, mixture, experts, weights)
+    units = Units.of_completion(completion, columns.numbers)
+    straight, scale = plain["straight"] != 0, plain["scale"].astype(np.float64)
+    if not (scale > 0).all() or not np.isin(np.flatnonzero(straight), columns.without_atoms).all():
+        raise ModelFileError("its tensor 'marginal.scale' must be positive, and of plain columns")
+    shift = plain["shift"].astype(np.float64)
+    mixture_units = Units(completion, columns.numbers, straight, shift, scale)
+    return Marginal(columns, units, chain, mixture, mixture_units, experts, weights)
 
 
 def _columns(arrays: Mapping[str, NDArray[np.generic]], dim: int) -> Columns:
@@ -98,14 +110,18 @@ def _columns(arrays: Mapping[str, NDArray[np.generic]], dim: int) -> Columns:
         "whole": ("i", (n_numbers,)),
         "atoms": ("f", (n_atoms,)),
         "atom_columns": ("i", (n_atoms,)),
+        "straight": ("i", (n_numbers,)),
+        "shift": ("f", (n_numbers,)),
+        "scale": ("f", (n_numbers,)),
     }
     check_arrays({k: v for k, v in arrays.items() if k in _COLUMNS}, wanted, "marginal")
-    groups = tuple((int(first), int(n_levels)) for first, n_levels in arrays["groups"])
+    groups = tuple(CategoryGroup(int(start), int(size)) for start, size in arrays["groups"])
     numbers, places = arrays["numbers"].astype(np.int64), arrays["atom_columns"]
-    if any(not 2 <= n_levels <= dim + 1 for _, n_levels in groups):
+    if any(not 2 <= group.n_levels <= dim + 1 for group in groups):
         raise ModelFileError("its tensor 'marginal.groups' has levels that its table does not have")
-    covered = [first + i for first, n_levels in groups for i in range(n_levels - 1)]
-    if sorted([*covered, *numbers.tolist()]) != list(range(dim)):
+    columns = np.arange(dim)
+    covered = [column for group in groups for column in columns[group.columns]]
+    if sorted([*covered, *numbers.tolist()]) != columns.tolist():
         raise ModelFileError(f"its marginal does not cover {dim} columns once each")
     if n_atoms and not np.isin(places, np.arange(n_numbers)).all():
         raise ModelFileError("its tensor 'marginal.atom_columns' names columns that are not there")
@@ -138,7 +154,7 @@ def _mixture(arrays: Arrays, dim: int) -> MixtureMap | None:
     if not size:
         raise ModelFileError("its marginal.mixture has no Gaussian")
     tensors = {key: torch.from_numpy(value.astype(np.float64)) for key, value in arrays.items()}
-    mixture = MixtureMap(tensors["log_weights"].exp(), tensors["means"], tensors["factors"])
+    mixture = MixtureMap(tensors["log_weights"], tensors["means"], tensors["factors"])
     mixture.check_buffers()
     return mixture
 

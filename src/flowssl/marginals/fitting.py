@@ -20,8 +20,10 @@ from flowssl.marginals.columns import Columns
 from flowssl.marginals.marginal import Expert, Marginal, context_of
 from flowssl.marginals.mixtures import fit_mixture
 from flowssl.marginals.numbers import NumberDensity
+from flowssl.marginals.units import Units
 from flowssl.objectives import Likelihood, Objective
 from flowssl.preprocessing import Completion
+from flowssl.preprocessing.indicators import CategoryGroup
 from flowssl.training import TrainingConfig, TrainingRows, train
 
 ROWS_PER_COLUMN = 15
@@ -102,7 +104,7 @@ def fit_marginal(
     weight: Floats,
     held_out: Booleans,
     completion: Completion,
-    groups: tuple[tuple[int, int], ...],
+    groups: tuple[CategoryGroup, ...],
     settings: MarginalSettings,
 ) -> tuple[Marginal | None, bool]:
     """Fit the density of the rows of a table.
@@ -117,8 +119,8 @@ def fit_marginal(
         Rows by which the size of the mixture, the epochs and the experts' weights are chosen.
     completion : Completion
         The step to standardized units.
-    groups : tuple of (int, int)
-        First indicator column and number of levels of each categorical column.
+    groups : tuple of CategoryGroup
+        The indicator columns of each categorical column.
     settings : MarginalSettings
         How it is trained.
 
@@ -138,15 +140,16 @@ def fit_marginal(
     columns = Columns.fit(matrix, weight, groups)
     n_copies = COPIES if np.isnan(matrix).any() or columns.whole.any() else 1
     copies = list(_completed(columns, matrix, completion, rng, n_copies))
-    fit = _Fit(columns, completion, weight, held_out, settings)
     chain = None
     if columns.sizes:
         _, codes = columns.split(matrix, 0.5)
         chain = fit_category_chain(
             codes, columns.sizes, weight=weight, held_out=held_out, seed=settings.seed
         )
-    mixture = fit.mixture(copies[0][0]) if columns.without_atoms else None
-    marginal = Marginal(columns, completion, chain, mixture, [], np.empty(0))
+    units = Units.of_completion(completion, columns.numbers)
+    fit = _Fit(columns, weight, held_out, settings)
+    mixture, mixture_units = fit.mixture(copies[0][0], units)
+    marginal = Marginal(columns, units, chain, mixture, mixture_units, [], np.empty(0))
     interrupted = fit.add_experts(marginal, copies) if len(columns.numbers) else False
     return marginal, interrupted
 
@@ -157,21 +160,33 @@ class _Fit:
     def __init__(
         self,
         columns: Columns,
-        completion: Completion,
         weight: Floats,
         held_out: Booleans,
         settings: MarginalSettings,
     ) -> None:
         self.columns = columns
-        self.completion = completion
         self.weight = weight
         self.held_out = held_out
         self.settings = settings
 
-    def mixture(self, z: Floats) -> MixtureMap:
-        """Fit the mixture to standardized numbers (n, d)."""
-        plain = z[:, self.columns.without_atoms]
-        return fit_mixture(plain, self.weight, self.held_out, self.settings.seed).to_map()
+    def mixture(self, numbers: Floats, units: Units) -> tuple[MixtureMap | None, Units]:
+        """Fit the mixture to numbers (n, d) without atoms, in the units that suit it better."""
+        plain = self.columns.without_atoms
+        if not plain:
+            return None, units
+        straight = np.isin(np.arange(numbers.shape[1]), plain)
+        candidates = [units.with_straight(straight, numbers)]
+        if units.completion.has_quantiles:
+            candidates.append(units)
+        found = []
+        for candidate in candidates:
+            z, steps = (part[:, plain] for part in candidate.standardized(numbers))
+            mixture = fit_mixture(z, self.weight, self.held_out, self.settings.seed)
+            of_units = np.average(steps[self.held_out].sum(1), weights=self.weight[self.held_out])
+            score = mixture.score(z[self.held_out], self.weight[self.held_out]) + of_units
+            found.append((score, mixture, candidate))
+        _, best, best_units = max(found, key=lambda item: item[0])
+        return best.to_map(), best_units
 
     def add_experts(self, marginal: Marginal, copies: list[tuple[Floats, Integers]]) -> bool:
         """Train the experts, and weight them by the held-out rows; returns whether Ctrl-C came."""
@@ -183,7 +198,7 @@ class _Fit:
         interrupted = False
         context = [context_of(columns, codes, torch.device("cpu")) for _, codes in copies]
         for i, starts_at_mixture in enumerate(starts):
-            if starts_at_mixture and marginal.mixture is None or interrupted:
+            if (starts_at_mixture and marginal.mixture is None) or interrupted:
                 continue
             generator = torch.Generator().manual_seed(self.settings.seed + i)
             width = len(columns.numbers) if columns.with_atoms else 0
@@ -197,7 +212,7 @@ class _Fit:
             marginal.experts.append(Expert(density, starts_at_mixture))
             if is_flow:
                 interrupted = self._train(marginal, i, copies, context)
-        marginal.weights = self._weights(marginal, copies[0][0], context[0])
+        marginal.weights = self._weights(marginal, *copies[0])
         return interrupted
 
     def _train(
@@ -209,11 +224,9 @@ class _Fit:
     ) -> bool:
         expert = marginal.experts[i]
         rows = []
-        for (z, _), follows in zip(copies, context, strict=True):
-            numbers = torch.from_numpy(z)
-            if expert.starts_at_mixture:
-                numbers, _ = marginal.to_latents(numbers)
-            rows.append(torch.cat((numbers, follows), dim=1).float())
+        for (numbers, _), follows in zip(copies, context, strict=True):
+            seen, _ = marginal.inputs(numbers, starts_at_mixture=expert.starts_at_mixture)
+            rows.append(torch.cat((torch.from_numpy(seen), follows), dim=1).float())
         trained = np.flatnonzero(~self.held_out)
         noise = MIXTURE_NOISE if expert.starts_at_mixture else NOISE
         checkpoints = self.settings.checkpoints
@@ -250,15 +263,11 @@ class _Fit:
             device=self.settings.device,
         )
 
-    def _weights(self, marginal: Marginal, z: Floats, context: Tensor) -> Floats:
+    def _weights(self, marginal: Marginal, numbers: Floats, codes: Integers) -> Floats:
         """Return the weights of the experts with which the held-out rows are likeliest."""
         index, n_experts = np.flatnonzero(self.held_out), len(marginal.experts)
-        for module in marginal.modules:
-            module.cpu().double().eval()
-        with torch.no_grad():
-            rows, follows = torch.from_numpy(z[index]), context[index]
-            found = [marginal.log_expert(i, rows, follows).numpy() for i in range(n_experts)]
-        log_prob, mass = np.stack(found, axis=1), self.weight[index]
+        marginal.to(torch.device("cpu"))
+        log_prob, mass = marginal.log_experts(numbers[index], codes[index]), self.weight[index]
         weights = np.full(n_experts, 1 / n_experts)
         for _ in range(WEIGHT_STEPS):
             log_joint = log_prob + np.log(weights)
@@ -276,20 +285,15 @@ def _completed(
     rng: np.random.Generator,
     n_copies: int,
 ) -> Iterator[tuple[Floats, Integers]]:
-    """Yield copies of the rows without missing values: standardized numbers (n, d), levels (n, m).
+    """Yield copies of the rows without missing values: numbers (n, d), levels (n, m).
 
-    Absent numbers are 0. A missing value is that of a donor, one of the nearest rows that have it,
+    Absent numbers are NaN. A missing value is that of a donor, one of the nearest rows that have it,
     so that numbers, atoms and categories stay together as they are in rows.
     """
     donors = _Donors(matrix, completion, rng) if np.isnan(matrix).any() else None
     for _ in range(n_copies):
         filled = matrix if donors is None else donors.filled(rng)
-        uniform = rng.random((len(matrix), len(columns.numbers)))
-        numbers, codes = columns.split(filled, uniform)
-        full = np.zeros((len(matrix), columns.dim))
-        full[:, columns.numbers] = numbers
-        z, _ = completion.standardized(full)
-        yield np.nan_to_num(z[:, columns.numbers]), codes
+        yield columns.split(filled, rng.random((len(matrix), len(columns.numbers))))
 
 
 class _Donors:

@@ -25,7 +25,7 @@ from flowssl.marginals.categories import CategoryChain
 from flowssl.marginals.columns import Columns
 from flowssl.marginals.numbers import NumberDensity
 from flowssl.marginals.proposals import MixtureProposal
-from flowssl.preprocessing import Completion
+from flowssl.marginals.units import Units
 
 CELL_DRAWS = 16
 """Points of the cells of whole numbers over which a complete row is averaged."""
@@ -65,12 +65,14 @@ class Marginal:
     ----------
     columns : Columns
         What the columns hold.
-    completion : Completion
-        The step to standardized units.
+    units : Units
+        Those of the numbers.
     chain : CategoryChain or None
         Density of the levels; None where the table has none.
     mixture : MixtureMap or None
-        Mixture of the standardized columns of numbers without atoms; None where there are none.
+        Mixture of the columns of numbers without atoms; None where there are none.
+    mixture_units : Units
+        Those in which it is fitted.
     experts : sequence of Expert
         Densities of the numbers; none where the table has no numbers.
     weights : ndarray of shape (E,)
@@ -80,16 +82,18 @@ class Marginal:
     def __init__(
         self,
         columns: Columns,
-        completion: Completion,
+        units: Units,
         chain: CategoryChain | None,
         mixture: MixtureMap | None,
+        mixture_units: Units,
         experts: Sequence[Expert],
         weights: Floats,
     ) -> None:
         self.columns = columns
-        self.completion = completion
+        self.units = units
         self.chain = chain
         self.mixture = mixture
+        self.mixture_units = mixture_units
         self.experts = list(experts)
         self.weights = weights
         self._proposal = None if mixture is None else MixtureProposal.of(mixture)
@@ -147,8 +151,7 @@ class Marginal:
             rows = matrix[first : first + size]
             repeated = np.repeat(rows, n_draws, axis=0)
             numbers, codes = self.columns.split(repeated, np.tile(uniform, (len(rows), 1)))
-            z, log_derivative = self._standardized(numbers)
-            log_prob = self._log_numbers(z, codes) + log_derivative + self._log_levels(codes)
+            log_prob = self._log_numbers(numbers, codes) + self._log_levels(codes)
             parts.append(log_prob.reshape(-1, n_draws))
         return _averaged(np.concatenate(parts))
 
@@ -167,18 +170,13 @@ class Marginal:
             codes, log_weight = levels.cpu().numpy(), of_chain.cpu().numpy()
         present = columns.present(codes)
         missing = np.isnan(numbers) & present
-        z, log_derivative = self._standardized(numbers)
-        log_weight = log_weight + log_derivative
-        if (missing == present).all(1).any():  # no number is known: the model itself draws them
-            alone = (missing == present).all(1)
-            z[alone] = self._sampled(codes[alone], of_numbers[alone, 1:], of_numbers[alone, 0])
-        else:
-            alone = np.zeros(len(codes), dtype=bool)
+        alone = (missing == present).all(1)  # no number is known: the model itself draws them
+        numbers[alone] = self._sampled(codes[alone], of_numbers[alone, 1:], of_numbers[alone, 0])
         drawn = missing & ~alone[:, None]
         if drawn.any():
-            log_weight[~alone] -= self._draw(z, drawn, of_numbers)[~alone]
-        log_weight[~alone] += self._log_numbers(z[~alone], codes[~alone])
-        completed = columns.join(self._restored(np.nan_to_num(z)), codes)
+            log_weight -= self._draw(numbers, drawn, of_numbers)
+        log_weight[~alone] += self._log_numbers(numbers[~alone], codes[~alone])
+        completed = columns.join(np.nan_to_num(numbers), codes)
         # What is known stays as it was given: a cell's fraction is not part of a whole number.
         completed = np.where(
             np.isnan(given := np.repeat(matrix, n_draws, axis=0)), completed, given
@@ -188,24 +186,25 @@ class Marginal:
         _, error = _averaged(log_weight.reshape(n, n_draws))
         return np.asarray(logsumexp(log_joint, axis=1)) - np.log(n_draws), error
 
-    def _draw(self, z: Floats, drawn: Booleans, uniform: Floats) -> Floats:
-        """Draw numbers in place; returns the log-density (n,) of what was drawn."""
-        columns = self.columns
+    def _draw(self, numbers: Floats, drawn: Booleans, uniform: Floats) -> Floats:
+        """Draw numbers in place; returns the log-density (n,) of what was drawn, in their units."""
+        columns, units = self.columns, self.mixture_units
+        z, _ = units.standardized(numbers)
         log_q = np.zeros(len(z))
-        plain = columns.without_atoms
+        plain, with_atoms = columns.without_atoms, columns.with_atoms
         if self._proposal is not None:
             part = z[:, plain]
             log_q += self._proposal.draw(
                 part, drawn[:, plain], uniform[:, 1:][:, plain], uniform[:, 0]
             )
             z[:, plain] = part
-        with_atoms = columns.with_atoms
-        if with_atoms:
-            part, chosen = z[:, with_atoms], drawn[:, with_atoms]
-            found, log_density = MixtureProposal.alone(uniform[:, 1:][:, with_atoms])
-            z[:, with_atoms] = np.where(chosen, found, part)
-            log_q += (log_density * chosen).sum(1)
-        return log_q
+        found, log_density = MixtureProposal.alone(uniform[:, 1:][:, with_atoms])
+        chosen = drawn[:, with_atoms]
+        z[:, with_atoms] = np.where(chosen, found, z[:, with_atoms])
+        log_q += (log_density * chosen).sum(1)
+        numbers[drawn] = units.restored(np.nan_to_num(z))[drawn]
+        _, log_derivative = units.standardized(numbers)
+        return log_q + np.where(drawn, log_derivative, 0.0).sum(1)
 
     def sample(self, n: int, temperature: float, generator: torch.Generator) -> Floats:
         """Draw rows (n, D); the temperature is a factor of the latents' variances."""
@@ -219,16 +218,16 @@ class Marginal:
             codes = (
                 self.chain.complete(*self._tensors(missing, uniform[:, d : d + m]))[0].cpu().numpy()
             )
-        z = self._sampled(codes, uniform[:, :d], uniform[:, -1], temperature)
-        return columns.join(self._restored(z), codes)
+        numbers = self._sampled(codes, uniform[:, :d], uniform[:, -1], temperature)
+        return columns.join(np.nan_to_num(numbers), codes)
 
     def _sampled(
         self, codes: Integers, uniform: Floats, of_expert: Floats, temperature: float = 1.0
     ) -> Floats:
-        """Return standardized numbers (n, d) that are drawn given levels (n, m)."""
+        """Return numbers (n, d) that are drawn given levels (n, m); NaN where there is none."""
         (points,) = self._tensors(uniform)
         latents = torch.special.ndtri(points) * temperature**0.5
-        z = np.zeros(uniform.shape)
+        numbers = np.zeros(uniform.shape)
         chosen = np.searchsorted(self.weights.cumsum()[:-1], of_expert)
         context = self._context(codes)
         for i, expert in enumerate(self.experts):
@@ -238,8 +237,9 @@ class Marginal:
                 if expert.starts_at_mixture and self.mixture is not None:
                     plain = self.columns.without_atoms
                     found[:, plain] = self.mixture.inverse(found[:, plain])
-            z[rows] = found.cpu().numpy()
-        return z
+            units = self.mixture_units if expert.starts_at_mixture else self.units
+            numbers[rows] = units.restored(found.cpu().numpy())
+        return np.where(self.columns.present(codes), numbers, np.nan)
 
     # Parts of the density, of standardized numbers and levels.
 
@@ -250,55 +250,41 @@ class Marginal:
             out: Floats = self.chain.log_prob(*self._tensors(codes)).cpu().numpy()
         return out
 
-    def _log_numbers(self, z: Floats, codes: Integers) -> Floats:
-        """Return ``log p(numbers | levels)``, shape (n,), of standardized numbers."""
+    def _log_numbers(self, numbers: Floats, codes: Integers) -> Floats:
+        """Return ``log p(numbers | levels)``, shape (n,); NaN where there is no number."""
         if not self.experts:
-            return np.zeros(len(z))
-        (rows,) = self._tensors(np.nan_to_num(z))
-        context = self._context(codes)
-        with torch.no_grad():
-            found = [
-                self.log_expert(i, rows, context) + float(np.log(weight))
-                for i, weight in enumerate(self.weights)
-            ]
-            out: Floats = torch.stack(found).logsumexp(0).cpu().numpy()
-        return out
+            return np.zeros(len(numbers))
+        return np.asarray(
+            logsumexp(self.log_experts(numbers, codes) + np.log(self.weights), axis=1)
+        )
 
-    def log_expert(self, i: int, numbers: Tensor, context: Tensor) -> Tensor:
-        """Return the log-density (n,) of standardized numbers (n, d) under one expert."""
-        expert = self.experts[i]
-        log_det: Tensor | float = 0.0
-        if expert.starts_at_mixture:
-            numbers, log_det = self.to_latents(numbers)
-        log_prob: Tensor = expert.density(torch.cat((numbers, context), dim=1))[:, 0] + log_det
-        return log_prob
+    def log_experts(self, numbers: Floats, codes: Integers) -> Floats:
+        """Return the log-density (n, E) of numbers under each expert, given levels."""
+        context, found = self._context(codes), []
+        for expert in self.experts:
+            rows, log_derivative = self.inputs(numbers, starts_at_mixture=expert.starts_at_mixture)
+            (inputs,) = self._tensors(rows)
+            with torch.no_grad():
+                log_prob = expert.density(torch.cat((inputs, context), dim=1))[:, 0]
+            found.append(log_prob.cpu().numpy() + log_derivative)
+        return np.stack(found, axis=1)
 
-    def to_latents(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """Return numbers (n, d) of which those without atoms are the mixture's latents."""
-        assert self.mixture is not None
-        plain = self.columns.without_atoms
-        mapped, log_det = self.mixture(numbers[:, plain])
-        numbers = numbers.clone()
-        numbers[:, plain] = mapped
-        return numbers, log_det
+    def inputs(self, numbers: Floats, *, starts_at_mixture: bool) -> tuple[Floats, Floats]:
+        """Return what an expert sees of numbers (n, d), 0 for NaN, and log-derivatives (n,)."""
+        units = self.mixture_units if starts_at_mixture else self.units
+        z, steps = units.standardized(numbers)
+        z, log_derivative = np.nan_to_num(z), np.nansum(steps, axis=1)
+        if starts_at_mixture and self.mixture is not None:
+            plain = self.columns.without_atoms
+            with torch.no_grad():
+                latents, log_det = self.mixture(*self._tensors(z[:, plain]))
+            z[:, plain] = latents.cpu().numpy()
+            log_derivative = log_derivative + log_det.cpu().numpy()
+        return z, log_derivative
 
     def _context(self, codes: Integers) -> Tensor:
         """Return what follows the numbers in a row: which are there, and the levels (n, K)."""
         return context_of(self.columns, codes, self._device)
-
-    def _standardized(self, numbers: Floats) -> tuple[Floats, Floats]:
-        """Return standardized numbers (n, d), NaN where there are none, and log-derivatives (n,)."""
-        matrix = np.zeros((len(numbers), self.columns.dim))
-        matrix[:, self.columns.numbers] = numbers
-        z, log_derivative = self.completion.standardized(matrix)
-        chosen = self.columns.numbers
-        return z[:, chosen], np.nansum(log_derivative[:, chosen], axis=1)
-
-    def _restored(self, z: Floats) -> Floats:
-        """Return the numbers (n, d) of standardized ones."""
-        matrix = np.zeros((len(z), self.columns.dim))
-        matrix[:, self.columns.numbers] = z
-        return self.completion.restore(matrix)[:, self.columns.numbers]
 
     def _tensors(self, *arrays: Floats | Integers) -> tuple[Tensor, ...]:
         return tuple(torch.from_numpy(np.ascontiguousarray(a)).to(self._device) for a in arrays)

@@ -16,8 +16,8 @@ from sklearn.cluster import KMeans
 from flowssl._typing import Booleans, Floats
 from flowssl.bijections import MixtureMap
 
-COMPONENTS = (1, 2, 5, 10, 20, 40)
-"""Numbers of Gaussians that are tried."""
+COMPONENTS = (2, 5, 10, 20, 40)
+"""Numbers of Gaussians that are tried after a single one."""
 
 ROWS_PER_COLUMN = 3
 """Rows per column that each Gaussian needs: a covariance of fewer hardly has an inverse."""
@@ -60,7 +60,11 @@ class Mixture:
             for mean, factor in zip(self.means, self.factors, strict=True)
         ]
         constant = 0.5 * z.shape[1] * np.log(2 * np.pi)
-        return np.stack(parts, axis=1) + np.log(self.weights) - constant
+        return np.asarray(np.stack(parts, axis=1) + np.log(self.weights) - constant)
+
+    def score(self, z: Floats, weight: Floats) -> float:
+        """Return the mean log-density of rows (n, D), nats."""
+        return float(np.average(logsumexp(self.log_joint(z), axis=1), weights=weight))
 
     def mapped(self, matrix: Floats, shift: Floats) -> Mixture:
         """Return the mixture of rows that are ``matrix @ z + shift``."""
@@ -71,7 +75,7 @@ class Mixture:
 
     def to_map(self) -> MixtureMap:
         """Return the map that turns the mixture into N(0, I)."""
-        arrays = (self.weights, self.means, self.factors)
+        arrays = (np.log(self.weights), self.means, self.factors)
         return MixtureMap(*map(torch.from_numpy, arrays))
 
 
@@ -95,18 +99,18 @@ def fit_mixture(z: Floats, weight: Floats, held_out: Booleans, seed: int) -> Mix
     values, vectors = np.linalg.eigh(covariance)
     scale = np.sqrt(np.maximum(values, LEAST_VARIANCE * covariance.diagonal().max()))
     whitened, others = ((part - mean) @ vectors / scale for part in (rows, z[held_out]))
-    best, found, worse = -np.inf, None, 0
+    found, worse = _expectation_maximization(whitened, mass, 1, seed), 0
+    best = found.score(others, weight[held_out])
     for n_components in COMPONENTS:
-        if n_components > max(1, len(rows) // (ROWS_PER_COLUMN * z.shape[1])):
+        if n_components * ROWS_PER_COLUMN * z.shape[1] > len(rows):
             break
         candidate = _expectation_maximization(whitened, mass, n_components, seed)
-        score = np.average(logsumexp(candidate.log_joint(others), axis=1), weights=weight[held_out])
+        score = candidate.score(others, weight[held_out])
         worse = 0 if score > best else worse + 1
         if score > best:
             best, found = score, candidate
         if worse == GIVEN_UP:
             break
-    assert found is not None  # one Gaussian has a finite density
     return found.mapped(vectors * scale, mean)
 
 

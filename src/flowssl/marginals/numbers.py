@@ -70,6 +70,7 @@ class NumberDensity(JointModel):
         super().__init__(flow, base)
         self.n_numbers = n_numbers
         self.has_absent = has_absent
+        self.has_couplings = is_flow
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``log p(numbers | context)``, shape (n, 1), nats."""
@@ -90,7 +91,7 @@ class NumberDensity(JointModel):
         numbers, context = x[:, : self.n_numbers], x[:, self.n_numbers :]
         if self.has_absent:
             numbers = numbers * context[:, : self.n_numbers]
-        return numbers, context if context.shape[1] and len(self.flow) else None
+        return numbers, context if context.shape[1] and self.has_couplings else None
 
 
 class _PresentMLP(MLP):
@@ -120,9 +121,11 @@ class _PresentMLP(MLP):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Return the parameters (n, P * changed) of the changed numbers."""
-        assert context is not None
-        out = super().forward(x, context).unflatten(1, (-1, len(self.changed)))
-        return (out * context[:, None, self.changed]).flatten(1)
+        out = super().forward(x, context)
+        if context is None:  # refused by the coupling
+            return out
+        out = torch.unflatten(out, 1, (-1, len(self.changed)))
+        return torch.flatten(out * context[:, None, self.changed], 1)
 
 
 def _couplings(

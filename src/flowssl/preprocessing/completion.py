@@ -176,6 +176,11 @@ class Completion:
         return len(self.widths)
 
     @property
+    def has_quantiles(self) -> bool:
+        """Whether a column is mapped by its quantiles, not only shifted and scaled."""
+        return self.spline.x_knots.shape[1] > 2
+
+    @property
     def row_numbers(self) -> int:
         """Approximate number of activations of a row in a flow."""
         return max(1, self.dim)
