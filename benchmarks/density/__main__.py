@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ import torch
 from benchmarks.density import peers
 from benchmarks.density.data import N_DRAWS, Boxes, Floats, Split, load
 from scipy.special import logsumexp
+
+from flowssl import FlowGMMClassifier
+from flowssl.exceptions import UnlabeledDataWarning
 
 SETS = ("magic", "htru2", "dry_bean", "pendigits", "satimage", "spambase", "mnist64")
 PEERS = tuple(f"{m}-{s}" for m in ("mixture", "nsf", "maf") for s in ("standardized", "whitened"))
@@ -29,11 +33,21 @@ def of_peer(method: str, split: Split, seed: int, *, has_atoms: bool) -> Floats:
     return logsumexp([log_prob(x) + volume for x, volume in draws], axis=0) - np.log(N_DRAWS)
 
 
+def of_flowssl(method: str, split: Split, seed: int) -> Floats:
+    """Fit the default classifier and return its log-densities of the test rows."""
+    model = FlowGMMClassifier(random_state=seed)
+    if method == "flowssl-joint":  # p(x) as the sum over the classes
+        model.set_params(objective__marginal="joint")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnlabeledDataWarning)
+        return model.fit(split.X_train, split.y_train).score_samples(split.X_test)
+
+
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", nargs="+", default=SETS)
-    parser.add_argument("--methods", nargs="+", default=PEERS)
+    parser.add_argument("--methods", nargs="+", default=("flowssl", *PEERS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -44,7 +58,10 @@ def main() -> None:
             split = load(name, seed)
             for method in options.methods:
                 began = time.process_time()
-                log_prob = of_peer(method, split, seed, has_atoms=name == "spambase")
+                if method.startswith("flowssl"):
+                    log_prob = of_flowssl(method, split, seed)
+                else:
+                    log_prob = of_peer(method, split, seed, has_atoms=name == "spambase")
                 record = {
                     "set": name,
                     "method": method,

@@ -47,16 +47,11 @@ def fit(method: str, space: str, X: Floats, seed: int) -> LogProb:
 
 def _mixture(trained: Floats, held_out: Floats, seed: int) -> LogProb:
     """Choose the number of full Gaussians by the held-out rows."""
-    best, found = -np.inf, None
-    for k in COMPONENTS:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model = GaussianMixture(k, random_state=seed, max_iter=100).fit(trained)
-        score = model.score(held_out)
-        if score > best:
-            best, found = score, model
-    assert found is not None
-    return found.score_samples
+    models = [GaussianMixture(k, random_state=seed, max_iter=100) for k in COMPONENTS]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        best = max((model.fit(trained) for model in models), key=lambda m: m.score(held_out))
+    return best.score_samples
 
 
 def _batches(n: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
@@ -73,7 +68,8 @@ def _flow(method: str, trained: Floats, held_out: Floats, seed: int) -> LogProb:
     steps = EPOCHS * (len(rows) // BATCH)
     optimizer = torch.optim.Adam(flow.parameters(), RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, steps, pct_start=0.1)
-    generator, best, kept = torch.Generator().manual_seed(seed), -np.inf, None
+    generator, best = torch.Generator().manual_seed(seed), -np.inf
+    kept = flow.state_dict()
     for _ in range(EPOCHS):
         for batch in _batches(len(rows), generator):
             loss = -flow().log_prob(rows[batch]).mean()
@@ -86,7 +82,6 @@ def _flow(method: str, trained: Floats, held_out: Floats, seed: int) -> LogProb:
             score = flow().log_prob(others).mean().item()
         if score > best:
             best, kept = score, copy.deepcopy(flow.state_dict())
-    assert kept is not None
     flow.load_state_dict(kept)
 
     def log_prob(z: Floats) -> Floats:

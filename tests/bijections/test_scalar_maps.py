@@ -5,14 +5,23 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from flowssl.bijections import AffineMap, SplineMap
+from flowssl.bijections import AffineMap, ComposedMap, SplineMap
 
 
 def randn(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("scalar_map", [AffineMap(), SplineMap(), SplineMap(1), SplineMap(5, 2.0)])
+@pytest.mark.parametrize(
+    "scalar_map",
+    [
+        AffineMap(),
+        SplineMap(),
+        SplineMap(1),
+        SplineMap(5, 2.0),
+        ComposedMap(SplineMap(4, 4.0), AffineMap()),
+    ],
+)
 def test_parameters_of_zero_give_the_identity(scalar_map):
     x = torch.linspace(-9, 9, 41, dtype=torch.float64)[None]
     z, log_derivative = scalar_map.forward(x, x.new_zeros(1, scalar_map.n_parameters, 41))
@@ -20,7 +29,10 @@ def test_parameters_of_zero_give_the_identity(scalar_map):
     torch.testing.assert_close(log_derivative, torch.zeros_like(x), rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("scalar_map", [AffineMap(), SplineMap(), SplineMap(3, 1.5)])
+@pytest.mark.parametrize(
+    "scalar_map",
+    [AffineMap(), SplineMap(), SplineMap(3, 1.5), ComposedMap(SplineMap(3, 1.5), AffineMap())],
+)
 @pytest.mark.parametrize("shape", [(50,), (3, 4, 5), (1,)])
 @pytest.mark.parametrize("n", [0, 1, 6])
 def test_inverse_and_log_derivative(scalar_map, shape, n):

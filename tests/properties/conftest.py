@@ -13,12 +13,19 @@ from torch import Tensor, nn
 
 from flowssl.architectures import ARCHITECTURES, build_flow
 from flowssl.bijections import (
+    MLP,
     ActNorm,
+    AffineMap,
     Bijection,
+    Blocks,
     Chain,
+    ComposedMap,
     ContinuousFlow,
+    Coupling,
+    Halves,
     Leading,
     LULinear,
+    MixtureMap,
     MonotonicSpline,
     Rotation,
     SoftTails,
@@ -84,6 +91,23 @@ def leading(dim: int, generator: torch.Generator) -> Leading:
 
 def preset(name: str, dim: int, generator: torch.Generator) -> Chain:
     return build_flow(ARCHITECTURES[name], *fit_whitening(dim, generator), generator=generator)
+
+
+def mixture(dim: int, generator: torch.Generator) -> MixtureMap:
+    """Three Gaussians, of which two overlap."""
+    means = randn(3, dim, generator=generator)
+    lower = 0.3 * randn(3, dim, dim, generator=generator).tril(-1)
+    scale = torch.rand(3, dim, generator=generator, dtype=torch.float64) + 0.5
+    weights = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+    return MixtureMap(weights.log(), means, lower + torch.diag_embed(scale))
+
+
+def blocks(dim: int, generator: torch.Generator, *, width: int, flip: bool) -> Bijection:
+    """A coupling of blocks of columns, by a spline and an affine map; of one column, of halves."""
+    split = Blocks(dim, width=width, flip=flip) if dim > width else Halves((dim,))
+    scalar_map = ComposedMap(SplineMap(4, 2.0), AffineMap())
+    n_out = scalar_map.n_parameters * split.n_changed
+    return Coupling(split, scalar_map, MLP(split.n_kept, n_out, (8,), generator=generator))
 
 
 def is_exact(name: str) -> bool:
@@ -152,6 +176,12 @@ CASES = [
             dim, flip=True, scalar_map=SplineMap(4), context_features=CONTEXT, generator=g
         ),
         context_features=CONTEXT,
+    ),
+    Case("mixture", lambda dim, g: mixture(dim, g), shake=0.0),
+    *(
+        Case(f"blocks-{width}-{flip}", functools.partial(blocks, width=width, flip=flip))
+        for width in (1, 2)
+        for flip in (False, True)
     ),
     Case(
         "chain",

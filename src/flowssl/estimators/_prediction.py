@@ -90,7 +90,7 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         """Return the standard error of :meth:`score_samples`, nats, shape (n_samples,).
 
         It is 0 where no value is missing and no column holds whole numbers. Tables draw until it is
-        at most 0.01, but no more than 4,096 times; NaN where p(x) is that of the class model and its
+        at most 0.01, but no more than 2,048 times; NaN where p(x) is that of the class model and its
         draws do not tell.
         """
         return self._log_prob(X)[1]

@@ -35,11 +35,13 @@ LEAST_ROWS = 50
 HELD_OUT = 10
 """One row in so many is held out where the fit itself holds none out."""
 
-EPOCHS = 40
+EPOCHS, MIXTURE_EPOCHS = 40, 20
+"""Epochs of an expert at most; one that starts at the mixture soon begins to overfit."""
+
 STEPS = 1250
 """Steps of a training of few epochs: large tables are passed over at least `MIN_EPOCHS` times."""
 
-MIN_EPOCHS, MIN_STEPS_PER_EPOCH = 10, 10
+MIN_EPOCHS, MIN_STEPS_PER_EPOCH = 10, 5
 LEARNING_RATE = 2e-3
 NOISE = 0.02
 """Standard deviation of the noise in training, in standardized units."""
@@ -235,7 +237,7 @@ class _Fit:
             Objective([Likelihood()], noise=_NumberNoise(noise, len(self.columns.numbers))),
             self._training_rows(rows, trained),
             self._training_rows(rows[:1], np.flatnonzero(self.held_out)),
-            self._config(len(trained), i),
+            self._config(len(trained), i, MIXTURE_EPOCHS if expert.starts_at_mixture else EPOCHS),
             checkpoint=checkpoints[i] if checkpoints else None,
             show_progress=self.settings.show_progress,
         ).interrupted
@@ -250,10 +252,10 @@ class _Fit:
             weight.repeat(len(copies)),
         )
 
-    def _config(self, n_trained: int, i: int) -> TrainingConfig:
+    def _config(self, n_trained: int, i: int, most: int) -> TrainingConfig:
         batch_size = 256 if n_trained < 20_000 else 512
         steps = max(MIN_STEPS_PER_EPOCH, n_trained // batch_size)
-        epochs = int(np.clip(STEPS // steps, MIN_EPOCHS, EPOCHS))
+        epochs = int(np.clip(STEPS // steps, MIN_EPOCHS, most))
         return TrainingConfig(
             max_epochs=min(epochs, self.settings.max_epochs or epochs),
             steps_per_epoch=steps,

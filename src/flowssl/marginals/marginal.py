@@ -30,7 +30,7 @@ from flowssl.marginals.units import Units
 CELL_DRAWS = 16
 """Points of the cells of whole numbers over which a complete row is averaged."""
 
-DRAWS = (64, 256, 1024, 4096)
+DRAWS = (128, 512, 2048)
 """Draws of an incomplete row; the next number where the error is above `TOLERANCE`."""
 
 TOLERANCE = 0.01
@@ -204,7 +204,7 @@ class Marginal:
         log_q += (log_density * chosen).sum(1)
         numbers[drawn] = units.restored(np.nan_to_num(z))[drawn]
         _, log_derivative = units.standardized(numbers)
-        return log_q + np.where(drawn, log_derivative, 0.0).sum(1)
+        return np.asarray(log_q + np.where(drawn, log_derivative, 0.0).sum(1))
 
     def sample(self, n: int, temperature: float, generator: torch.Generator) -> Floats:
         """Draw rows (n, D); the temperature is a factor of the latents' variances."""
