@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from scipy.special import logsumexp
 from scipy.stats import entropy
 from sklearn.metrics import mutual_info_score
 
@@ -59,6 +60,19 @@ def test_a_factor_depends_on_the_columns_before_it_and_on_no_other():
     assert first[0] == first[1] == first[2]
     assert second[0] == second[1] != second[3]
     assert third[0] != third[2]
+
+
+@pytest.mark.parametrize("row", [(2, 1, 3), (-1, 1, 3), (2, -1, 0), (-1, -1, 1)])
+def test_factors_are_those_of_the_formula_where_missing_levels_add_nothing(row):
+    chain = _shaken()
+    levels, weight, bias = (p.numpy() for p in (chain.levels, chain.weight, chain.bias))
+    hidden_bias = chain.hidden_bias.numpy()
+    seen = levels[row[0]] * (row[0] >= 0) + levels[3 + row[1]] * (row[1] >= 0)
+    logits = weight[2:] @ np.maximum(hidden_bias[1] + seen, 0) + bias[5:]
+    expected = logits[row[2]] - logsumexp(logits)
+    factors = chain.log_factors(torch.tensor([row]))[0]
+    assert factors[2].item() == pytest.approx(expected, rel=1e-12)
+    assert [factor == 0 for factor in factors[:2]] == [level < 0 for level in row[:2]]
 
 
 @pytest.mark.parametrize("missing", [(2,), (1, 2), (0, 1, 2), (), (0,), (1,), (0, 1), (0, 2)])
