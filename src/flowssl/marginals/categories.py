@@ -27,7 +27,7 @@ from flowssl.training.optimization import rate_schedule
 SMOOTHING = 0.5
 """Rows that are added to the count of each level, so that none has the probability zero."""
 
-DROPOUT = 0.5
+DROPOUT = 0.3
 """Fraction of the hidden units that are left out at random in training."""
 
 STEPS = 30
@@ -35,7 +35,9 @@ STEPS = 30
 
 BATCH = 256
 LEARNING_RATE = 5e-3
-WEIGHT_DECAY = 0.01
+DECAYED_ROWS = 500
+"""Weight decay of AdamW times training rows: the fewer rows, the more; at most 1."""
+
 WARMUP = 0.05
 GRADIENT_CLIP = 5.0
 RENEWAL = 0.02
@@ -303,7 +305,10 @@ def _train(
     best, best_loss, best_epoch = copy.deepcopy(chain.state_dict()), _loss(chain, held_out), 0
     optimizer = torch.optim.AdamW(
         [
-            {"params": [chain.levels, chain.weight], "weight_decay": WEIGHT_DECAY},
+            {
+                "params": [chain.levels, chain.weight],
+                "weight_decay": min(1, DECAYED_ROWS / len(rows)),
+            },
             {"params": [chain.hidden_bias, chain.bias], "weight_decay": 0.0},
         ],
         lr=LEARNING_RATE,
