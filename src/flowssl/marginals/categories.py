@@ -46,6 +46,12 @@ RENEWAL = 0.02
 PATIENCE = 10
 """Epochs without a better held-out likelihood before training stops."""
 
+MATCHINGS = 3
+"""Times that the frequencies of levels are matched after training."""
+
+AT_ONCE = 4096
+"""Rows that go through the chain at once then."""
+
 
 class CategoryChain(nn.Module):
     """An exact probability of rows of categories, by the chain rule over columns.
@@ -280,14 +286,15 @@ def fit_category_chain(
     others = rows.take(is_held_out & (rows.weight > 0))
     generator = torch.Generator().manual_seed(seed)
     chain = CategoryChain(sizes, hidden_features=hidden_features, generator=generator)
-    stays_independent = len(chain.sizes) == 1 or not len(trained) or not len(others)
+    can_train = len(chain.sizes) > 1 and len(trained) and len(others) and max_epochs > 0
     with torch.no_grad():
-        chain.bias.copy_(_log_frequencies(rows if stays_independent else trained, chain.sizes))
+        chain.bias.copy_(_log_frequencies(trained if can_train else rows, chain.sizes))
     chain.to(device)
-    if not stays_independent:
+    if can_train:
         torch.get_num_threads()  # PyTorch sets the thread's number at its first use, not later
         with isolated(), threadpool_limits(1, user_api="openmp"), seeded(seed, device):
             _train(chain, trained.to(device), others.to(device), max_epochs, generator)
+            _match_frequencies(chain, rows.to(device))
     return chain.eval().requires_grad_(False)
 
 
@@ -336,6 +343,25 @@ def _train(
     chain.load_state_dict(best)
 
 
+def _match_frequencies(chain: CategoryChain, rows: TrainingRows) -> None:
+    """Let each level be as likely, on average over rows, as it is frequent among them.
+
+    There the likelihood is greatest in the biases. Dropout, averaging and stopping early leave them
+    beside it, and they have not seen the held-out rows.
+    """
+    counts = _counts(rows, chain.sizes)
+    parts = list(zip(torch.split(rows.x, AT_ONCE), torch.split(rows.weight, AT_ONCE), strict=True))
+    for _ in range(MATCHINGS):
+        # The derivative of the log-likelihood by a bias is the count of its level less the
+        # expected one, which is the sum of the level's probabilities.
+        expected = counts.clone()
+        for x, weight in parts:
+            log_prob = (weight * chain.log_factors(x).sum(1)).sum()
+            expected -= torch.autograd.grad(log_prob, chain.bias)[0]
+        with torch.no_grad():
+            chain.bias.add_(((counts + SMOOTHING) / (expected + SMOOTHING)).log())
+
+
 @torch.no_grad()
 def _loss(chain: CategoryChain, rows: TrainingRows) -> float:
     """Return the weighted mean of -log p over the observed levels of rows."""
@@ -353,15 +379,19 @@ def _rows(codes: Integers, weight: Floats | None) -> TrainingRows:
     return TrainingRows(x, none, torch.zeros(n, dtype=torch.bool), counted)
 
 
-def _log_frequencies(rows: TrainingRows, sizes: tuple[int, ...]) -> Tensor:
-    """Return the smoothed log-frequencies of the levels of all columns, one after the other."""
-    weight = rows.weight.double()
+def _counts(rows: TrainingRows, sizes: tuple[int, ...]) -> Tensor:
+    """Return the weight of the rows with each level of all columns, one column after the other."""
     parts = []
     for column, size in zip(rows.x.unbind(1), sizes, strict=True):
         observed = column != MISSING
-        counts = torch.bincount(column[observed], weight[observed], minlength=size) + SMOOTHING
-        parts.append((counts / counts.sum()).log())
+        parts.append(torch.bincount(column[observed], rows.weight[observed].double(), size))
     return torch.cat(parts)
+
+
+def _log_frequencies(rows: TrainingRows, sizes: tuple[int, ...]) -> Tensor:
+    """Return the logarithms of the smoothed frequencies of all levels."""
+    counts = torch.split(_counts(rows, sizes) + SMOOTHING, list(sizes))
+    return torch.cat([log_softmax(of_column.log(), 0) for of_column in counts])
 
 
 def _vectors(column: Tensor, table: Tensor) -> Tensor:
