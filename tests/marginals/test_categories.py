@@ -221,7 +221,7 @@ def test_independent_columns_are_never_worse_on_the_held_out_rows():
     independent = fit_category_chain(codes, (12, 6, 3), held_out=held_out, max_epochs=0)
     chain = fit_category_chain(codes, (12, 6, 3), held_out=held_out, max_epochs=8)
     rows = torch.tensor(codes[held_out])
-    assert chain.log_prob(rows).mean() >= independent.log_prob(rows).mean()
+    assert chain.log_prob(rows).mean() > independent.log_prob(rows).mean() - 1e-4
     counts = np.bincount(codes[:, 0], minlength=12) + 0.5
     marginal = independent.log_factors(torch.tensor([[k, 0, 0] for k in range(12)]))[:, 0].exp()
     np.testing.assert_allclose(marginal, counts / counts.sum(), rtol=1e-5)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
-from torch.nn.functional import embedding, linear, log_softmax, relu
+from torch.nn.functional import cross_entropy, embedding, linear, log_softmax, relu
 
 from flowssl._isolation import isolated
 from flowssl._random import CPU, generator_on, seeded
@@ -46,11 +47,11 @@ RENEWAL = 0.02
 PATIENCE = 10
 """Epochs without a better held-out likelihood before training stops."""
 
-MATCHINGS = 3
+MATCHINGS = 4
 """Times that the frequencies of levels are matched after training."""
 
 AT_ONCE = 4096
-"""Rows that go through the chain at once then."""
+"""Rows that go through the chain at once outside of training steps."""
 
 
 class CategoryChain(nn.Module):
@@ -142,7 +143,7 @@ class CategoryChain(nn.Module):
             If a row has another number of columns or names a level that there is not.
         """
         self._check(codes, least=0)
-        return self.log_factors(codes).sum(1)
+        return self._walk(codes, None)[1].sum(1)
 
     def log_factors(self, codes: Tensor, *, dropout: float = 0.0) -> Tensor:
         """Return the logarithm of each factor, for training on rows with missing levels.
@@ -162,7 +163,14 @@ class CategoryChain(nn.Module):
         Tensor of shape (n, m)
             In nats.
         """
-        return self._walk(codes, None, dropout)[1]
+        sizes, before = list(self.sizes), codes[:, :-1]
+        starts = torch.tensor([0, *accumulate(sizes[:-2])], device=codes.device, dtype=torch.int64)
+        # All columns at once, and not one after the other as in `_walk`: twice as fast.
+        sums = _vectors(before, self.levels, starts).cumsum(1)
+        hidden = _dropped(relu(sums + self.hidden_bias), dropout)
+        bias, weight = torch.split(self.bias, sizes), torch.split(self.weight, sizes[1:])
+        logits = (bias[0].expand(len(codes), -1), *map(linear, hidden.unbind(1), weight, bias[1:]))
+        return torch.stack([*map(_log_prob_of, codes.unbind(1), logits)], dim=1)
 
     def complete(self, codes: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         """Draw missing levels given the columns before them, and weight the rows for it.
@@ -195,17 +203,17 @@ class CategoryChain(nn.Module):
         """
         self._check(codes, least=MISSING)
         check_shape(uniform, len(self.sizes))
-        completed, factors = self._walk(codes, uniform, 0.0)
+        completed, factors = self._walk(codes, uniform)
         return completed, factors.sum(1)
 
     def extra_repr(self) -> str:
         """Return the sizes for ``repr``."""
         return f"{self.sizes}, hidden_features={self.hidden_features}"
 
-    def _walk(self, codes: Tensor, uniform: Tensor | None, dropout: float) -> tuple[Tensor, Tensor]:
+    def _walk(self, codes: Tensor, uniform: Tensor | None) -> tuple[Tensor, Tensor]:
         """Go from column to column; return the codes and the logarithms of their factors.
 
-        Missing levels are drawn if there are uniform numbers; their factors count as 1 anyway.
+        Missing levels are drawn if there are uniform numbers; their factors count as 1.
         """
         sizes = list(self.sizes)
         levels = torch.split(self.levels, sizes[:-1])
@@ -218,12 +226,10 @@ class CategoryChain(nn.Module):
         for j, column in enumerate(codes.unbind(1)):
             if j > 0:
                 total = total + _vectors(completed[-1], levels[j - 1])
-                hidden = _dropped(relu(total + self.hidden_bias[j - 1]), dropout)
-                logits = linear(hidden, weight[j - 1], bias[j])
-            log_probs = log_softmax(logits, 1)
-            factors.append(_log_prob_of(column, log_probs))
+                logits = linear(relu(total + self.hidden_bias[j - 1]), weight[j - 1], bias[j])
+            factors.append(_log_prob_of(column, logits))
             if uniform is not None:
-                column = torch.where(column == MISSING, _drawn(log_probs, uniform[:, j]), column)
+                column = torch.where(column == MISSING, _drawn(logits, uniform[:, j]), column)
             completed.append(column)
         return torch.stack(completed, dim=1), torch.stack(factors, dim=1)
 
@@ -253,8 +259,9 @@ def fit_category_chain(
 ) -> CategoryChain:
     """Fit a chain by maximum likelihood; it ends with the weights that suit held-out rows best.
 
-    It begins as the model of independent columns with the frequencies of the training rows, which
-    is the first candidate: the likelihood of held-out rows is never below that of independence.
+    It begins as the model of independent columns with the frequencies of the training rows. This is
+    the first candidate: an epoch is taken only if held-out rows are likelier under it. At the end the
+    frequencies of all rows, those held out too, set the biases.
 
     Parameters
     ----------
@@ -294,7 +301,7 @@ def fit_category_chain(
         torch.get_num_threads()  # PyTorch sets the thread's number at its first use, not later
         with isolated(), threadpool_limits(1, user_api="openmp"), seeded(seed, device):
             _train(chain, trained.to(device), others.to(device), max_epochs, generator)
-            _match_frequencies(chain, rows.to(device))
+            _match_frequencies(chain, rows)
     return chain.eval().requires_grad_(False)
 
 
@@ -349,24 +356,27 @@ def _match_frequencies(chain: CategoryChain, rows: TrainingRows) -> None:
     There the likelihood is greatest in the biases. Dropout, averaging and stopping early leave them
     beside it, and they have not seen the held-out rows.
     """
-    counts = _counts(rows, chain.sizes)
+    device, counts = chain.bias.device, _counts(rows, chain.sizes)
+    totals = [of_column.sum().expand_as(of_column) for of_column in counts]
+    target = _log_frequencies(rows, chain.sizes).exp() * torch.cat(totals)
     parts = list(zip(torch.split(rows.x, AT_ONCE), torch.split(rows.weight, AT_ONCE), strict=True))
     for _ in range(MATCHINGS):
         # The derivative of the log-likelihood by a bias is the count of its level less the
         # expected one, which is the sum of the level's probabilities.
-        expected = counts.clone()
+        expected = torch.cat(counts)
         for x, weight in parts:
-            log_prob = (weight * chain.log_factors(x).sum(1)).sum()
-            expected -= torch.autograd.grad(log_prob, chain.bias)[0]
+            log_prob = (weight.to(device) * chain.log_factors(x.to(device)).sum(1)).sum()
+            expected -= torch.autograd.grad(log_prob, chain.bias)[0].cpu()
         with torch.no_grad():
-            chain.bias.add_(((counts + SMOOTHING) / (expected + SMOOTHING)).log())
+            step = ((target + SMOOTHING) / (expected + SMOOTHING)).log()
+            chain.bias.add_(step.to(chain.bias))
 
 
 @torch.no_grad()
 def _loss(chain: CategoryChain, rows: TrainingRows) -> float:
     """Return the weighted mean of -log p over the observed levels of rows."""
-    weight = rows.weight.double()
-    return -float((weight * chain.log_factors(rows.x).sum(1)).sum() / weight.sum())
+    log_prob = torch.cat([chain.log_factors(x).sum(1) for x in torch.split(rows.x, AT_ONCE)])
+    return -float((rows.weight * log_prob).sum() / rows.weight.sum())
 
 
 def _rows(codes: Integers, weight: Floats | None) -> TrainingRows:
@@ -379,44 +389,47 @@ def _rows(codes: Integers, weight: Floats | None) -> TrainingRows:
     return TrainingRows(x, none, torch.zeros(n, dtype=torch.bool), counted)
 
 
-def _counts(rows: TrainingRows, sizes: tuple[int, ...]) -> Tensor:
-    """Return the weight of the rows with each level of all columns, one column after the other."""
-    parts = []
+def _counts(rows: TrainingRows, sizes: tuple[int, ...]) -> list[Tensor]:
+    """Return the weight of the rows with each level, (K_j,) for each column."""
+    counts = []
     for column, size in zip(rows.x.unbind(1), sizes, strict=True):
         observed = column != MISSING
-        parts.append(torch.bincount(column[observed], rows.weight[observed].double(), size))
-    return torch.cat(parts)
+        counts.append(torch.bincount(column[observed], rows.weight[observed].double(), size))
+    return counts
 
 
 def _log_frequencies(rows: TrainingRows, sizes: tuple[int, ...]) -> Tensor:
-    """Return the logarithms of the smoothed frequencies of all levels."""
-    counts = torch.split(_counts(rows, sizes) + SMOOTHING, list(sizes))
-    return torch.cat([log_softmax(of_column.log(), 0) for of_column in counts])
+    """Return the logarithms of the smoothed frequencies, one column after the other."""
+    counts = _counts(rows, sizes)
+    return torch.cat([log_softmax((of_column + SMOOTHING).log(), 0) for of_column in counts])
 
 
-def _vectors(column: Tensor, table: Tensor) -> Tensor:
-    """Return the row of a table (K, H) for each level of a column, zeros where it is missing."""
-    return embedding(column.clamp_min(0), table) * (column != MISSING)[:, None]
+def _vectors(codes: Tensor, table: Tensor, starts: Tensor | int = 0) -> Tensor:
+    """Return the row of a table (K, H) for each level, zeros where it is missing.
+
+    The rows of a column begin at its number in ``starts``.
+    """
+    return embedding(codes.clamp_min(0) + starts, table) * (codes != MISSING)[..., None]
 
 
 def _dropped(hidden: Tensor, probability: float) -> Tensor:
-    """Leave out hidden units at random, and scale up the others."""
+    """Leave out hidden units (n, m, H) at random, the same for all columns of a row."""
     if not probability:
         return hidden
-    kept = torch.empty_like(hidden)
+    kept = hidden.new_empty(hidden.shape[0], 1, hidden.shape[2])
     kept.bernoulli_(1 - probability, generator=generator_on(hidden.device))
-    return hidden * kept / (1 - probability)
+    return hidden * (kept / (1 - probability))
 
 
-def _log_prob_of(column: Tensor, log_probs: Tensor) -> Tensor:
+def _log_prob_of(column: Tensor, logits: Tensor) -> Tensor:
     """Return the log-probability (n,) of each level of a column, 0 where it is missing."""
-    chosen = log_probs.gather(1, column.clamp_min(0)[:, None]).squeeze(1)
-    return torch.where(column == MISSING, 0.0, chosen)
+    return -cross_entropy(logits, column, ignore_index=MISSING, reduction="none")
 
 
-def _drawn(log_probs: Tensor, uniform: Tensor) -> Tensor:
+def _drawn(logits: Tensor, uniform: Tensor) -> Tensor:
     """Draw a level for each row by the inverse of the distribution function."""
-    below = log_probs.exp().cumsum(1)[:, :-1]  # without the last, whose sum may be rounded below 1
+    # Without the last level, up to which probabilities may add up to less than 1 by rounding.
+    below = logits.softmax(1).cumsum(1)[:, :-1]
     return (below < uniform[:, None]).sum(1)
 
 
