@@ -20,7 +20,7 @@ from benchmarks.folders import DATA
 from scipy.special import logsumexp
 from sklearn.datasets import load_digits
 
-from flowssl.marginals.categories import SMOOTHING, fit_category_chain
+from flowssl.marginals.category_fit import SMOOTHING, fit_category_chain
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]

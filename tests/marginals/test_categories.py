@@ -10,7 +10,7 @@ from scipy.stats import entropy
 from sklearn.metrics import mutual_info_score
 
 from flowssl.marginals import CategoryChain
-from flowssl.marginals.categories import fit_category_chain
+from flowssl.marginals.category_fit import fit_category_chain
 
 SIZES = (3, 2, 4)
 ALL_ROWS = torch.tensor(list(product(*map(range, SIZES))))
