@@ -1,7 +1,7 @@
 """Held-out likelihood of categorical columns: a chain, independence, and a latent class model.
 
-Run ``python -m benchmarks.density.categories``; it takes some minutes on one core and writes
-``results/categories.json``. Rows are drawn from models with a known entropy, or they are real: the
+Run ``python -m benchmarks.density.categories``; it takes some minutes on one core and adds its records
+to ``results/categories.json``. Rows are drawn from models with a known entropy, or they are real: the
 pixels of scikit-learn's digits, dark or not, and columns of numbers cut at their octiles.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -155,10 +155,12 @@ METHODS = {
 }
 
 
-def cases(seed: int) -> Iterator[tuple[str, Sizes, Codes, Codes, float | None]]:
+def cases(
+    seed: int, n_rows: Sequence[int]
+) -> Iterator[tuple[str, Sizes, Codes, Codes, float | None]]:
     """Yield name, sizes, training rows, test rows and the truth's mean log-probability."""
     for name, (make, sizes) in SYNTHETIC.items():
-        for n in (200, 1500, 8000):
+        for n in n_rows:
             rng = np.random.default_rng(seed)
             given = make(rng, sizes)
             codes, _ = draw(given, sizes, n, rng)
@@ -168,7 +170,7 @@ def cases(seed: int) -> Iterator[tuple[str, Sizes, Codes, Codes, float | None]]:
         codes, sizes = real(name)
         codes = codes[np.random.default_rng(seed).permutation(len(codes))]
         n_test = min(TEST, len(codes) // 4)
-        for n in (200, 1500, 8000):
+        for n in n_rows:
             if n_test + n <= len(codes) or n == 1500:
                 yield name, sizes, codes[n_test:][:n], codes[:n_test], None
 
@@ -177,12 +179,13 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--rows", nargs="+", type=int, default=[200, 1500, 8000])
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    records = []
+    records = json.loads(options.results.read_text()) if options.results.exists() else []
     for seed in options.seeds:
-        for name, sizes, codes, test, truth in cases(seed):
+        for name, sizes, codes, test, truth in cases(seed, options.rows):
             held_out = np.arange(len(codes)) % 10 == 0
             record: dict[str, object] = {"set": name, "rows": len(codes), "seed": seed}
             record["truth"] = truth if truth is None else round(truth, 4)
