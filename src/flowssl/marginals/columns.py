@@ -43,7 +43,9 @@ class Columns:
     atoms : tuple of ndarray
         Sorted atoms of each of these.
     whole : ndarray of shape (d,), bool
-        Whether they hold whole numbers.
+        Whether their other numbers are whole.
+    discrete : ndarray of shape (d,), bool
+        Whether the rows that were looked at have no other numbers.
     """
 
     dim: int
@@ -51,6 +53,7 @@ class Columns:
     numbers: Integers
     atoms: tuple[Floats, ...]
     whole: Booleans
+    discrete: Booleans
 
     @classmethod
     def fit(cls, matrix: Floats, weight: Floats, groups: tuple[CategoryGroup, ...]) -> Columns:
@@ -60,8 +63,9 @@ class Columns:
             is_number[group.columns] = False
         numbers = np.flatnonzero(is_number)
         kinds = [_kind(matrix[:, j], weight) for j in numbers]
-        whole = np.array([is_whole for _, is_whole in kinds], dtype=bool)
-        return cls(matrix.shape[1], groups, numbers, tuple(atoms for atoms, _ in kinds), whole)
+        atoms = tuple(values for values, _, _ in kinds)
+        whole, discrete = np.array([flags for _, *flags in kinds], dtype=bool).reshape(-1, 2).T
+        return cls(matrix.shape[1], groups, numbers, atoms, whole, discrete)
 
     @property
     def with_atoms(self) -> list[int]:
@@ -113,21 +117,24 @@ class Columns:
         for i, group in enumerate(self.groups):
             matrix[:, group.columns] = group.indicators(codes[:, i])
         for i, j in enumerate(self.with_atoms, len(self.groups)):
-            atoms = self.atoms[j]
-            value = atoms[codes[:, i].clip(max=len(atoms) - 1)]
-            place = self.numbers[j]
-            matrix[:, place] = np.where(codes[:, i] < len(atoms), value, matrix[:, place])
+            atoms, place = self.atoms[j], self.numbers[j]
+            at = codes[:, i]
+            if self.discrete[j]:  # of no other number is anything known
+                nearest = np.abs(matrix[:, place, None] - atoms).argmin(1)
+                at = np.where(at < len(atoms), at, nearest)
+            value = atoms[at.clip(max=len(atoms) - 1)]
+            matrix[:, place] = np.where(at < len(atoms), value, matrix[:, place])
         return matrix
 
 
-def _kind(column: Floats, weight: Floats) -> tuple[Floats, bool]:
-    """Return the atoms of a column, and whether its other numbers are whole."""
+def _kind(column: Floats, weight: Floats) -> tuple[Floats, bool, bool]:
+    """Return a column's atoms, whether its other numbers are whole, and whether it has none."""
     observed = ~np.isnan(column)
     values, inverse = np.unique(column[observed], return_inverse=True)
     mass = np.bincount(inverse.ravel(), weights=weight[observed])
     if len(values) <= min(FEW_LEVELS, mass.sum() / ROWS_PER_LEVEL):
-        return values, False
+        return values, False, True
     padded = np.pad(mass, 2)
     neighbors = padded[:-4] + padded[1:-3] + padded[3:-1] + padded[4:]
     is_atom = (mass >= ATOM * mass.sum()) & (mass >= STANDS_OUT * neighbors)
-    return values[is_atom], bool((values == np.round(values)).all())
+    return values[is_atom], bool((values == np.round(values)).all()), False

@@ -22,7 +22,17 @@ from flowssl.marginals.units import Units
 from flowssl.preprocessing import Completion
 from flowssl.preprocessing.indicators import CategoryGroup
 
-_COLUMNS = ("groups", "numbers", "whole", "atoms", "atom_columns", "straight", "shift", "scale")
+_COLUMNS = (
+    "groups",
+    "numbers",
+    "whole",
+    "discrete",
+    "atoms",
+    "atom_columns",
+    "straight",
+    "shift",
+    "scale",
+)
 M = TypeVar("M", bound=torch.nn.Module)
 
 
@@ -33,6 +43,7 @@ def marginal_to_arrays(marginal: Marginal) -> dict[str, NDArray[np.generic]]:
         "groups": np.array(columns.groups, np.int64).reshape(-1, 2),
         "numbers": columns.numbers.astype(np.int64),
         "whole": columns.whole.astype(np.int64),
+        "discrete": columns.discrete.astype(np.int64),
         "atoms": np.concatenate([np.empty(0), *columns.atoms]),
         "atom_columns": np.repeat(np.arange(len(columns.atoms)), [len(a) for a in columns.atoms]),
         "straight": marginal.mixture_units.straight.astype(np.int64),
@@ -91,8 +102,8 @@ def marginal_from_arrays(arrays: Arrays, completion: Completion) -> Marginal:
         raise ModelFileError(f"its tensors 'marginal.{min(parts)}' belong to nothing")
     units = Units.of_completion(completion, columns.numbers)
     straight, scale = plain["straight"] != 0, plain["scale"].astype(np.float64)
-    if not (scale > 0).all() or not np.isin(np.flatnonzero(straight), columns.without_atoms).all():
-        raise ModelFileError("its tensor 'marginal.scale' must be positive, and of plain columns")
+    if not (scale > 0).all():
+        raise ModelFileError("its tensor 'marginal.scale' must be positive")
     shift = plain["shift"].astype(np.float64)
     mixture_units = Units(completion, columns.numbers, straight, shift, scale)
     return Marginal(columns, units, chain, mixture, mixture_units, experts, weights)
@@ -108,6 +119,7 @@ def _columns(arrays: Mapping[str, NDArray[np.generic]], dim: int) -> Columns:
         "groups": ("i", (n_groups, 2)),
         "numbers": ("i", (n_numbers,)),
         "whole": ("i", (n_numbers,)),
+        "discrete": ("i", (n_numbers,)),
         "atoms": ("f", (n_atoms,)),
         "atom_columns": ("i", (n_atoms,)),
         "straight": ("i", (n_numbers,)),
@@ -128,7 +140,12 @@ def _columns(arrays: Mapping[str, NDArray[np.generic]], dim: int) -> Columns:
     atoms = tuple(arrays["atoms"][places == i].astype(np.float64) for i in range(n_numbers))
     if any((np.diff(values) <= 0).any() for values in atoms):
         raise ModelFileError("its tensor 'marginal.atoms' must increase within a column")
-    return Columns(dim, groups, numbers, atoms, arrays["whole"] != 0)
+    if any(
+        flag and not len(values) for flag, values in zip(arrays["discrete"], atoms, strict=True)
+    ):
+        raise ModelFileError("its tensor 'marginal.discrete' names columns without atoms")
+    whole, discrete = arrays["whole"] != 0, arrays["discrete"] != 0
+    return Columns(dim, groups, numbers, atoms, whole, discrete)
 
 
 def _chain(arrays: Arrays, columns: Columns) -> CategoryChain | None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from flowssl._random import randn_like
 from flowssl._typing import Booleans, Floats, Integers
 from flowssl.bijections import MixtureMap
-from flowssl.marginals.categories import fit_category_chain
+from flowssl.marginals.category_fit import fit_category_chain
 from flowssl.marginals.columns import Columns
 from flowssl.marginals.marginal import Expert, Marginal, context_of
 from flowssl.marginals.mixtures import fit_mixture
@@ -172,14 +172,17 @@ class _Fit:
         self.settings = settings
 
     def mixture(self, numbers: Floats, units: Units) -> tuple[MixtureMap | None, Units]:
-        """Fit the mixture to numbers (n, d) without atoms, in the units that suit it better."""
+        """Fit the mixture to numbers (n, d) without atoms, in the units that suit it better.
+
+        Columns with atoms keep straight: their other numbers may be far from a column's middle.
+        """
         plain = self.columns.without_atoms
+        with_atoms = np.isin(np.arange(numbers.shape[1]), self.columns.with_atoms)
         if not plain:
-            return None, units
-        straight = np.isin(np.arange(numbers.shape[1]), plain)
-        candidates = [units.with_straight(straight, numbers)]
+            return None, units.with_straight(with_atoms, numbers)
+        candidates = [units.with_straight(np.ones_like(with_atoms), numbers)]
         if units.completion.has_quantiles:
-            candidates.append(units)
+            candidates.append(units.with_straight(with_atoms, numbers))
         found = []
         for candidate in candidates:
             z, steps = (part[:, plain] for part in candidate.standardized(numbers))

@@ -8,7 +8,8 @@ from typing import Self
 
 import numpy as np
 from scipy.linalg import solve_triangular
-from scipy.special import log_softmax, logsumexp, ndtri
+from scipy.special import log_softmax, logsumexp, ndtri, stdtrit
+from scipy.stats import t as student
 
 from flowssl._typing import Booleans, Floats, Integers
 from flowssl.bijections import MixtureMap
@@ -16,8 +17,9 @@ from flowssl.bijections import MixtureMap
 WIDER = 1.25
 """Factor of the variances: the ratio of the density to the proposal has to stay bounded."""
 
-ALONE = 1.5
-"""Variance of a standardized number that is drawn without a look at the others."""
+DEGREES = 3
+"""Degrees of freedom of Student's t distribution of a number that is drawn without a look at others,
+whose own distribution may have heavy tails."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,8 @@ class MixtureProposal:
     @staticmethod
     def alone(uniform: Floats) -> tuple[Floats, Floats]:
         """Return numbers drawn without a look at others, and their log-densities."""
-        normal = ndtri(uniform)
-        log_density = -0.5 * (normal**2 + math.log(2 * math.pi * ALONE))
-        return normal * math.sqrt(ALONE), log_density
+        numbers = stdtrit(DEGREES, uniform)
+        return numbers, np.asarray(student.logpdf(numbers, DEGREES))
 
     def draw(self, z: Floats, drawn: Booleans, uniform: Floats, of_component: Floats) -> Floats:
         """Draw numbers in place, given the others of their row.

@@ -14,8 +14,6 @@ import numpy as np
 from flowssl._typing import Booleans, Floats, Integers
 from flowssl.preprocessing import Completion
 
-LEAST_SCALE = 1e-300
-
 
 @dataclass(frozen=True)
 class Units:
@@ -47,10 +45,11 @@ class Units:
 
     def with_straight(self, straight: Booleans, rows: Floats) -> Units:
         """Standardize some columns of numbers (n, d), NaN where there is none, by mean and variance."""
-        chosen = rows[:, straight]
         shift, scale = np.zeros(len(straight)), np.ones(len(straight))
-        shift[straight] = np.nanmean(chosen, axis=0)
-        scale[straight] = np.maximum(np.nanstd(chosen, axis=0), LEAST_SCALE)
+        for j in np.flatnonzero(straight):
+            known = rows[~np.isnan(rows[:, j]), j]
+            if len(known) > 1 and known.max() > known.min():
+                shift[j], scale[j] = known.mean(), known.std()
         return Units(self.completion, self.numbers, straight, shift, scale)
 
     def standardized(self, numbers: Floats) -> tuple[Floats, Floats]:
