@@ -11,10 +11,11 @@ from flowssl._labels import LabelsLike, encode_labels, is_unlabeled, positions
 from flowssl._typing import Floats, Integers
 
 if TYPE_CHECKING:
+    from flowssl.estimators._prediction import DensityClassifier
     from flowssl.estimators.base import FlowClassifier
 
 
-def class_codes(estimator: FlowClassifier, y: LabelsLike) -> Integers:
+def class_codes(estimator: DensityClassifier, y: LabelsLike) -> Integers:
     """Return the position of each label in ``classes_``, shape (n,), -1 for unlabeled rows.
 
     Raises

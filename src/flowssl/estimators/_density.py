@@ -7,7 +7,7 @@ the device of the models.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -42,11 +42,14 @@ class FittedDensity:
         The step from encoded rows to those units.
     temperature : float
         Divisor of the log-odds in the posterior.
+    variance : float
+        Factor of the covariances of the class Gaussians in the posterior, and nowhere else.
     """
 
     models: Sequence[JointModel]
     completion: Completion | Pixels
     temperature: float = 1.0
+    variance: float = 1.0
 
     def log_joint(self, matrix: Floats) -> Floats:
         """Return ``log p(x, y=k)`` of encoded rows, shape (n, C), nats per unit of their scales."""
@@ -71,7 +74,24 @@ class FittedDensity:
     def evaluate(self, matrix: Floats) -> tuple[Floats, Floats]:
         """Return ``log p(x)`` (n,) and the calibrated ``log p(y=k | x)`` (n, C), in one pass."""
         log_joint = self.log_joint(matrix)
-        return np.asarray(logsumexp(log_joint, axis=1)), self.log_proba(log_joint)
+        scores = log_joint if self.variance == 1.0 else self.class_scores(matrix)
+        return np.asarray(logsumexp(log_joint, axis=1)), self.log_proba(scores)
+
+    def class_scores(self, matrix: Floats) -> Floats:
+        """Return what `log_proba` takes: the log-joint (n, C) with the calibrated variance."""
+        density = self if self.variance == 1.0 else self.widened(self.variance)
+        return density.log_joint(matrix)
+
+    def widened(self, variance: float) -> FittedDensity:
+        """Return the density whose class Gaussians have covariances times a factor.
+
+        Raises
+        ------
+        ValueError
+            If its classes are no Gaussians.
+        """
+        models = [JointModel(m.flow, _widened(m.class_density, variance)) for m in self.models]
+        return replace(self, models=models, variance=1.0)
 
     def class_prior(self) -> Floats:
         """Return ``p(y=k)`` of the first flow, shape (C,)."""
@@ -203,3 +223,15 @@ class FittedDensity:
             parts = [function(part.to(device)).cpu() for part in torch.split(whole, size)]
         out: Floats = torch.cat(parts).numpy()
         return out
+
+
+def _widened(classes: ClassDensity, variance: float) -> ClassDensity:
+    """Return class Gaussians with covariances times a factor; N(0, I) of other latents stays."""
+    if isinstance(classes, SemiConditionalClasses):
+        return SemiConditionalClasses(_widened(classes.inner, variance), classes.dim)
+    if not isinstance(classes, GaussianClasses):
+        raise ValueError(
+            "method='variance' is for classes that are Gaussians; these are described by "
+            f"{type(classes).__name__}. Use method='temperature'"
+        )
+    return classes.widened(variance)

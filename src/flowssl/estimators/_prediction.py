@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections.abc import Callable
 from numbers import Integral
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -14,10 +15,12 @@ from sklearn.base import ClassifierMixin, TransformerMixin
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
+from flowssl._fitted import class_codes
 from flowssl._isolation import isolated
 from flowssl._labels import LabelsLike, codes_of
 from flowssl._model_file import ModelFileMixin
 from flowssl._typing import Floats, Labels
+from flowssl.estimators._calibration import calibrated
 from flowssl.estimators._density import FittedDensity
 from flowssl.estimators._spec import ModelSpec
 from flowssl.inspection.outliers import OutlierScale
@@ -36,13 +39,14 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
     models_: list[JointModel]
     completion_: Completion | Pixels
     calibration_temperature_: float
+    calibration_variance_: float
     outlier_scale_: OutlierScale
     history_: list[dict[str, float]]
 
     @isolated()
     def predict(self, X: TableLike) -> Labels:
         """Return the most probable class of each row, shape (n_samples,)."""
-        best = self._log_joint(X).argmax(1)
+        best = self._class_scores(X).argmax(1)
         labels: Labels = self.classes_[best]
         return labels
 
@@ -51,9 +55,10 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         """Return ``log p(y=k | x)``, shape (n_samples, n_classes), calibrated unless switched off.
 
         Columns follow ``classes_``. Bayes' rule on the joint density (Izmailov et al. 2020,
-        eq. 5) with the log-odds divided by ``calibration_temperature_``.
+        eq. 5) with the log-odds divided by ``calibration_temperature_``, or with the covariances
+        of the class Gaussians times ``calibration_variance_``; see :meth:`calibrate`.
         """
-        return self.density_.log_proba(self._log_joint(X))
+        return self.density_.log_proba(self._class_scores(X))
 
     @isolated()
     def predict_proba(self, X: TableLike) -> Floats:
@@ -72,6 +77,75 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         return labeled_accuracy(
             y, self.predict(X), self.unlabeled_value, sample_weight, self.classes_
         )
+
+    @isolated()
+    def calibrate(
+        self,
+        X: TableLike,
+        y: LabelsLike,
+        *,
+        method: Literal["temperature", "variance"] = "temperature",
+    ) -> Self:
+        """Fit the calibration of the class probabilities to validation labels.
+
+        ``fit`` finds a temperature without validation labels, from its own soft labels of held-out
+        rows. This replaces it, and what an earlier call found, by that of the lowest negative
+        log-likelihood of the given labels. Only the posterior changes: ``score_samples``,
+        ``transform`` and ``sample`` answer as before.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n_samples, n_features)
+            Rows that were not labeled in ``fit``.
+        y : array-like of shape (n_samples,)
+            Their labels; unlabeled rows are left out. Some hundred labels suffice for one number.
+        method : {"temperature", "variance"}, default="temperature"
+            "temperature" divides the log-odds by a number, ``calibration_temperature_`` (Guo et
+            al. 2017); predictions stay the same. "variance" multiplies the covariances of all class
+            Gaussians by a number, ``calibration_variance_`` (Izmailov et al. 2020, section 6.1).
+            Both are the same where classes are equally probable single Gaussians of one
+            covariance. Otherwise "variance" leaves the class prior and the volumes of the Gaussians
+            as they are and can change predictions. Of images, each evaluation of a variance takes
+            as long as a prediction, and some 20 are needed.
+
+        Returns
+        -------
+        self
+            The calibrated classifier.
+
+        Raises
+        ------
+        ValueError
+            If no row is labeled, a label is not one of ``classes_``, numbers of rows and labels
+            differ, the method is unknown, or "variance" is asked for where classes are no Gaussians.
+
+        Warns
+        -----
+        FlowSSLWarning
+            If there are fewer than 50 labels, or a class has none.
+
+        Notes
+        -----
+        With the wider Gaussians, the joint ``sum_k p(x, y=k)`` would be another density, fitted to
+        labels instead of rows: in hundreds of dimensions rows would be hundreds of nats less likely,
+        and samples far from every row. So the joint density becomes ``p(x) p_v(y | x)``, with the
+        p(x) of the fit and the posterior of the wider Gaussians.
+
+        Examples
+        --------
+        >>> from flowssl import FlowGMMClassifier
+        >>> from flowssl.datasets import hide_labels, make_moons
+        >>> X, truth = make_moons(400, random_state=0)
+        >>> y = hide_labels(truth[:200], per_class=5, random_state=0)
+        >>> model = FlowGMMClassifier(max_epochs=2, random_state=0).fit(X[:200], y)
+        >>> model.calibrate(X[200:], truth[200:]).calibration_variance_
+        1.0
+        """
+        density = self.density_
+        matrix, codes = self.encoder_.transform(X), class_codes(self, y)
+        found = calibrated(density, matrix, codes, self.classes_, method)
+        self.calibration_temperature_, self.calibration_variance_ = found
+        return self
 
     @isolated()
     def score_samples(self, X: TableLike) -> Floats:
@@ -195,7 +269,12 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
     def density_(self) -> FittedDensity:
         """The density of encoded rows with which the classifier predicts."""
         check_is_fitted(self)
-        return FittedDensity(self.models_, self.completion_, self.calibration_temperature_)
+        return FittedDensity(
+            self.models_,
+            self.completion_,
+            self.calibration_temperature_,
+            self.calibration_variance_,
+        )
 
     @property
     def n_iter_(self) -> int:
@@ -236,11 +315,18 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
 
     def _log_joint(self, X: TableLike) -> Floats:
         """Return ``log p(x, y=k)``, shape (n, C), nats per unit of the user's scales."""
-        density = self.density_  # asked for first: it reports a classifier that is not fitted
+        return self._finite(X, self.density_.log_joint)
+
+    def _class_scores(self, X: TableLike) -> Floats:
+        """Return the calibrated log-joint, shape (n, C), from which the posterior follows."""
+        return self._finite(X, self.density_.class_scores)
+
+    def _finite(self, X: TableLike, answer: Callable[[Floats], Floats]) -> Floats:
+        """Encode rows and return what a method of the density answers, if that is finite."""
         matrix = self.encoder_.transform(X)
-        log_joint = density.log_joint(matrix)
-        self._check_finite(matrix, log_joint)
-        return log_joint
+        answers = answer(matrix)
+        self._check_finite(matrix, answers)
+        return answers
 
     def _check_finite(self, matrix: Floats, answers: Floats) -> None:
         """Refuse rows (n, D) to which the model has no finite answers (n, K).

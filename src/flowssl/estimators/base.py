@@ -70,7 +70,7 @@ class FlowClassifier(DensityClassifier):
     learning_rate: float | str
     weight_decay: float
     early_stopping: bool
-    calibrate: bool
+    temperature_scaling: bool
     n_estimators: int
     warm_start: bool
     checkpoint: str | os.PathLike[str] | None
@@ -91,6 +91,7 @@ class FlowClassifier(DensityClassifier):
     history_: list[dict[str, float]]
     training_noise_: float
     calibration_temperature_: float
+    calibration_variance_: float
     outlier_scale_: OutlierScale
 
     _parameter_groups: ClassVar[Mapping[str, type[BaseEstimator]]] = {
@@ -114,7 +115,7 @@ class FlowClassifier(DensityClassifier):
         "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
-        "calibrate": ["boolean"],
+        "temperature_scaling": ["boolean"],
         "n_estimators": [Interval(Integral, 1, MAX_ESTIMATORS, closed="both")],
         "warm_start": ["boolean"],
         "checkpoint": [str, os.PathLike, None],
@@ -258,7 +259,7 @@ class FlowClassifier(DensityClassifier):
             class_prior=given_prior(self.class_prior, data.classes),
             propagation_weight=self.propagation_weight,
             n_estimators=self.n_estimators,
-            calibrate=self.calibrate,
+            calibrate=self.temperature_scaling,
             checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
             show_progress=self.verbose > 0,
         )

@@ -75,6 +75,7 @@ def two_sample_test(
     n_folds: int = 5,
     n_repeats: int = 3,
     max_rows: int = 5000,
+    mask: bool = True,
     random_state: int = 0,
 ) -> TwoSampleResult:
     """Cross-validate boosted trees that tell sampled rows from real ones.
@@ -85,14 +86,17 @@ def two_sample_test(
         Rows that the model was not fitted on: samples of a model that has learned its training rows
         by heart look like these. Missing values and categories are allowed.
     sampled : like ``real``, of shape (n_sampled, n_columns)
-        Samples, for example ``model.sample(len(real))[0]``. Written alike: where whole numbers of
-        ``real`` are fractions here, or nothing is missing, trees see that at once.
+        Samples, for example ``model.sample(len(real))[0]``. They should be written alike: trees see
+        at once where whole numbers of ``real`` are fractions here.
     n_folds : int, default=5
         Folds of the stratified cross-validation.
     n_repeats : int, default=3
         Repeats with other folds, and other rows where not all are compared.
     max_rows : int, default=5000
         Rows of each kind at most. As many of the one as of the other are compared.
+    mask : bool, default=True
+        Whether samples without any missing value, as models draw them, lose those values that a
+        real row at random misses. Trees would tell a complete sample at once.
     random_state : int, default=0
         Seed of the choice of rows, the folds and the trees.
 
@@ -139,7 +143,10 @@ def two_sample_test(
     aucs, falls = [], np.zeros(len(names))
     for repeat in range(n_repeats):
         rng = np.random.default_rng([random_state, repeat])
-        rows = np.concatenate([m[rng.permutation(len(m))[:n_rows]] for m in matrices])
+        of_real, of_sampled = (m[rng.permutation(len(m))[:n_rows]] for m in matrices)
+        if mask and not np.isnan(of_sampled).any():
+            of_sampled[np.isnan(of_real)] = np.nan
+        rows = np.concatenate((of_real, of_sampled))
         truth = np.repeat([0, 1], n_rows)
         for judge, test in _judges(rows, truth, categorical, n_folds, random_state + repeat):
             aucs.append(_auc(judge, rows[test], truth[test]))
@@ -211,7 +218,7 @@ def _numbers(first: Column, second: Column) -> tuple[Floats, Floats]:
         )
     if not isinstance(first.values, list) or not isinstance(second.values, list):
         return np.asarray(first.values, float), np.asarray(second.values, float)
-    sides = [_categories(column.values) for column in (first, second)]
+    sides = [_categories(first.values), _categories(second.values)]
     known = [value for side in sides for value in side if value is not None]
     names, counts = np.unique(np.array(known, dtype=str), return_counts=True)
     order = names[np.argsort(-counts, kind="stable")].tolist()
@@ -220,9 +227,8 @@ def _numbers(first: Column, second: Column) -> tuple[Floats, Floats]:
     return code_of[0], code_of[1]
 
 
-def _categories(values: object) -> list[str | None]:
+def _categories(values: list[object]) -> list[str | None]:
     """Return categories as texts, None where one is missing."""
-    assert isinstance(values, list)
     return [None if value is None or value != value else str(value) for value in values]
 
 
