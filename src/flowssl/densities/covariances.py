@@ -97,7 +97,7 @@ class Widened(Covariance):
 
     def color(self, noise: Tensor, component: Tensor) -> Tensor:
         """Scale what the other covariances make of the noise."""
-        return self.factor**0.5 * self.inner.color(noise, component)
+        return math.sqrt(self.factor) * self.inner.color(noise, component)
 
     def matrices(self) -> Tensor:
         """Return the covariances as dense matrices, shape (J, D, D)."""

@@ -243,6 +243,7 @@ class FlowClassifier(DensityClassifier):
             weight_decay=self.weight_decay,
             early_stopping=self.early_stopping,
             device=self.device,
+            random_start=self.init != "propagate",
         )
 
     def _fit_settings(self, data: TrainingData) -> FitSettings:
