@@ -552,3 +552,18 @@ def test_metadata_routing_reaches_the_weights(quick_flowgmm):
         routed[-1].predict_proba(routed[0].transform(X)),
         alone.predict_proba(routed[0].transform(X)),
     )
+
+
+@pytest.mark.parametrize(("init", "first"), [("propagate", 0), ("latent", 20), ("random", 20)])
+def test_patience_of_an_untrained_start_counts_from_the_middle(moons, monkeypatch, init, first):
+    X, _, y = moons
+    found = []
+
+    def train(model, objective, rows, held_out, config, **_):
+        found.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flowssl.estimators._fit.train", train)
+    with pytest.raises(KeyboardInterrupt):
+        FlowGMMClassifier(init=init, max_epochs=40, random_state=0).fit(X, y)
+    assert (found[0].patience_from, found[0].patience) == (first, 10)

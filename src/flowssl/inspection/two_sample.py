@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+import narwhals as nw
 import numpy as np
+from narwhals.typing import IntoDataFrame
 from sklearn.base import BaseEstimator
 
 from flowssl._typing import Floats, Integers
-from flowssl.preprocessing.containers import Column, Table
+from flowssl.preprocessing.containers import Column, Table, frame_or_other
 from flowssl.preprocessing.reading import as_table
 
 if TYPE_CHECKING:
@@ -40,7 +42,8 @@ class TwoSampleResult:
         Cross-validated area under the ROC curve, the mean over the repeats: the probability that a
         sampled row looks more like a sample than a real row does. 0.5 is perfect samples.
     interval : tuple of float
-        95 % interval of it for other rows of the same distributions (Hanley and McNeil 1982).
+        95 % interval of it for other rows of the same distributions (Hanley and McNeil 1982, with
+        the correction for cross-validation of Nadeau and Bengio 2003).
     spread : float
         Standard deviation of the AUC over the repeats, which differ in folds and choice of rows;
         NaN for one.
@@ -154,7 +157,9 @@ def two_sample_test(
                 falls += _falls(judge, rows[test], truth[test], aucs[-1], rng) / n_folds
     by_repeat = np.reshape(aucs, (n_repeats, n_folds)).mean(1)
     auc = float(by_repeat.mean())
-    error = NORMAL_QUANTILE * _standard_error(auc, n_rows)
+    # The folds' judges share most of their rows, so that their errors are not independent.
+    dependence = math.sqrt(1 + n_folds / (n_folds - 1))
+    error = NORMAL_QUANTILE * dependence * standard_error(auc, n_rows)
     order = np.argsort(-falls, kind="stable").tolist()
     return TwoSampleResult(
         auc=auc,
@@ -176,24 +181,36 @@ def _read(real: TableLike, sampled: TableLike) -> tuple[Table, Table]:
             )
     reader = BaseEstimator()
     first = as_table(real, reader)
-    second = as_table(sampled, reader, [column.type.kind for column in first.columns])
+    kinds = [column.type.kind for column in first.columns]
+    frame = frame_or_other(sampled)
+    if first.container != "array" and isinstance(frame, nw.DataFrame):
+        sampled = _selected(frame, [str(column.name) for column in first.columns])
+    second = as_table(sampled, reader, kinds)
     if len(first.columns) != len(second.columns):
         raise ValueError(
             f"real has {len(first.columns)} columns but sampled has {len(second.columns)}"
         )
-    if first.container == "array" or second.container == "array":
-        return first, second
-    places = {column.name: column for column in second.columns}
-    missing = [column.name for column in first.columns if column.name not in places]
-    if missing:
-        raise ValueError(
-            f"sampled has no column {missing[0]!r}, which real has; its columns are "
-            f"{list(places)[:10]}"
-        )
-    if [column.name for column in second.columns] == [column.name for column in first.columns]:
-        return first, second
-    columns = [places[column.name] for column in first.columns]
-    return first, Table(second.container, second.n_rows, columns)
+    return first, second
+
+
+def _selected(frame: nw.DataFrame[IntoDataFrame], names: list[str]) -> TableLike:
+    """Return a frame's columns of the given names.
+
+    Raises
+    ------
+    ValueError
+        If one is missing, or there are more.
+    """
+    known = [str(name) for name in frame.columns]
+    for one, other, there, lacks in (
+        (names, known, "real", "sampled"),
+        (known, names, "sampled", "real"),
+    ):
+        if lost := [name for name in one if name not in other]:
+            raise ValueError(
+                f"{there} has a column {lost[0]!r}, which {lacks} lacks; its columns are {other[:10]}"
+            )
+    return cast("TableLike", frame[:, [known.index(name) for name in names]].to_native())
 
 
 def _matrices(tables: Sequence[Table]) -> tuple[Floats, Floats]:
@@ -269,7 +286,7 @@ def _falls(
     return falls
 
 
-def _standard_error(auc: float, n: int) -> float:
+def standard_error(auc: float, n: int) -> float:
     """Return the standard error of an AUC of n rows of each kind (Hanley and McNeil 1982, eq. 2)."""
     one, two = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     variance = auc * (1 - auc) + (n - 1) * (one - auc**2 + two - auc**2)
