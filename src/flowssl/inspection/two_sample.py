@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 MAX_CATEGORIES = 254
 """Categories that boosted trees take; the rarest of more are taken together."""
 
+MIN_ROWS = 50
+"""Rows of each kind; a leaf of the trees holds at least 20."""
+
 NORMAL_QUANTILE = 1.959963984540054
 """97.5 % quantile of the standard normal distribution."""
 
@@ -110,8 +113,8 @@ def two_sample_test(
     Raises
     ------
     ValueError
-        If the tables have different columns, there are fewer than two rows of each kind for a fold,
-        or the rows are images.
+        If the tables have different columns, there are fewer than 50 rows of each kind, or the rows are
+        images.
 
     Notes
     -----
@@ -132,12 +135,14 @@ def two_sample_test(
     """
     tables = _read(real, sampled)
     n_rows = min(*(table.n_rows for table in tables), max_rows)
-    if n_folds < 2 or n_rows < 2 * n_folds:
+    if n_rows < MIN_ROWS:
         raise ValueError(
-            f"{n_folds} folds need at least {max(4, 2 * n_folds)} rows of each kind, got "
-            f"{tables[0].n_rows} real and {tables[1].n_rows} sampled ones; there must be 2 folds "
-            "or more"
+            f"two_sample_test needs at least {MIN_ROWS} rows of each kind, as trees learn nothing "
+            f"from fewer; got {tables[0].n_rows} real and {tables[1].n_rows} sampled ones, of which "
+            f"at most max_rows={max_rows} are used"
         )
+    if not 2 <= n_folds <= n_rows:
+        raise ValueError(f"n_folds must be from 2 to {n_rows}, the number of rows, got {n_folds}")
     if n_repeats < 1:
         raise ValueError(f"n_repeats must be at least 1, got {n_repeats}")
     names = [column.name for column in tables[0].columns]

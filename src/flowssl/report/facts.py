@@ -83,6 +83,8 @@ class TestRows:
     ----------
     X : table or images
         All test rows as given.
+    n_rows : int
+        Number of all of them.
     index : ndarray of shape (n,)
         Positions of the labeled ones among them.
     matrix : ndarray of shape (n, D)
@@ -96,6 +98,7 @@ class TestRows:
     """
 
     X: TableLike
+    n_rows: int
     index: Integers
     matrix: Floats
     codes: Integers
@@ -299,7 +302,7 @@ def _test_rows(
     matrix = matrix[known]
     baseline = baseline_log_proba(estimator, matrix)
     density, log_proba = estimator.density_.evaluate(matrix)
-    return TestRows(X_test, known, matrix, codes[known], density, log_proba, baseline)
+    return TestRows(X_test, len(codes), known, matrix, codes[known], density, log_proba, baseline)
 
 
 def _check_lengths(matrix: Floats, others: Sized, rows: str, name: str) -> None:
