@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 import flowssl
-from flowssl.cli.arguments import add_model, add_safe_csv
+from flowssl.cli.arguments import add_model, add_reading, add_safe_csv
 from flowssl.cli.console import shortened
 from flowssl.cli.flows import require_flow
 from flowssl.cli.sources import source_for_model
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
         help="rows that the model was not fitted to: say how well boosted trees tell the samples "
         "from them",
     )
+    add_reading(parser)
     add_safe_csv(parser)
 
 

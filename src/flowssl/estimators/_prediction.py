@@ -15,7 +15,7 @@ from sklearn.base import ClassifierMixin, TransformerMixin
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from flowssl._fitted import class_codes
+from flowssl._class_codes import class_codes
 from flowssl._isolation import isolated
 from flowssl._labels import LabelsLike, codes_of
 from flowssl._model_file import ModelFileMixin
@@ -88,10 +88,11 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
     ) -> Self:
         """Fit the calibration of the class probabilities to validation labels.
 
-        ``fit`` finds a temperature without validation labels, from its own soft labels of held-out
-        rows. This replaces it, and what an earlier call found, by that of the lowest negative
-        log-likelihood of the given labels. Only the posterior changes: ``score_samples``,
-        ``transform`` and ``sample`` answer as before.
+        It has the lowest negative log-likelihood of the labels and replaces the one before, such as
+        the temperature that ``fit`` finds without validation labels. Only the posterior changes:
+        ``score_samples``, ``transform`` and ``sample`` answer as before. The joint density becomes
+        ``p(x) p_v(y | x)``: p(x) of wider Gaussians would be fitted to labels instead of rows, and
+        lower by hundreds of nats in hundreds of dimensions.
 
         Parameters
         ----------
@@ -102,11 +103,9 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         method : {"temperature", "variance"}, default="temperature"
             "temperature" divides the log-odds by a number, ``calibration_temperature_`` (Guo et
             al. 2017); predictions stay the same. "variance" multiplies the covariances of all class
-            Gaussians by a number, ``calibration_variance_`` (Izmailov et al. 2020, section 6.1).
-            Both are the same where classes are equally probable single Gaussians of one
-            covariance. Otherwise "variance" leaves the class prior and the volumes of the Gaussians
-            as they are and can change predictions. Of images, each evaluation of a variance takes
-            as long as a prediction, and some 20 are needed.
+            Gaussians by ``calibration_variance_`` (Izmailov et al. 2020, section 6.1). Both are the
+            same where classes are equally probable single Gaussians of one covariance; otherwise
+            "variance" can change predictions. It evaluates the rows some 20 times.
 
         Returns
         -------
@@ -122,23 +121,15 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         Warns
         -----
         FlowSSLWarning
-            If there are fewer than 50 labels, or a class has none.
-
-        Notes
-        -----
-        With the wider Gaussians, the joint ``sum_k p(x, y=k)`` would be another density, fitted to
-        labels instead of rows: in hundreds of dimensions rows would be hundreds of nats less likely,
-        and samples far from every row. So the joint density becomes ``p(x) p_v(y | x)``, with the
-        p(x) of the fit and the posterior of the wider Gaussians.
+            If there are fewer than 50 labels, a class has none, or a bound of the range is best.
 
         Examples
         --------
         >>> from flowssl import FlowGMMClassifier
-        >>> from flowssl.datasets import hide_labels, make_moons
-        >>> X, truth = make_moons(400, random_state=0)
-        >>> y = hide_labels(truth[:200], per_class=5, random_state=0)
-        >>> model = FlowGMMClassifier(max_epochs=2, random_state=0).fit(X[:200], y)
-        >>> model.calibrate(X[200:], truth[200:]).calibration_variance_
+        >>> from flowssl.datasets import make_moons
+        >>> X, y = make_moons(400, random_state=0)
+        >>> model = FlowGMMClassifier(max_epochs=2, random_state=0).fit(X[:100], y[:100])
+        >>> model.calibrate(X[100:], y[100:]).calibration_variance_
         1.0
         """
         density = self.density_

@@ -86,18 +86,20 @@ def two_sample_test(
 ) -> TwoSampleResult:
     """Cross-validate boosted trees that tell sampled rows from real ones.
 
+    Of images, compare latents, ``model.transform(images)``, which are the images in other
+    coordinates; the classes differ in the first ``model.class_features_``. Of texts, compare
+    embeddings.
+
     Parameters
     ----------
     real : array-like, sparse matrix or data frame of shape (n_real, n_columns)
-        Rows that the model was not fitted on: samples of a model that has learned its training rows
-        by heart look like these. Missing values and categories are allowed.
+        Rows that the model was not fitted on: samples of one that has learned its rows by heart
+        look like these. Missing values and categories are allowed.
     sampled : like ``real``, of shape (n_sampled, n_columns)
-        Samples, for example ``model.sample(len(real))[0]``. They should be written alike: trees see
-        at once where whole numbers of ``real`` are fractions here.
-    n_folds : int, default=5
-        Folds of the stratified cross-validation.
-    n_repeats : int, default=3
-        Repeats with other folds, and other rows where not all are compared.
+        Samples, ``model.sample(len(real))[0]``, written alike: trees see at once where whole
+        numbers of ``real`` are fractions here.
+    n_folds, n_repeats : int, default=5 and 3
+        Folds of the stratified cross-validation; repeats with other folds and choices of rows.
     max_rows : int, default=5000
         Rows of each kind at most. As many of the one as of the other are compared.
     mask : bool, default=True
@@ -106,21 +108,11 @@ def two_sample_test(
     random_state : int, default=0
         Seed of the choice of rows, the folds and the trees.
 
-    Returns
-    -------
-    TwoSampleResult
-
     Raises
     ------
     ValueError
-        If the tables have different columns, there are fewer than 50 rows of each kind, or the rows are
-        images.
-
-    Notes
-    -----
-    Of images, compare the latents: ``model.transform(images)``, of which the first
-    ``model.class_features_`` are those that depend on the class. Of texts, compare embeddings. A
-    flow's latents are the rows themselves in other coordinates, so that nothing gets lost.
+        If the tables have different columns, there are fewer than 50 rows of each kind, a number
+        of folds or repeats is out of range, or the rows are images.
 
     Examples
     --------
@@ -128,50 +120,73 @@ def two_sample_test(
     >>> from flowssl.inspection import two_sample_test
     >>> rng = np.random.default_rng(0)
     >>> rows = rng.multivariate_normal([0.0, 0.0], [[1.0, 0.9], [0.9, 1.0]], size=400)
-    >>> two_sample_test(rows[:200], rows[200:]).auc < 0.6
-    True
     >>> two_sample_test(rows[:200], rng.normal(size=(200, 2))).auc > 0.75
     True
     """
     tables = _read(real, sampled)
     n_rows = min(*(table.n_rows for table in tables), max_rows)
+    _check(tables, n_rows, n_folds, n_repeats)
+    matrices = _matrices(tables)
+    trials = [
+        _trial(tables, _chosen(matrices, n_rows, mask, seed), n_folds, seed)
+        for seed in np.random.SeedSequence(random_state).generate_state(n_repeats).tolist()
+    ]
+    return _result(trials, [column.name for column in tables[0].columns], n_rows, n_folds)
+
+
+def _check(tables: tuple[Table, Table], n_rows: int, n_folds: int, n_repeats: int) -> None:
+    """Refuse numbers of rows, folds and repeats with which nothing can be told."""
     if n_rows < MIN_ROWS:
         raise ValueError(
             f"two_sample_test needs at least {MIN_ROWS} rows of each kind, as trees learn nothing "
             f"from fewer; got {tables[0].n_rows} real and {tables[1].n_rows} sampled ones, of which "
-            f"at most max_rows={max_rows} are used"
+            f"max_rows leaves {n_rows}"
         )
     if not 2 <= n_folds <= n_rows:
         raise ValueError(f"n_folds must be from 2 to {n_rows}, the number of rows, got {n_folds}")
     if n_repeats < 1:
         raise ValueError(f"n_repeats must be at least 1, got {n_repeats}")
-    names = [column.name for column in tables[0].columns]
+
+
+def _chosen(matrices: tuple[Floats, Floats], n_rows: int, mask: bool, seed: int) -> Floats:
+    """Return ``n_rows`` real rows at random and, below them, as many samples."""
+    rng = np.random.default_rng(seed)
+    real, sampled = (matrix[rng.permutation(len(matrix))[:n_rows]] for matrix in matrices)
+    if mask and not np.isnan(sampled).any():
+        sampled[np.isnan(real)] = np.nan
+    return np.concatenate((real, sampled))
+
+
+def _trial(
+    tables: tuple[Table, Table], rows: Floats, n_folds: int, seed: int
+) -> tuple[float, Floats]:
+    """Return the AUC of one cross-validation, and its fall for each column (D,)."""
+    truth = np.repeat([0, 1], len(rows) // 2)
     categorical = [isinstance(column.values, list) for column in tables[0].columns]
-    matrices = _matrices(tables)
-    aucs, falls = [], np.zeros(len(names))
-    for repeat in range(n_repeats):
-        rng = np.random.default_rng([random_state, repeat])
-        of_real, of_sampled = (m[rng.permutation(len(m))[:n_rows]] for m in matrices)
-        if mask and not np.isnan(of_sampled).any():
-            of_sampled[np.isnan(of_real)] = np.nan
-        rows = np.concatenate((of_real, of_sampled))
-        truth = np.repeat([0, 1], n_rows)
-        for judge, test in _judges(rows, truth, categorical, n_folds, random_state + repeat):
-            aucs.append(_auc(judge, rows[test], truth[test]))
-            if repeat == 0:
-                falls += _falls(judge, rows[test], truth[test], aucs[-1], rng) / n_folds
-    by_repeat = np.reshape(aucs, (n_repeats, n_folds)).mean(1)
-    auc = float(by_repeat.mean())
+    rng = np.random.default_rng(seed)
+    aucs, falls = [], []
+    for judge, test in _judges(rows, truth, categorical, n_folds, seed):
+        aucs.append(_auc(judge, rows[test], truth[test]))
+        falls.append(_falls(judge, rows[test], truth[test], aucs[-1], rng))
+    return float(np.mean(aucs)), np.mean(falls, axis=0)
+
+
+def _result(
+    trials: list[tuple[float, Floats]], names: Sequence[str | int], n_rows: int, n_folds: int
+) -> TwoSampleResult:
+    """Average the AUCs of trials, and its falls (D,) where columns are shuffled."""
+    by_trial = np.array([auc for auc, _ in trials])
+    falls = np.mean([of_columns for _, of_columns in trials], axis=0)
+    auc = float(by_trial.mean())
     # The folds' judges share most of their rows, so that their errors are not independent.
     dependence = math.sqrt(1 + n_folds / (n_folds - 1))
     error = NORMAL_QUANTILE * dependence * standard_error(auc, n_rows)
-    order = np.argsort(-falls, kind="stable").tolist()
     return TwoSampleResult(
         auc=auc,
         interval=(max(0.0, auc - error), min(1.0, auc + error)),
-        spread=float(by_repeat.std(ddof=1)) if n_repeats > 1 else math.nan,
+        spread=float(by_trial.std(ddof=1)) if len(trials) > 1 else math.nan,
         n_rows=n_rows,
-        importance={names[j]: float(falls[j]) for j in order},
+        importance={names[j]: float(falls[j]) for j in np.argsort(-falls, kind="stable").tolist()},
     )
 
 
@@ -261,11 +276,9 @@ def _judges(
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import StratifiedKFold
 
-    folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed % 2**32)
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
     for train, test in folds.split(rows, truth):
-        judge = HistGradientBoostingClassifier(
-            categorical_features=categorical, random_state=seed % 2**32
-        )
+        judge = HistGradientBoostingClassifier(categorical_features=categorical, random_state=seed)
         yield judge.fit(rows[train], truth[train]), test
 
 

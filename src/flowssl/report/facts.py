@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import entr
 
-from flowssl._fitted import baseline_log_proba, class_codes, subsample
+from flowssl._class_codes import class_codes
+from flowssl._fitted import baseline_log_proba, subsample
 from flowssl._labels import LabelsLike
 from flowssl._typing import Floats, Integers
 from flowssl.calibration import expected_calibration_error
