@@ -4,7 +4,8 @@ The effect of table 4 of Izmailov et al. (2020), where the variance of the class
 to validation labels. Four calibrations of the same fits: none; the temperature that ``fit`` finds
 from unlabeled rows alone; the temperature, and the variance, fitted to 300 validation labels.
 
-Run ``python -m benchmarks.density.calibration``; ``--images MODEL`` for a model of MNIST.
+Run ``python -m benchmarks.density.calibration``; ``--sets --images MODEL`` for a fitted model of
+images, of which the seeds choose the validation and test rows only.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", nargs="*", default=SETS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--images", type=Path, help="a fitted model of MNIST")
+    parser.add_argument("--images", type=Path, help="a fitted model of images")
+    parser.add_argument("--image-set", default="mnist", choices=("mnist", "fashion_mnist"))
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -73,11 +75,11 @@ def main() -> None:
             model = FlowGMMClassifier(random_state=seed).fit(split.X_train, split.y_train)
             _write(options.results, name, seed, records(model, split.X_test, split.y_test, seed))
         if options.images is not None:
-            arrays = np.load(DATA / "images" / "mnist_test.npz", allow_pickle=False)
+            arrays = np.load(DATA / "images" / f"{options.image_set}_test.npz", allow_pickle=False)
             images, y = arrays["x"].reshape(-1, 1, 28, 28), arrays["y"].astype(np.int64)
             model = flowssl.load(options.images)
             found = records(model, images, y, seed)
-            _write(options.results, "mnist", seed, found)
+            _write(options.results, options.image_set, seed, found)
 
 
 def _write(path: Path, name: str, seed: int, found: list[dict[str, object]]) -> None:
