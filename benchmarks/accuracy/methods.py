@@ -340,7 +340,7 @@ def _flow_paper(s: Situation) -> Classifier:
         class_prior="uniform",
         learning_rate=1e-4 if s.is_text else 1e-3,
         weight_decay=1e-5,
-        calibrate=False,
+        temperature_scaling=False,
         random_state=s.seed,
     )
     return OnColumns(_columns(s), recipe, labels_only=False)

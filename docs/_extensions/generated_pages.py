@@ -29,6 +29,7 @@ GALLERY = (
     "text_embeddings",
     "images",
     "unusual_rows",
+    "saturation",
     "latent_space",
     "decision_boundaries",
     "model_selection",

@@ -62,6 +62,9 @@ _CLASS_VALUES: dict[str, tuple[type, ...]] = {
 MISSING = {"missing": True}
 """What stands for NaN, which JSON does not have."""
 
+RENAMED = {"calibrate": "temperature_scaling"}
+"""Parameters in files of earlier versions that have another name now."""
+
 
 class ModelFileMixin(BaseEstimator, ABC):
     """A classifier that can be written to a model file and rebuilt from it.
@@ -134,7 +137,8 @@ class ModelFileMixin(BaseEstimator, ABC):
     def _from_file(cls, manifest: Mapping[str, JSON], tensors: Arrays) -> Self:
         """Rebuild a fitted classifier; a manifest that does not describe one raises any error."""
         facts = Record(manifest, "manifest")
-        record = facts.record("parameters").values
+        found = facts.record("parameters").values
+        record = {RENAMED.get(name, name): value for name, value in found.items()}
         if unknown := record.keys() - set(cls._get_param_names()):
             raise ModelFileError(f"{cls.__name__} has no parameter {shown(min(unknown))}")
         estimator = cls(**parameters_from_json(record, cls._parameter_groups))

@@ -7,6 +7,8 @@ p(x).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
@@ -52,7 +54,14 @@ def fit_temperature(log_joint: Floats, targets: Floats, weight: Floats) -> float
         log_posterior = log_softmax(log_joint * np.exp(-log_temperature), axis=1)
         return -float(weight @ (targets * log_posterior).sum(1))
 
-    found = minimize_scalar(loss, bounds=LOG_TEMPERATURE_RANGE, method="bounded")
+    return minimum_of_log(loss)
+
+
+def minimum_of_log(loss: Callable[[float], float], precision: float = 1e-5) -> float:
+    """Return the positive number whose logarithm minimizes a loss, within the bounds above."""
+    found = minimize_scalar(
+        loss, bounds=LOG_TEMPERATURE_RANGE, method="bounded", options={"xatol": precision}
+    )
     return float(np.exp(found.x))
 
 

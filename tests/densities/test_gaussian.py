@@ -324,3 +324,28 @@ def test_initial_means_are_copied():
 def test_wrong_arguments_are_named(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@KINDS
+def test_widened_classes_have_their_covariances_times_the_factor(kind):
+    classes = random_classes(kind, 3, 2)
+    wide = classes.widened(2.5)
+    with torch.no_grad():
+        np.testing.assert_allclose(
+            wide.covariance.matrices(), 2.5 * classes.covariance.matrices(), rtol=1e-12
+        )
+        z = torch.randn(20, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        actual = wide.log_joint(z).numpy()
+        drawn = wide.sample(
+            torch.full((20_000,), 1), generator=torch.Generator().manual_seed(2)
+        ).numpy()
+    np.testing.assert_allclose(actual, scipy_log_joint(wide, z.numpy()), rtol=1e-10, atol=1e-10)
+    _, weights, means, covariances = (
+        array[1] if array.ndim > 1 else array for array in parameters(wide)
+    )
+    center = weights @ means
+    total = sum(
+        w * (c + np.outer(m - center, m - center))
+        for w, m, c in zip(weights, means, covariances, strict=True)
+    )
+    np.testing.assert_allclose(np.cov(drawn.T), total, atol=0.05 * np.abs(total).max())

@@ -66,7 +66,7 @@ def test_density_integrates_to_one_in_the_users_units(fitted):
 def test_posterior_is_bayes_rule_and_calibration_leaves_the_density(moons):
     X, _, y = moons
     model = FlowGMMClassifier(max_epochs=3, random_state=0).fit(X, y)
-    raw = FlowGMMClassifier(max_epochs=3, random_state=0, calibrate=False).fit(X, y)
+    raw = FlowGMMClassifier(max_epochs=3, random_state=0, temperature_scaling=False).fit(X, y)
     assert raw.calibration_temperature_ == 1.0 != model.calibration_temperature_
     assert np.array_equal(raw.score_samples(X), model.score_samples(X))
     odds = np.log(raw.predict_proba(X[:1])[0, 1] / raw.predict_proba(X[:1])[0, 0])
@@ -321,7 +321,7 @@ def test_every_initialization_and_objective_trains(moons, init, objective):
 def test_the_papers_recipe_keeps_its_means(moons):
     X, _, y = moons
     model = FlowGMMClassifier(
-        architecture="paper-uci", init="random", learn_gaussians=False, calibrate=False,
+        architecture="paper-uci", init="random", learn_gaussians=False, temperature_scaling=False,
         objective=ObjectiveOptions("likelihood", cross_entropy_weight=0.0),
         max_epochs=2, random_state=0,
     ).fit(X, y)  # fmt: skip
@@ -552,3 +552,18 @@ def test_metadata_routing_reaches_the_weights(quick_flowgmm):
         routed[-1].predict_proba(routed[0].transform(X)),
         alone.predict_proba(routed[0].transform(X)),
     )
+
+
+@pytest.mark.parametrize(("init", "first"), [("propagate", 0), ("latent", 20), ("random", 20)])
+def test_patience_of_an_untrained_start_counts_from_the_middle(moons, monkeypatch, init, first):
+    X, _, y = moons
+    found = []
+
+    def train(model, objective, rows, held_out, config, **_):
+        found.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flowssl.estimators._fit.train", train)
+    with pytest.raises(KeyboardInterrupt):
+        FlowGMMClassifier(init=init, max_epochs=40, random_state=0).fit(X, y)
+    assert (found[0].patience_from, found[0].patience) == (first, 10)

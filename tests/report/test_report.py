@@ -25,7 +25,17 @@ from flowssl.report.markup import number, percent, significant
 from flowssl.report.sections.parameters import parameter_rows
 
 SECTIONS = [
-    *("summary", "data", "comparison", "confusion", "calibration", "latent", "plane", "rows"),
+    *(
+        "summary",
+        "data",
+        "comparison",
+        "confusion",
+        "calibration",
+        "latent",
+        "plane",
+        "judged",
+        "rows",
+    ),
     *("training", "initialization", "parameters", "versions"),
 ]
 IMAGE_SECTIONS = ["samples" if name == "plane" else name for name in SECTIONS]
@@ -191,8 +201,8 @@ def test_figures_and_tables_can_be_read_aloud(page):
 
 
 def test_number_of_figures_and_size(plain_page, test_page, image_page):
-    assert len(plain_page.figures("light")) == 5  # latent, boundary, samples, flow, history
-    assert len(test_page.figures("light")) == 3  # reliability, latent, history
+    assert len(plain_page.figures("light")) == 6  # latent, boundary, samples, flow, pairs, history
+    assert len(test_page.figures("light")) == 4  # reliability, latent, pairs, history
     assert max(len(plain_page.source), len(test_page.source)) < 5e6
 
 

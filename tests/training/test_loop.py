@@ -474,3 +474,28 @@ def test_rows_of_the_caller_are_not_changed():
     train(make_model(), Objective([Likelihood()]), rows, rows, CONFIG)
     for name in ("x", "targets", "labeled", "weight"):
         assert torch.equal(getattr(rows, name), getattr(before, name))
+
+
+def test_patience_counts_from_a_later_epoch_where_that_is_asked_for():
+    """The loss of a random start rises after its first epochs and falls long after patience ends."""
+
+    class Transient(Likelihood):
+        evaluations = 0
+
+        def held_out_losses(self, batch: Batch, log_joint: Tensor) -> Tensor:
+            type(self).evaluations += 1
+            # Of the untrained model 2, after epoch 1 the least for long, after epoch 12 the least.
+            loss = {1: 2.0, 2: 1.0, 13: 0.5}.get(type(self).evaluations, 3.0)
+            return torch.full_like(batch.weight, loss)
+
+    def epochs(patience_from: int) -> tuple[int, int]:
+        Transient.evaluations = 0
+        config = replace(CONFIG, max_epochs=40, patience=4, patience_from=patience_from)
+        objective = Objective([Transient()])
+        result = train(make_model(), objective, make_rows(), make_rows(seed=1), config)
+        return result.best_epoch, len(result.history)
+
+    assert epochs(0) == (1, 5)
+    assert epochs(7) == (1, 11)
+    assert epochs(10) == (12, 16)
+    assert epochs(20) == (12, 24)

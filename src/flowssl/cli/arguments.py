@@ -19,6 +19,11 @@ def add_data(parser: argparse.ArgumentParser, *, fitting: bool = False) -> None:
     """Add DATA and the options with which each kind of rows is read."""
     kinds = "; or ".join(dict.fromkeys(kind.data for kind in SOURCES.values()))
     parser.add_argument("data", metavar="DATA", help=kinds)
+    add_reading(parser, fitting=fitting)
+
+
+def add_reading(parser: argparse.ArgumentParser, *, fitting: bool = False) -> None:
+    """Add the options with which each kind of rows is read."""
     for kind in SOURCES.values():
         kind.add_options(parser, fitting=fitting)
 

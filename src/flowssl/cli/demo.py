@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Learn the digits from ten labels per class and compare with a fit to the labels alone."""
-    from flowssl._fitted import baseline_log_proba, class_codes
+    from flowssl._class_codes import class_codes
+    from flowssl._fitted import baseline_log_proba
 
     folder = Path(arguments.output)
     try:

@@ -13,7 +13,17 @@ if TYPE_CHECKING:
 
     from flowssl.cli.console import Console
 
-COMMANDS = ("fit", "predict", "score", "sample", "evaluate", "info", "report", "demo")
+COMMANDS = (
+    "fit",
+    "predict",
+    "score",
+    "sample",
+    "evaluate",
+    "calibrate",
+    "info",
+    "report",
+    "demo",
+)
 """The commands in the order of the help, each a module of this package (see `Command`)."""
 
 

@@ -69,6 +69,41 @@ def _scaled_distances(z: Tensor, means: Tensor, log_scale: Tensor) -> Tensor:
     return z.square() @ precision.T - 2 * (z @ (means * precision).T) + constant
 
 
+class Widened(Covariance):
+    """Covariances of another kind, all times the same factor: ``v Sigma_j``.
+
+    Parameters
+    ----------
+    inner : Covariance
+        The covariances ``Sigma_j``.
+    factor : float
+        The factor ``v``, positive.
+    """
+
+    def __init__(self, inner: Covariance, factor: float) -> None:
+        super().__init__(inner.n_components, inner.dim)
+        self.inner = inner
+        self.factor = factor
+
+    def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
+        """Return the log-densities, shape (n, J).
+
+        The distance of a row from the mean is what its log-density lacks to that of the mean.
+        """
+        log_prob = self.inner.log_prob(z, means)
+        peak: Tensor = self.inner.log_prob(means, means).diagonal()
+        volume = 0.5 * self.dim * math.log(self.factor)
+        return peak + (log_prob - peak) / self.factor - volume
+
+    def color(self, noise: Tensor, component: Tensor) -> Tensor:
+        """Scale what the other covariances make of the noise."""
+        return math.sqrt(self.factor) * self.inner.color(noise, component)
+
+    def matrices(self) -> Tensor:
+        """Return the covariances as dense matrices, shape (J, D, D)."""
+        return self.factor * self.inner.matrices()
+
+
 class Spherical(Covariance):
     """``Sigma_j = sigma_j^2 I``: one matrix product (n x D by D x J) for all components."""
 

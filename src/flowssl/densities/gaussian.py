@@ -5,6 +5,7 @@ This is the class density of FlowGMM (Izmailov et al. 2020, eq. 2 and 3).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import ClassVar, Self
 
@@ -18,7 +19,7 @@ from flowssl.densities.base import (
     ClassInit,
     check_temperature,
 )
-from flowssl.densities.covariances import build_covariance
+from flowssl.densities.covariances import Widened, build_covariance
 from flowssl.densities.prior import ClassPrior
 
 
@@ -132,6 +133,12 @@ class GaussianClasses(BuildableClassDensity):
         log_prob = log_prob.reshape(len(z), self.n_classes, self.n_components)
         log_prob = (log_prob + self.logits.log_softmax(1)).logsumexp(2)
         return log_prob + self.log_prior()
+
+    def widened(self, factor: float) -> GaussianClasses:
+        """Return a copy whose covariances are all times a positive factor."""
+        copied = copy.deepcopy(self)
+        copied.covariance = Widened(copied.covariance, factor)
+        return copied
 
     def log_prior(self) -> Tensor:
         """Return ``log p(y=k)``, shape (C,), nats."""

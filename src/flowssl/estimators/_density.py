@@ -7,7 +7,7 @@ the device of the models.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -52,12 +52,15 @@ class FittedDensity:
         Divisor of the log-odds in the posterior.
     marginal : Marginal or None
         p(x), where it has a density of its own; the models then give p(y | x) only.
+    variance : float
+        Factor of the covariances of the class Gaussians in the posterior, and nowhere else.
     """
 
     models: Sequence[JointModel]
     completion: Completion | Pixels
     temperature: float = 1.0
     marginal: Marginal | None = None
+    variance: float = 1.0
 
     def log_joint(self, matrix: Floats) -> Floats:
         """Return ``log p(x, y=k)`` of encoded rows, shape (n, C), nats per unit of their scales."""
@@ -104,7 +107,34 @@ class FittedDensity:
     def evaluate(self, matrix: Floats) -> tuple[Floats, Floats]:
         """Return ``log p(x)`` (n,) and the calibrated ``log p(y=k | x)`` (n, C), in one pass."""
         log_joint = self.log_joint(matrix)
-        return np.asarray(logsumexp(log_joint, axis=1)), self.log_proba(log_joint)
+        scores = log_joint if self.variance == 1.0 else self.class_scores(matrix)
+        return np.asarray(logsumexp(log_joint, axis=1)), self.log_proba(scores)
+
+    def class_scores(self, matrix: Floats) -> Floats:
+        """Return what `log_proba` takes: log-odds (n, C) of the classes, with the calibrated variance.
+
+        They lack the p(x) of complete rows, which the classes do not need.
+        """
+        density = self if self.variance == 1.0 else self.widened(self.variance)
+        scores, missing = density.class_log_joint, np.isnan(matrix).any(1)
+        if density.marginal is None or not missing.any():
+            return scores(matrix)
+        # Which values a row may have where it misses some, p(x) says.
+        out = np.empty((len(matrix), self.models[0].n_classes))
+        out[~missing] = scores(matrix[~missing])
+        out[missing] = density.log_joint(matrix[missing])
+        return out
+
+    def widened(self, variance: float) -> FittedDensity:
+        """Return the density whose class Gaussians have covariances times a factor.
+
+        Raises
+        ------
+        ValueError
+            If its classes are no Gaussians.
+        """
+        models = [JointModel(m.flow, _widened(m.class_density, variance)) for m in self.models]
+        return replace(self, models=models, variance=1.0)
 
     def class_prior(self) -> Floats:
         """Return ``p(y=k)`` of the first flow, shape (C,)."""
@@ -276,3 +306,15 @@ class FittedDensity:
             parts = [function(part.to(device)).cpu() for part in torch.split(whole, size)]
         out: Floats = torch.cat(parts).numpy()
         return out
+
+
+def _widened(classes: ClassDensity, variance: float) -> ClassDensity:
+    """Return class Gaussians with covariances times a factor; N(0, I) of other latents stays."""
+    if isinstance(classes, SemiConditionalClasses):
+        return SemiConditionalClasses(_widened(classes.inner, variance), classes.dim)
+    if not isinstance(classes, GaussianClasses):
+        raise ValueError(
+            "method='variance' is for classes that are Gaussians; these are described by "
+            f"{type(classes).__name__}. Use method='temperature'"
+        )
+    return classes.widened(variance)

@@ -20,6 +20,9 @@ MAX_EPOCHS = 40
 
 PATIENCE = 10
 
+SETTLING = 0.5
+"""Fraction of the epochs before which a random start is not stopped for lack of patience."""
+
 
 @dataclass(frozen=True)
 class Automatic:
@@ -105,9 +108,10 @@ class ObjectiveSettings:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How an estimator's parameters ask for training; the fields are parameters of its constructor.
+    """How an estimator's parameters ask for training; most fields are parameters of its constructor.
 
-    ``learning_rate`` is "auto" only where the estimator leaves it to the kind of rows.
+    ``learning_rate`` is "auto" only where the estimator leaves it to the kind of rows;
+    ``random_start`` says whether training begins from flows without any fit to the rows.
     """
 
     max_epochs: int | str
@@ -116,6 +120,7 @@ class TrainingSettings:
     weight_decay: float
     early_stopping: bool
     device: str
+    random_start: bool = False
 
     def config(
         self, automatic: Automatic, labeled_fraction: float | None, n_rows: int, seed: int
@@ -133,6 +138,7 @@ class TrainingSettings:
             learning_rate=chosen(self.learning_rate, automatic.learning_rate),
             weight_decay=self.weight_decay,
             patience=PATIENCE if self.early_stopping else epochs,
+            patience_from=math.ceil(SETTLING * epochs) if self.random_start else 0,
             seed=seed,
             device=self.device,
             evaluation_rows=automatic.evaluation_rows,

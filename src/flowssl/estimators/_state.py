@@ -49,6 +49,7 @@ class FittedState:
     calibration_temperature: float
     outlier_scale: OutlierScale
     marginal: Marginal | None = None
+    calibration_variance: float = 1.0
 
     def to_file(self) -> State:
         """Return the state as JSON and tensors."""
@@ -60,6 +61,7 @@ class FittedState:
             "interrupted": self.interrupted,
             "training_noise": self.training_noise,
             "calibration_temperature": self.calibration_temperature,
+            "calibration_variance": self.calibration_variance,
             "outlier_scale": asdict(self.outlier_scale),
         }
         tensors = models_to_arrays(self.models)
@@ -120,6 +122,9 @@ class FittedState:
                 scale.number("median"), scale.number("spread", least=LEAST_SPREAD)
             ),
             marginal=marginal,
+            calibration_variance=facts.number("calibration_variance", least=LEAST_TEMPERATURE)
+            if "calibration_variance" in facts.values  # files of earlier versions have none
+            else 1.0,
         )
 
 

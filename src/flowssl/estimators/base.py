@@ -71,7 +71,7 @@ class FlowClassifier(DensityClassifier):
     learning_rate: float | str
     weight_decay: float
     early_stopping: bool
-    calibrate: bool
+    temperature_scaling: bool
     n_estimators: int
     warm_start: bool
     checkpoint: str | os.PathLike[str] | None
@@ -92,6 +92,7 @@ class FlowClassifier(DensityClassifier):
     history_: list[dict[str, float]]
     training_noise_: float
     calibration_temperature_: float
+    calibration_variance_: float
     outlier_scale_: OutlierScale
     marginal_: Marginal | None
 
@@ -116,7 +117,7 @@ class FlowClassifier(DensityClassifier):
         "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
-        "calibrate": ["boolean"],
+        "temperature_scaling": ["boolean"],
         "n_estimators": [Interval(Integral, 1, MAX_ESTIMATORS, closed="both")],
         "warm_start": ["boolean"],
         "checkpoint": [str, os.PathLike, None],
@@ -244,6 +245,7 @@ class FlowClassifier(DensityClassifier):
             weight_decay=self.weight_decay,
             early_stopping=self.early_stopping,
             device=self.device,
+            random_start=self.init != "propagate",
         )
 
     def _fit_settings(self, data: TrainingData) -> FitSettings:
@@ -260,7 +262,7 @@ class FlowClassifier(DensityClassifier):
             class_prior=given_prior(self.class_prior, data.classes),
             propagation_weight=self.propagation_weight,
             n_estimators=self.n_estimators,
-            calibrate=self.calibrate,
+            calibrate=self.temperature_scaling,
             checkpoint=None if self.checkpoint is None else Path(self.checkpoint),
             show_progress=self.verbose > 0,
             categories=self._domain.categories(objective, data.encoder),

@@ -66,7 +66,7 @@ class DIGLMClassifier(FlowClassifier):
     early_stopping : bool, default=True
         Whether some unlabeled rows are held out to find the best epoch: a tenth, up to a quarter
         of small tables, none of fewer than 40 rows, and at most 2,000 images.
-    calibrate : bool, default=True
+    temperature_scaling : bool, default=True
         Whether class probabilities get a temperature, fitted to the soft labels of held-out
         unlabeled rows or, if none are held out, of all unlabeled rows; it is 1 if there are none.
         It never changes ``score_samples``.
@@ -127,6 +127,8 @@ class DIGLMClassifier(FlowClassifier):
         Figures of each epoch of the first model.
     calibration_temperature_ : float
         Divisor of the log-odds in ``predict_proba``.
+    calibration_variance_ : float
+        Factor of the class covariances in ``predict_proba``; 1 but after ``calibrate``.
     outlier_scale_ : OutlierScale
         Typical log-densities, for ``ood_score``.
     used_unlabeled_ : bool
@@ -171,7 +173,7 @@ class DIGLMClassifier(FlowClassifier):
         learning_rate: float | str = "auto",
         weight_decay: float = 1e-4,
         early_stopping: bool = True,
-        calibrate: bool = True,
+        temperature_scaling: bool = True,
         n_estimators: int = 1,
         warm_start: bool = False,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -193,7 +195,7 @@ class DIGLMClassifier(FlowClassifier):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.early_stopping = early_stopping
-        self.calibrate = calibrate
+        self.temperature_scaling = temperature_scaling
         self.n_estimators = n_estimators
         self.warm_start = warm_start
         self.checkpoint = checkpoint

@@ -1,6 +1,14 @@
-"""Inspection of fitted models: outlier scores, and audits of class removal."""
+"""Inspection of fitted models: outlier scores, a test of samples, and audits of class removal."""
 
 from flowssl.inspection.obfuscation import ClassRemovalAudit, attackers, audit_class_removal
 from flowssl.inspection.outliers import OutlierScale
+from flowssl.inspection.two_sample import TwoSampleResult, two_sample_test
 
-__all__ = ["ClassRemovalAudit", "OutlierScale", "attackers", "audit_class_removal"]
+__all__ = [
+    "ClassRemovalAudit",
+    "OutlierScale",
+    "TwoSampleResult",
+    "attackers",
+    "audit_class_removal",
+    "two_sample_test",
+]

@@ -8,6 +8,7 @@ in a theme for light and for dark pages. Matplotlib is imported on first use (``
 from flowssl.plotting.evaluation import plot_history, plot_reliability
 from flowssl.plotting.images import plot_class_samples, plot_images
 from flowssl.plotting.latent import plot_latent_space
+from flowssl.plotting.marginals import plot_marginals
 from flowssl.plotting.planar import plot_decision_boundary, plot_flow, plot_samples
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "plot_history",
     "plot_images",
     "plot_latent_space",
+    "plot_marginals",
     "plot_reliability",
     "plot_samples",
 ]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from flowssl._fitted import class_codes, is_planar, subsample
+from flowssl._class_codes import class_codes
+from flowssl._fitted import is_planar, subsample
 from flowssl._typing import Floats, Integers
 from flowssl.calibration import expected_calibration_error, reliability
 from flowssl.densities import ClassDensity, GaussianClasses

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flowssl._fitted import class_codes
+from flowssl._class_codes import class_codes
 from flowssl._typing import Floats, Integers
 from flowssl.plotting.artists import draw_reliability
 from flowssl.plotting.style import new_figure, styled

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import entr
 
-from flowssl._fitted import baseline_log_proba, class_codes, subsample
+from flowssl._class_codes import class_codes
+from flowssl._fitted import baseline_log_proba, subsample
 from flowssl._labels import LabelsLike
 from flowssl._typing import Floats, Integers
 from flowssl.calibration import expected_calibration_error
@@ -83,6 +84,8 @@ class TestRows:
     ----------
     X : table or images
         All test rows as given.
+    n_rows : int
+        Number of all of them.
     index : ndarray of shape (n,)
         Positions of the labeled ones among them.
     matrix : ndarray of shape (n, D)
@@ -96,6 +99,7 @@ class TestRows:
     """
 
     X: TableLike
+    n_rows: int
     index: Integers
     matrix: Floats
     codes: Integers
@@ -299,7 +303,7 @@ def _test_rows(
     matrix = matrix[known]
     baseline = baseline_log_proba(estimator, matrix)
     density, log_proba = estimator.density_.evaluate(matrix)
-    return TestRows(X_test, known, matrix, codes[known], density, log_proba, baseline)
+    return TestRows(X_test, len(codes), known, matrix, codes[known], density, log_proba, baseline)
 
 
 def _check_lengths(matrix: Floats, others: Sized, rows: str, name: str) -> None:

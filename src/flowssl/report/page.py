@@ -49,8 +49,8 @@ def write_report(
     """Write a self-contained HTML page about a fitted classifier and its data.
 
     Its sections: summary, data, comparison with the labels-only baseline, confusion matrix,
-    calibration, latent space, samples, individual rows, training and parameters. It loads nothing
-    from the network, follows the browser's light or dark theme, and can be printed.
+    calibration, latent space, samples and their judgment, individual rows, training and parameters.
+    It loads nothing from the network, follows the browser's theme, and can be printed.
 
     Parameters
     ----------

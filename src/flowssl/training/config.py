@@ -31,6 +31,9 @@ class TrainingConfig:
         Largest norm of the gradient.
     patience : int, default=10
         Epochs without a better held-out loss before training stops.
+    patience_from : int, default=0
+        Epoch from which patience counts. From a random start, the held-out loss rises above its
+        first values while the learning rate is high, and falls later.
     seed : int, default=0
         All random numbers of the training follow from it.
     device : str, default="auto"
@@ -61,6 +64,7 @@ class TrainingConfig:
     warmup: float = 0.05
     gradient_clip: float = 5.0
     patience: int = 10
+    patience_from: int = 0
     seed: int = 0
     device: str = "auto"
     precision: str = "32-true"

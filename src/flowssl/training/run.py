@@ -101,7 +101,7 @@ class TrainingRun:
             before = self._evaluate()["loss"]
             state.best_loss = before if math.isfinite(before) else math.inf
         while state.epoch < config.max_epochs:
-            if state.epoch - state.best_epoch >= config.patience:
+            if state.epoch - max(state.best_epoch, config.patience_from) >= config.patience:
                 logger.info("stopped early: no better since epoch %d", state.best_epoch)
                 return
             began = time.perf_counter()
