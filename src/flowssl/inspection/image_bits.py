@@ -114,20 +114,46 @@ def image_bits(
     >>> bits.averaged < bits.expected < 8
     True
     """
+    if draws < 1:
+        raise ValueError(f"draws must be at least 1, got {draws}")
+    rng = np.random.default_rng(random_state)
+    matrix = _chosen_images(estimator, X, max_images, rng)
+    centers, drawn = _log_probs(estimator, matrix, draws, rng)
+    averaged = logsumexp(drawn, axis=0) - math.log(draws)
+    n, dim = matrix.shape
+    expected = bits_per_dimension(drawn.mean(axis=0), dim)
+    return ImageBits(
+        expected=float(expected.mean()),
+        averaged=float(bits_per_dimension(averaged, dim).mean()),
+        centers=float(bits_per_dimension(centers, dim).mean()),
+        standard_error=float(expected.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan,
+        n_images=n,
+        n_draws=draws,
+    )
+
+
+def _chosen_images(
+    estimator: FlowClassifier, X: TableLike, max_images: int | None, rng: np.random.Generator
+) -> Floats:
+    """Return the pixel values (n, D) of random images, or of all if they are few."""
     encoder = estimator.encoder_
     if encoder.row_kind != "image":
         raise ValueError(
             f"bits per dimension are those of images, and the model is one of {encoder.row_kind} "
             "rows; use score_samples"
         )
-    if draws < 1:
-        raise ValueError(f"draws must be at least 1, got {draws}")
     matrix = encoder.transform(X)
     if not len(matrix):
         raise ValueError("there are no images to measure bits per dimension of")
-    rng = np.random.default_rng(random_state)
     if max_images is not None and len(matrix) > max_images:
         matrix = matrix[rng.permutation(len(matrix))[:max_images]]
+    return matrix
+
+
+def _log_probs(
+    estimator: FlowClassifier, matrix: Floats, draws: int, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Return the log-density of images (n, D) at the level centers (n,), and of draws (draws, n)."""
     pixels = cast(Pixels, estimator.completion_)
     at_centers = Pixels(pixels.mean, pixels.components, draws=0)
     density = replace(estimator.density_, completion=at_centers)
@@ -136,15 +162,5 @@ def image_bits(
         """Return the log-density half a level above each value, where its center is."""
         return np.asarray(logsumexp(density.log_joint(values), axis=1))
 
-    drawn = np.stack([log_prob(pixels.sampled(matrix, rng) - 0.5) for _ in range(draws)])
-    averaged = logsumexp(drawn, axis=0) - math.log(draws)
-    n, dim = matrix.shape
-    expected = bits_per_dimension(drawn.mean(axis=0), dim)
-    return ImageBits(
-        expected=float(expected.mean()),
-        averaged=float(bits_per_dimension(averaged, dim).mean()),
-        centers=float(bits_per_dimension(log_prob(matrix), dim).mean()),
-        standard_error=float(expected.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan,
-        n_images=n,
-        n_draws=draws,
-    )
+    drawn = [log_prob(pixels.sampled(matrix, rng) - 0.5) for _ in range(draws)]
+    return log_prob(matrix), np.stack(drawn)
