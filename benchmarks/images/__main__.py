@@ -85,7 +85,7 @@ def _flow(
     run: dict[str, object] = {**settings, "images": arguments.images, **recorder.minutes()}
     if arguments.save:
         model.save(arguments.save)
-    run["bits_per_dimension"] = methods.test_bits(model, images)
+    run |= methods.test_bits(model, images)
     run["epochs"] = len(model.history_)
     run["held_out_loss"] = [round(epoch["loss"], 3) for epoch in model.history_]
     run["seconds_of_epochs"] = [round(epoch["seconds"], 1) for epoch in model.history_]

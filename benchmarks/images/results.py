@@ -18,7 +18,10 @@ RUNS = "runs.jsonl"
 
 Run = dict[str, Any]
 
-HEADER = ("set", "labels", "method", "mean", "worst", "draws", "bits per dimension", "CPU minutes")
+HEADER = (
+    *("set", "labels", "method", "mean", "worst", "draws"),
+    *("bits at level centers", "bits, E_u log p", "CPU minutes"),
+)
 
 
 def append(run: Run, folder: Path = FOLDER) -> None:
@@ -58,7 +61,6 @@ def table(runs: list[Run]) -> str:
     lines = [HEADER, ("---",) * len(HEADER)]
     for group in cells(runs):
         accuracy = [run["accuracy"] for run in group]
-        bits = [run["bits_per_dimension"] for run in group if "bits_per_dimension" in run]
         lines.append(
             (
                 group[0]["set"],
@@ -67,11 +69,18 @@ def table(runs: list[Run]) -> str:
                 f"{np.mean(accuracy):.4f}",
                 f"{min(accuracy):.4f}",
                 str(len(group)),
-                f"{np.mean(bits):.3f}" if bits else "-",
+                _bits(group, "bits_per_dimension"),
+                _bits(group, "expected_bits"),
                 f"{np.mean([run['cpu_minutes'] for run in group]):.2f}",
             )
         )
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _bits(group: list[Run], reading: str) -> str:
+    """Return the mean of a reading over the runs that have it."""
+    bits = [run[reading] for run in group if reading in run]
+    return f"{np.mean(bits):.3f}" if bits else "-"
 
 
 def write_table(folder: Path = FOLDER) -> None:

@@ -87,7 +87,7 @@ def run(wanted: Row) -> tuple[Row, Model]:
         }
     if not isinstance(model, M2VAEClassifier):
         row |= {
-            "bits_per_dimension": methods.test_bits(model, images),
+            **methods.test_bits(model, images),
             "unlabeled_images": int((y < 0).sum()),
             "epochs_run": len(model.history_),
         }
@@ -144,7 +144,7 @@ def table(rows: Sequence[Row]) -> str:
     settings = KEY[:-1]
     lines = [
         "| set | method | labels | width of z_f | epochs | seeds | test error, % | worst | paper |"
-        " error on the labels, % | bits per dimension | CPU minutes, maximum |",
+        " error on the labels, % | bits at level centers | CPU minutes, maximum |",
         "| --- |" + " --- |" * 11,
     ]
     for setting in sorted({tuple(row[key] for key in settings) for row in rows}, key=_order):

@@ -76,11 +76,12 @@ def test_runs_are_kept_line_by_line_and_the_last_of_a_kind_counts(tmp_path):
     flow = {**common, "method": "cons", "max_epochs": "auto", "bits_per_dimension": 2.0}
     for seed, accuracy in ((0, 0.5), (1, 0.7), (0, 0.9)):
         results.append({**flow, "seed": seed, "accuracy": accuracy}, tmp_path)
-    results.append({**flow, "max_epochs": 2, "seed": 0, "accuracy": 0.3}, tmp_path)
+    bound = {"expected_bits": 2.1}
+    results.append({**flow, **bound, "max_epochs": 2, "seed": 0, "accuracy": 0.3}, tmp_path)
     results.append({**common, "method": "cnn", "seed": 0, "accuracy": 0.6}, tmp_path)
     results.write_table(tmp_path)
     assert (tmp_path / "table.md").read_text().splitlines()[2:] == [
-        "| mnist | 100 | cnn | 0.6000 | 0.6000 | 1 | - | 2.00 |",
-        "| mnist | 100 | cons | 0.8000 | 0.7000 | 2 | 2.000 | 2.00 |",
-        "| mnist | 100 | cons, 2 epochs | 0.3000 | 0.3000 | 1 | 2.000 | 2.00 |",
+        "| mnist | 100 | cnn | 0.6000 | 0.6000 | 1 | - | - | 2.00 |",
+        "| mnist | 100 | cons | 0.8000 | 0.7000 | 2 | 2.000 | - | 2.00 |",
+        "| mnist | 100 | cons, 2 epochs | 0.3000 | 0.3000 | 1 | 2.000 | 2.100 | 2.00 |",
     ]

@@ -75,6 +75,11 @@ def test_labeled_images_are_evaluated(folder, fitted, capsys):
     assert {row["name"]: row["labeled"] for row in figures["classes"]} == {
         name: int((fitted[1][:16] == name).sum()) for name in ("one", "zero")
     }
+    bits = figures["image_bits"]
+    assert (bits["n_images"], bits["n_draws"]) == (16, 16)
+    assert bits["averaged"] < bits["expected"] < 8
+    assert shell("evaluate m.flowssl digits --labels labels.csv --bad-images skip") == 0
+    assert f"{bits['expected']:.2f} (E_u log p" in capsys.readouterr().out
 
 
 def test_a_report_names_the_images(folder, fitted):

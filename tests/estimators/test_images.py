@@ -188,3 +188,12 @@ def test_sizes_that_squeezes_do_not_divide_are_refused_with_the_next_larger(digi
         FlowGMMClassifier(images=(1, 6, 8)).fit(digits[0][:, 1:7], hidden)
     with pytest.raises(ValueError, match=r"1 channel \(gray\) or 3 \(color\), got 2"):
         FlowGMMClassifier(images=(2, 4, 8)).fit(digits[0].reshape(-1, 2, 4, 8), hidden)
+
+
+def test_statistics_of_images_are_kept_in_files(model, digits, tmp_path):
+    model.save(tmp_path / "m.flowssl")
+    again = flowssl.load(tmp_path / "m.flowssl")
+    rows = model.encoder_.transform(digits[0])
+    unusual = model.completion_.unusual(rows)
+    assert (again.completion_.unusual(rows) == unusual).all()
+    assert np.median(model.completion_.unusual(255 - rows)) > np.quantile(unusual, 0.99)

@@ -17,6 +17,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 import flowssl
 from flowssl import FlowGMMClassifier
 from flowssl.datasets import hide_labels, make_moons
+from flowssl.inspection import image_bits
 from flowssl.report import write_report
 from flowssl.report.facts import gather
 from flowssl.report.kinds import KINDS
@@ -374,9 +375,13 @@ def test_images_are_called_images(image_model, image_page):
     assert f"On 40 test images the accuracy is {right}" in image_page.text
     assert f"trained on {(y[:110] >= 0).sum()} labeled and" in image_page.text
     assert "110 gray images of 8 × 8 pixels, 18 of them labeled" in image_page.text
-    for rows in (X[:110], X[110:]):
-        bits = -model.score_samples(rows).mean() / (64 * np.log(2))
-        assert number(float(bits), 2) in image_page.text
+    bits = image_bits(model, X[110:])
+    assert bits.centers == pytest.approx(-model.score_samples(X[110:]).mean() / (64 * np.log(2)))
+    assert f"Negative log-likelihood of 40 of the test images: {number(bits.expected, 2)} bits" in (
+        image_page.text
+    )
+    for reading in (bits.averaged, bits.centers):
+        assert number(reading, 2) in image_page.text
 
 
 def test_single_images_are_named_and_chosen_as_the_scores_say(image_model, image_page):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flowssl.cli.console import Console
     from flowssl.cli.source import Inputs, Labels
     from flowssl.estimators import Classifier
+    from flowssl.inspection import ImageBits
 
 SUMMARY = "compare predictions with known labels"
 DETAILS = "Unlabeled rows are left out; they never count as errors."
@@ -55,6 +56,9 @@ class Evaluation:
         width in confidence, weighted by their rows (Guo et al. 2017, equation 3).
     classes : tuple of ClassFigures
         In the model's order.
+    image_bits : ImageBits or None
+        Bits per dimension of the labeled images, of 250 random ones if there are more; None for
+        other rows.
     """
 
     rows: int
@@ -64,6 +68,7 @@ class Evaluation:
     negative_log_likelihood: float
     calibration_error: float
     classes: tuple[ClassFigures, ...]
+    image_bits: ImageBits | None
 
 
 def add_arguments(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -83,6 +88,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.json:
         console.json(asdict(result))
         return 0
+    bits = result.image_bits
     console.facts(
         [
             (f"labeled {source.noun}", f"{result.labeled:,} of {result.rows:,}"),
@@ -90,6 +96,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             ("balanced accuracy", f"{result.balanced_accuracy:.4f}"),
             ("negative log-likelihood", f"{result.negative_log_likelihood:.4f} nats per label"),
             ("calibration error", f"{result.calibration_error:.4f}"),
+            *([] if bits is None else [(f"bits per dimension of {bits.n_images:,}", str(bits))]),
         ]
     )
     console.table(
@@ -125,6 +132,7 @@ def evaluate_model(estimator: Classifier, X: Inputs, y: Labels) -> Evaluation:
 
     from flowssl._labels import encode_labels
     from flowssl.calibration import expected_calibration_error
+    from flowssl.inspection import image_bits
     from flowssl.preprocessing.containers import take_rows
 
     encoded = encode_labels(y, settled_marker(y, estimator.unlabeled_value))
@@ -132,7 +140,8 @@ def evaluate_model(estimator: Classifier, X: Inputs, y: Labels) -> Evaluation:
     names = [spelled_label(label) for label in estimator.classes_.tolist()]
     places = _places(names, [spelled_label(label) for label in encoded.classes.tolist()])
     truth = places[encoded.codes[rows]]
-    log_proba = estimator.predict_log_proba(take_rows(X, rows))
+    labeled = take_rows(X, rows)
+    log_proba = estimator.predict_log_proba(labeled)
     guess = log_proba.argmax(axis=1)
     confusion = np.zeros((len(names), len(names)), dtype=int)
     np.add.at(confusion, (truth, guess), 1)
@@ -152,6 +161,9 @@ def evaluate_model(estimator: Classifier, X: Inputs, y: Labels) -> Evaluation:
                 _ratio(confusion[place, place], confusion[:, place].sum()),
             )
             for place, name in enumerate(names)
+        ),
+        image_bits=(
+            image_bits(estimator, labeled) if estimator.encoder_.row_kind == "image" else None
         ),
     )
 

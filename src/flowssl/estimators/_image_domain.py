@@ -117,20 +117,20 @@ class ImageDomain(Domain):
         return ImageEncoder.from_json(text)
 
     def completion(self, encoder: Encoder, matrix: Floats) -> Pixels:
-        """Find the principal axes of the images."""
-        return Pixels.fit(matrix, self.draws)
+        """Find the principal axes of the images, and how usual their statistics are."""
+        return Pixels.fit(matrix, self.draws, self.shape)
 
     def continued(self, completion: Completion | Pixels) -> Pixels:
         """Keep the principal axes, and take the number of draws asked for now."""
         pixels = cast(Pixels, completion)
-        return Pixels(pixels.mean, pixels.components, self.draws)
+        return Pixels(pixels.mean, pixels.components, self.draws, pixels.states)
 
     def is_changed(self, completion: Completion | Pixels) -> bool:
         """Compare the number of draws."""
         return cast(Pixels, completion).draws != self.draws
 
     def read_completion(self, arrays: Arrays) -> Pixels:
-        """Rebuild the principal axes of the images."""
+        """Rebuild the principal axes of the images, and the density of their statistics."""
         return Pixels.from_arrays(arrays, self.draws)
 
     def propagate(self, filled: Floats, rows: Rows, prior: Floats | None, seed: int) -> SoftLabels:

@@ -25,6 +25,7 @@ from flowssl.bijections.images import LEVELS, Shape
 from flowssl.exceptions import ModelFileError
 from flowssl.preprocessing.completion import CompletedRows
 from flowssl.preprocessing.containers import TableLike
+from flowssl.preprocessing.image_states import ImageStates
 from flowssl.preprocessing.sparse import densified
 from flowssl.preprocessing.table_encoder import OutputColumn
 
@@ -34,6 +35,8 @@ As functions accept either, the type checker sees them as the same."""
 
 N_COMPONENTS = 64
 _COMPONENT_ROWS = 10_000
+_LEAST_SPLIT = 4  # two images have one axis
+_STATES = "states_"
 _FEATURE_MAPS = 64
 _LAYOUTS = ("rows", "planes", "channels first", "channels last")
 _PIXEL_DTYPE = re.compile("[<>|=]?([iu][1248]|f[248]|f12|f16)")
@@ -243,6 +246,14 @@ def pixel_centers(values: NDArray[np.generic]) -> NDArray[np.float32]:
     return values.astype(np.float32) + np.float32(0.5)
 
 
+def _principal_axes(matrix: PixelValues) -> tuple[Floats, Floats]:
+    """Return the mean (D,) and principal axes (K, D) of images (n, D)."""
+    n, dim = matrix.shape
+    pca = PCA(min(N_COMPONENTS, n - 1, dim), svd_solver="randomized", random_state=0)
+    pca.fit(matrix.astype(np.float32))
+    return pca.mean_.astype(np.float64), pca.components_.astype(np.float64)
+
+
 class Pixels:
     """The step from rows of pixel values to the units of a flow of images.
 
@@ -260,6 +271,8 @@ class Pixels:
         Principal axes of the training images, the features of the cheap classifiers.
     draws : int, default=0
         Fixed points within the intervals at prediction; 0 takes the center.
+    states : ImageStates or None, default=None
+        Density of the statistics of training images; None in files of earlier versions.
 
     Examples
     --------
@@ -271,23 +284,39 @@ class Pixels:
     array([[  0, 255]], dtype=uint8)
     """
 
-    def __init__(self, mean: Floats, components: Floats, draws: int = 0) -> None:
+    def __init__(
+        self,
+        mean: Floats,
+        components: Floats,
+        draws: int = 0,
+        states: ImageStates | None = None,
+    ) -> None:
         self.mean = mean
         self.components = components
         self.draws = draws
+        self.states = states
 
     @classmethod
-    def fit(cls, matrix: PixelValues, draws: int = 0) -> Pixels:
-        """Find the principal axes of images (n, D), of 10,000 random ones if there are more."""
-        n, dim = matrix.shape
+    def fit(cls, matrix: PixelValues, draws: int = 0, shape: Shape | None = None) -> Pixels:
+        """Find the principal axes of images (n, D), of 10,000 random ones if there are more.
+
+        Given their shape (c, h, w), also fit the density of their statistics (`unusual`): to half
+        of these images, with the axes of the other half.
+        """
+        n = len(matrix)
         rows = np.random.default_rng(0).choice(n, min(n, _COMPONENT_ROWS), replace=False)
-        pca = PCA(min(N_COMPONENTS, len(rows) - 1, dim), svd_solver="randomized", random_state=0)
-        pca.fit(matrix[np.sort(rows)].astype(np.float32))
-        return cls(pca.mean_.astype(np.float64), pca.components_.astype(np.float64), draws)
+        states = None
+        if shape is not None:
+            others, usual = np.array_split(rows, 2) if len(rows) >= _LEAST_SPLIT else (rows, rows)
+            states = ImageStates.fit(matrix[usual], shape, *_principal_axes(matrix[others]))
+        return cls(*_principal_axes(matrix[np.sort(rows)]), draws, states)
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the fitted arrays by name."""
-        return {"mean": self.mean, "components": self.components}
+        arrays: dict[str, NDArray[np.generic]] = {"mean": self.mean, "components": self.components}
+        if self.states is not None:
+            arrays |= {f"{_STATES}{k}": v for k, v in self.states.to_arrays().items()}
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]], draws: int = 0) -> Pixels:
@@ -300,9 +329,12 @@ class Pixels:
         """
         dim, n_axes = (arrays[k].shape[0] if k in arrays else 0 for k in ("mean", "components"))
         shapes: dict[str, TensorKind] = {"mean": ("f", (dim,)), "components": ("f", (n_axes, dim))}
-        check_arrays(arrays, shapes, "completion")
-        mean, components = (arrays[key].astype(np.float64) for key in shapes)
-        return cls(mean, components, draws)
+        parts = {k.removeprefix(_STATES): v for k, v in arrays.items() if k.startswith(_STATES)}
+        axes = {k: v for k, v in arrays.items() if not k.startswith(_STATES)}
+        check_arrays(axes, shapes, "completion")
+        mean, components = (axes[key].astype(np.float64) for key in shapes)
+        states = ImageStates.from_arrays(parts, dim) if parts else None
+        return cls(mean, components, draws, states)
 
     @property
     def dim(self) -> int:
@@ -335,6 +367,21 @@ class Pixels:
         chunks = np.array_split(matrix, max(1, len(matrix) // _COMPONENT_ROWS))
         scores = [(chunk.astype(np.float64) - self.mean) @ self.components.T for chunk in chunks]
         return np.concatenate(scores)
+
+    def unusual(self, matrix: PixelValues) -> Floats:
+        """Return minus the log-density of the images' statistics, shape (n,), nats.
+
+        Raises
+        ------
+        ValueError
+            If the model was saved by a version that did not fit this density.
+        """
+        if self.states is None:
+            raise ValueError(
+                "the model knows no density of the statistics of images, because an earlier "
+                "version of flowssl fitted it; fit it again, or choose another score"
+            )
+        return self.states.unusual(matrix, self.mean, self.components)
 
     def far(self, matrix: PixelValues) -> NDArray[np.bool_]:
         """Return False for each image: pixel values are bounded."""
