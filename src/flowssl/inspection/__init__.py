@@ -1,6 +1,4 @@
-"""Inspection of fitted models: outlier scores, a test of samples, and audits of class removal."""
-
-"""Inspection of fitted models: outlier scores, bits of images, and audits of class removal."""
+"""Inspection of fitted models: unusual rows, samples, bits of images, audits of class removal."""
 
 from flowssl.inspection.image_bits import ImageBits, image_bits
 from flowssl.inspection.obfuscation import ClassRemovalAudit, attackers, audit_class_removal
