@@ -8,7 +8,7 @@ from scipy.special import logsumexp
 from sklearn.mixture import GaussianMixture
 
 from flowssl import FlowGMMClassifier, load
-from flowssl.marginals import MarginalSettings, fit_marginal
+from flowssl.marginals.fitting import MarginalSettings, fit_marginal
 from flowssl.preprocessing import Completion
 
 

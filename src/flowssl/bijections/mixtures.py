@@ -49,11 +49,11 @@ class MixtureMap(Bijection):
     >>> from flowssl.bijections import MixtureMap
     >>> means, factors = torch.tensor([[-2.0], [2.0]]), torch.ones(2, 1, 1)
     >>> mixture = MixtureMap(torch.full((2,), 0.5).log(), means, factors)
-    >>> u, log_det = mixture(torch.tensor([[0.0], [2.0]]))
+    >>> u, log_det = mixture(torch.tensor([[-2.0], [2.0]]))
     >>> [round(value, 3) for value in u.flatten().tolist()]
-    [0.0, 0.674]
-    >>> mixture.inverse(u).round(decimals=6).flatten().tolist()
-    [0.0, 2.0]
+    [-0.674, 0.674]
+    >>> mixture.inverse(u).round(decimals=4).flatten().tolist()
+    [-2.0, 2.0]
     """
 
     def __init__(self, log_weights: Tensor, means: Tensor, factors: Tensor) -> None:

@@ -30,7 +30,8 @@ from flowssl.estimators._state import FittedState
 from flowssl.estimators.options import ObjectiveOptions
 from flowssl.exceptions import TrainingDivergedError
 from flowssl.inspection.outliers import OutlierScale
-from flowssl.marginals import MAX_EXPERTS, Marginal, MarginalSettings, fit_marginal
+from flowssl.marginals import Marginal
+from flowssl.marginals.fitting import MAX_EXPERTS, MarginalSettings, fit_marginal
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.preprocessing.indicators import CategoryGroup

@@ -21,7 +21,8 @@ from flowssl.estimators._domain import Domain
 from flowssl.estimators._spec import ModelSpec
 from flowssl.exceptions import ModelFileError
 from flowssl.inspection.outliers import OutlierScale
-from flowssl.marginals import Marginal, marginal_from_arrays, marginal_to_arrays
+from flowssl.marginals import Marginal
+from flowssl.marginals.files import marginal_from_arrays, marginal_to_arrays
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
 

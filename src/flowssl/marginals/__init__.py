@@ -1,16 +1,10 @@
-"""The marginal p(x) of the rows of a table: a density of its own, that no label has formed."""
+"""The density p(x) of the rows of a table, which no label forms.
+
+Categories have probabilities that add up to 1, numbers a mixture of Gaussians and couplings of
+splines, and missing values are integrated out.
+"""
 
 from flowssl.marginals.categories import CategoryChain
-from flowssl.marginals.files import marginal_from_arrays, marginal_to_arrays
-from flowssl.marginals.fitting import MAX_EXPERTS, MarginalSettings, fit_marginal
 from flowssl.marginals.marginal import Marginal
 
-__all__ = [
-    "MAX_EXPERTS",
-    "CategoryChain",
-    "Marginal",
-    "MarginalSettings",
-    "fit_marginal",
-    "marginal_from_arrays",
-    "marginal_to_arrays",
-]
+__all__ = ["CategoryChain", "Marginal"]

@@ -77,6 +77,17 @@ class Marginal:
         Densities of the numbers; none where the table has no numbers.
     weights : ndarray of shape (E,)
         Their weights.
+
+    Examples
+    --------
+    >>> from flowssl import FlowGMMClassifier
+    >>> from flowssl.datasets import hide_labels, make_moons
+    >>> X, truth = make_moons(200, random_state=0)
+    >>> y = hide_labels(truth, per_class=5, random_state=0)
+    >>> marginal = FlowGMMClassifier(max_epochs=2, random_state=0).fit(X, y).marginal_
+    >>> log_prob, error = marginal.log_prob(X)
+    >>> log_prob.shape, error.any()
+    ((200,), np.False_)
     """
 
     def __init__(
