@@ -248,7 +248,7 @@ class FittedDensity:
         temperature: float,
         generator: torch.Generator,
     ) -> Floats:
-        """Draw rows of p(x | y): rows of p(x), each accepted for a class that is drawn for it.
+        """Draw rows of p(x | y): rows of p(x), each accepted for a class drawn as `log_proba` says.
 
         What is left after some rounds, of classes that are rare in p(x), is drawn from the rows of
         all rounds in proportion to p(y | x).
@@ -258,7 +258,7 @@ class FittedDensity:
         pool, log_pool = [], []
         for _ in range(ROUNDS):
             drawn = marginal.sample(max(len(wanted), LEAST_POOL), temperature, generator)
-            log_posterior = self._log_posterior(drawn)
+            log_posterior = self.log_proba(self.class_scores(drawn))
             pool.append(drawn)
             log_pool.append(log_posterior)
             uniform = torch.rand(len(drawn), 1, dtype=torch.float64, generator=generator).numpy()
