@@ -133,6 +133,10 @@ class GaussianClasses(BuildableClassDensity):
         log_prob = (log_prob + self.logits.log_softmax(1)).logsumexp(2)
         return log_prob + self.log_prior()
 
+    def squared_distance(self, z: Tensor) -> Tensor:
+        """Return the squared Mahalanobis distance to the nearest Gaussian of any class, (n,)."""
+        return self.covariance.distances(z, self.means.flatten(0, 1))[0].amin(1)
+
     def log_prior(self) -> Tensor:
         """Return ``log p(y=k)``, shape (C,), nats."""
         log_prior: Tensor = self.prior()

@@ -27,6 +27,7 @@ from flowssl.estimators._settings import ObjectiveSettings, TrainingSettings
 from flowssl.estimators._soft_labels import class_prior, initialize_labels
 from flowssl.estimators._spec import ModelRequest, ModelSpec
 from flowssl.estimators._state import FittedState
+from flowssl.estimators._unusual import FittedRowDensity, fit_clusters, held_out_scores
 from flowssl.estimators.options import ObjectiveOptions
 from flowssl.exceptions import TrainingDivergedError
 from flowssl.inspection.outliers import OutlierScale
@@ -161,6 +162,11 @@ def fit_models(
     density = FittedDensity(models, completion)
     with BLAS:
         temperature, scale = _calibrated(density, prepared, calibrate=settings.calibrate)
+        held_out, trained = prepared.held_out, ~prepared.held_out
+        clusters = fit_clusters(completion, rows.matrix[trained], rows.weight[trained], seed)
+        unusual = held_out_scores(
+            FittedRowDensity(density, clusters), rows.matrix[held_out], rows.weight[held_out], scale
+        )
     state = FittedState(
         spec=spec,
         models=models,
@@ -173,6 +179,8 @@ def fit_models(
         training_noise=trainer.objective.training_noise,
         calibration_temperature=temperature,
         outlier_scale=scale,
+        row_clusters=clusters,
+        held_out_scores=unusual,
     )
     return state, prepared.targets
 

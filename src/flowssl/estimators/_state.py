@@ -18,11 +18,15 @@ from sklearn.preprocessing import StandardScaler
 from flowssl._model_file import Arrays, State, grouped, kinds_of
 from flowssl._persistence import JSON
 from flowssl._records import Record, TensorKind, check_arrays, shown
+from flowssl._typing import Floats
 from flowssl.bijections import Bijection
 from flowssl.estimators._domain import Domain
 from flowssl.estimators._spec import ModelSpec
+from flowssl.estimators._unusual import read_scores, read_threshold
 from flowssl.exceptions import ModelFileError
+from flowssl.inspection.clusters import RowClusters
 from flowssl.inspection.outliers import OutlierScale
+from flowssl.inspection.thresholds import OODThreshold
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
 
@@ -49,6 +53,9 @@ class FittedState:
     training_noise: float
     calibration_temperature: float
     outlier_scale: OutlierScale
+    row_clusters: RowClusters | None
+    held_out_scores: Mapping[str, Floats]
+    ood_threshold: OODThreshold | None = None
 
     def to_file(self) -> State:
         """Return the state as JSON and tensors."""
@@ -61,10 +68,14 @@ class FittedState:
             "training_noise": self.training_noise,
             "calibration_temperature": self.calibration_temperature,
             "outlier_scale": asdict(self.outlier_scale),
+            "ood_threshold": None if self.ood_threshold is None else asdict(self.ood_threshold),
         }
         tensors = models_to_arrays(self.models)
         tensors |= {f"completion.{k}": v for k, v in self.completion.to_arrays().items()}
         tensors |= {f"baseline.{k}": v for k, v in baseline_to_arrays(self.baseline).items()}
+        tensors |= {f"held_out_scores.{k}": v for k, v in self.held_out_scores.items()}
+        if self.row_clusters is not None:
+            tensors |= {f"clusters.{k}": v for k, v in self.row_clusters.to_arrays().items()}
         return facts, tensors
 
     @classmethod
@@ -95,6 +106,8 @@ class FittedState:
         baseline = parts.pop("baseline", {})
         parts.pop("encoder", None)  # read by the encoder
         scale = facts.record("outlier_scale")
+        clusters = parts.pop("clusters", None)
+        held_out_scores = read_scores(parts.pop("held_out_scores", {}))
         return cls(
             spec=spec,
             models=models_from_arrays(spec, domain, parts),
@@ -111,6 +124,11 @@ class FittedState:
             outlier_scale=OutlierScale(
                 scale.number("median"), scale.number("spread", least=LEAST_SPREAD)
             ),
+            row_clusters=(
+                None if clusters is None else RowClusters.from_arrays(clusters, features.shape[1])
+            ),
+            held_out_scores=held_out_scores,
+            ood_threshold=read_threshold(facts),
         )
 
 

@@ -38,7 +38,9 @@ from flowssl.estimators._spec import ModelRequest, ModelSpec
 from flowssl.estimators._state import MAX_ESTIMATORS, FittedState
 from flowssl.estimators._training_data import TrainingData
 from flowssl.estimators.options import ImageOptions, ObjectiveOptions, TextOptions
+from flowssl.inspection.clusters import RowClusters
 from flowssl.inspection.outliers import OutlierScale
+from flowssl.inspection.thresholds import OODThreshold
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
 from flowssl.preprocessing.containers import TableLike
@@ -92,6 +94,9 @@ class FlowClassifier(DensityClassifier):
     training_noise_: float
     calibration_temperature_: float
     outlier_scale_: OutlierScale
+    row_clusters_: RowClusters | None
+    held_out_scores_: Mapping[str, Floats]
+    ood_threshold_: OODThreshold | None
 
     _parameter_groups: ClassVar[Mapping[str, type[BaseEstimator]]] = {
         "objective": ObjectiveOptions,

@@ -1,0 +1,172 @@
+"""What scores of unusual rows ask of a fitted classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from scipy.special import logsumexp
+
+from flowssl._model_file import Arrays
+from flowssl._records import Record, check_arrays, shown
+from flowssl._typing import Floats
+from flowssl.estimators._density import CHUNK_NUMBERS, FittedDensity
+from flowssl.exceptions import ModelFileError
+from flowssl.inspection.clusters import RowClusters
+from flowssl.inspection.outliers import OutlierScale
+from flowssl.inspection.scores import OOD_SCORES, RowFigures
+from flowssl.inspection.thresholds import OODThreshold, usual_scores
+from flowssl.preprocessing import Completion, Pixels
+
+MIN_WIDE = 100
+"""Columns from which on rows are taken for embeddings, and their clusters are kept."""
+
+
+@dataclass(frozen=True)
+class FittedRowDensity:
+    """A fitted density, and other densities of the training rows beside it.
+
+    Attributes
+    ----------
+    density : FittedDensity
+        The density that predicts.
+    clusters : RowClusters or None
+        Small groups of training rows, of tables of many columns.
+    """
+
+    density: FittedDensity
+    clusters: RowClusters | None
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The scores that these rows have."""
+        absent = set()
+        if not isinstance(self.density.completion, Completion):
+            absent.add("ratio")
+        if self.clusters is None:
+            absent.add("clusters")
+        return tuple(name for name in OOD_SCORES if name not in absent)
+
+    def resolve(self, method: str) -> str:
+        """Return the name of a score, for "auto" the one that the rows support best.
+
+        Raises
+        ------
+        ValueError
+            If the rows have no such score.
+        """
+        if method == "auto":
+            return "clusters" if self.clusters is not None else "unlikely"
+        if method not in OOD_SCORES:
+            raise ValueError(f"method must be 'auto' or one of {self.methods}, got {method!r}")
+        if method not in self.methods:
+            raise ValueError(
+                f"method={method!r} is not there for these rows: 'ratio' needs a table, 'clusters' "
+                f"one of {MIN_WIDE} columns or more; choose one of {self.methods}"
+            )
+        return method
+
+    def log_prob(self, matrix: Floats) -> Floats:
+        """Return ``log p(x)`` of encoded rows (n, D), shape (n,), nats."""
+        return self.density.evaluate(matrix)[0]
+
+    def log_background(self, matrix: Floats) -> Floats:
+        """Return the log-density of the Gaussian of all training rows, shape (n,), nats.
+
+        Missing values and categories are integrated over the same draws as for ``log p(x)``, so
+        that most of the error cancels in a ratio.
+        """
+        completion = cast(Completion, self.density.completion)
+
+        def of_part(part: Floats) -> Floats:
+            rows = completion.completed(part)
+            n, s, dim = rows.z.shape
+            log_q = completion.gaussian.log_prob(rows.z.reshape(-1, dim)).reshape(n, s)
+            mean: Floats = logsumexp(log_q + rows.log_weight, axis=1) - np.log(s)
+            return mean
+
+        return self._in_parts(of_part, matrix, completion.n_draws(matrix))
+
+    def log_clusters(self, matrix: Floats) -> Floats:
+        """Return the log-density of the clusters, shape (n,), nats; missing values are filled."""
+        return cast(RowClusters, self.clusters).log_prob(self.density.completion.features(matrix))
+
+    def distance(self, matrix: Floats) -> Floats:
+        """Return the distance to the nearest Gaussian per square root of a column, shape (n,).
+
+        Missing values are filled by typical ones first. Of several flows it is the average.
+        """
+
+        def of_part(part: Floats) -> Floats:
+            squared = self.density.squared_distance(part)
+            return np.sqrt(squared.clip(0) / self.density.completion.dim)
+
+        return self._in_parts(of_part, matrix)
+
+    def _in_parts(
+        self, function: Callable[[Floats], Floats], matrix: Floats, n_draws: int = 1
+    ) -> Floats:
+        """Apply a function of rows to some rows at a time, so that memory stays bounded."""
+        size = max(1, CHUNK_NUMBERS // (n_draws * self.density.completion.row_numbers))
+        parts = [function(matrix[first : first + size]) for first in range(0, len(matrix), size)]
+        return np.concatenate([np.empty(0), *parts])
+
+
+def fit_clusters(
+    completion: Completion | Pixels, matrix: Floats, weight: Floats, seed: int
+) -> RowClusters | None:
+    """Find the clusters of training rows (n, D); None for images and tables of few columns."""
+    if completion.dim < MIN_WIDE or not isinstance(completion, Completion):
+        return None
+    return RowClusters.fit(completion.features(matrix), weight, seed)
+
+
+def held_out_scores(
+    rows: FittedRowDensity, matrix: Floats, weight: Floats, scale: OutlierScale
+) -> dict[str, Floats]:
+    """Return the distribution of each score over held-out rows (n, D), shape (m,), sorted."""
+    if not len(matrix):
+        return {}
+    figures = RowFigures(rows, matrix, scale)
+    return {name: usual_scores(OOD_SCORES[name](figures), weight) for name in rows.methods}
+
+
+def read_scores(arrays: Arrays) -> dict[str, Floats]:
+    """Return the scores of held-out rows in a file; none in files of earlier versions.
+
+    Raises
+    ------
+    ModelFileError
+        If they are not sorted scores of known names.
+    """
+    unknown = sorted(arrays.keys() - OOD_SCORES.keys())
+    if unknown:
+        raise ModelFileError(f"its scores {shown(unknown[0])} are of no known method")
+    check_arrays(arrays, {name: ("f", (arrays[name].size,)) for name in arrays}, "held_out_scores")
+    scores = {name: array.astype(np.float64) for name, array in arrays.items()}
+    if any((np.diff(values) < 0).any() for values in scores.values()):
+        raise ModelFileError("its scores of held-out rows must increase")
+    return scores
+
+
+def read_threshold(facts: Record) -> OODThreshold | None:
+    """Return the threshold in a file's facts; none in files of earlier versions.
+
+    Raises
+    ------
+    ModelFileError
+        If it is none.
+    """
+    if facts.values.get("ood_threshold") is None:
+        return None
+    threshold = facts.record("ood_threshold")
+    return OODThreshold(
+        method=threshold.text("method", OOD_SCORES.keys()),
+        alpha=threshold.number("alpha", least=0.0),
+        value=threshold.number("value"),
+        rate=threshold.number("rate", least=0.0),
+        spread=threshold.number("spread", least=0.0),
+        n_rows=threshold.whole("n_rows", least=1),
+    )
