@@ -12,6 +12,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Protocol
 
+import numpy as np
+
 from flowssl._typing import Floats
 from flowssl.inspection.outliers import OutlierScale
 
@@ -77,7 +79,7 @@ def ratio(rows: RowFigures) -> Floats:
 
 def clusters(rows: RowFigures) -> Floats:
     """Return how far rows lie from all small groups of training rows, nats per column."""
-    return -rows.density.log_clusters(rows.matrix) / rows.matrix.shape[1]
+    return np.asarray(-rows.density.log_clusters(rows.matrix) / rows.matrix.shape[1])
 
 
 def distance(rows: RowFigures) -> Floats:

@@ -76,7 +76,7 @@ class OODThreshold:
                 f"are {n}: no threshold has so few false alarms for certain. Give more rows X that "
                 f"were not trained on, or an alpha of at least {1 / (n + 1):.2g}"
             )
-        rate = 1 - rank / (n + 1)
+        rate = (n + 1 - rank) / (n + 1)
         return cls(
             method=method,
             alpha=float(alpha),
@@ -103,4 +103,5 @@ def usual_scores(scores: Floats, weight: Floats) -> Floats:
         return scores[order]
     cumulative = weight[order].cumsum()
     levels = (np.arange(m) + 0.5) / m * cumulative[-1]
-    return scores[order][np.searchsorted(cumulative, levels).clip(max=len(scores) - 1)]
+    quantiles: Floats = scores[order][np.searchsorted(cumulative, levels).clip(max=len(scores) - 1)]
+    return quantiles

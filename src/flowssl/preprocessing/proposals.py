@@ -198,7 +198,7 @@ def read_proposal(arrays: Mapping[str, NDArray[np.generic]]) -> Proposal:
 
 def _log_normal(squared: Floats, log_det: float, dim: int) -> Floats:
     """Return the log-density of a Gaussian from squared Mahalanobis distances (n,)."""
-    return -0.5 * (squared + log_det + dim * np.log(2 * np.pi))
+    return np.asarray(-0.5 * (squared + log_det + dim * np.log(2 * np.pi)))
 
 
 def _is_definite(covariance: Floats) -> bool:
