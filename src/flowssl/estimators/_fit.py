@@ -162,8 +162,8 @@ def fit_models(
     density = FittedDensity(models, completion)
     with BLAS:
         temperature, scale = _calibrated(density, prepared, calibrate=settings.calibrate)
-        held_out, trained = prepared.held_out, ~prepared.held_out
-        clusters = fit_clusters(completion, rows.matrix[trained], rows.weight[trained], seed)
+        held_out = prepared.held_out
+        clusters = fit_clusters(completion, prepared, seed)
         unusual = held_out_scores(
             FittedRowDensity(density, clusters), rows.matrix[held_out], rows.weight[held_out], scale
         )

@@ -13,6 +13,7 @@ from flowssl._model_file import Arrays
 from flowssl._records import Record, check_arrays, shown
 from flowssl._typing import Floats
 from flowssl.estimators._density import CHUNK_NUMBERS, FittedDensity
+from flowssl.estimators._preparation import Preparation
 from flowssl.exceptions import ModelFileError
 from flowssl.inspection.clusters import RowClusters
 from flowssl.inspection.outliers import OutlierScale
@@ -20,8 +21,12 @@ from flowssl.inspection.scores import OOD_SCORES, RowFigures
 from flowssl.inspection.thresholds import OODThreshold, usual_scores
 from flowssl.preprocessing import Completion, Pixels
 
-MIN_WIDE = 100
-"""Columns from which on rows are taken for embeddings, and their clusters are kept."""
+MIN_COLUMNS = 12
+"""Columns from which on clusters are kept. In fewer, log p(x) is a density worth more."""
+
+SHARED_UNIT = 3.0
+"""Ratio of the spreads of wide and narrow columns, their 95th and 5th percentile, up to which all
+columns are taken to have one unit, as those of an embedding or of pixels have."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class FittedRowDensity:
         if method not in self.methods:
             raise ValueError(
                 f"method={method!r} is not there for these rows: 'ratio' needs a table, 'clusters' "
-                f"one of {MIN_WIDE} columns or more; choose one of {self.methods}"
+                f"one of {MIN_COLUMNS} columns or more; choose one of {self.methods}"
             )
         return method
 
@@ -91,7 +96,10 @@ class FittedRowDensity:
 
     def log_clusters(self, matrix: Floats) -> Floats:
         """Return the log-density of the clusters, shape (n,), nats; missing values are filled."""
-        return cast(RowClusters, self.clusters).log_prob(self.density.completion.features(matrix))
+        clusters = cast(RowClusters, self.clusters)
+        completion = self.density.completion
+        complete = completion.features if clusters.in_units else completion.typical
+        return self._in_parts(lambda part: clusters.log_prob(complete(part)), matrix)
 
     def distance(self, matrix: Floats) -> Floats:
         """Return the distance to the nearest Gaussian per square root of a column, shape (n,).
@@ -115,12 +123,22 @@ class FittedRowDensity:
 
 
 def fit_clusters(
-    completion: Completion | Pixels, matrix: Floats, weight: Floats, seed: int
+    completion: Completion | Pixels, prepared: Preparation, seed: int
 ) -> RowClusters | None:
-    """Find the clusters of training rows (n, D); None for images and tables of few columns."""
-    if completion.dim < MIN_WIDE or not isinstance(completion, Completion):
+    """Find the clusters of the rows that are trained on; None for images and few columns.
+
+    Columns of one unit keep it: that some vary more than others means something then. Others are
+    standardized.
+    """
+    if completion.dim < MIN_COLUMNS or not isinstance(completion, Completion):
         return None
-    return RowClusters.fit(completion.features(matrix), weight, seed)
+    trained = ~prepared.held_out
+    rows = completion.features(prepared.rows.matrix[trained])
+    narrow, wide = np.quantile(rows.std(0), (0.05, 0.95))
+    in_units = bool(wide <= SHARED_UNIT * narrow) and not completion.widths.any()
+    if not in_units:
+        rows = prepared.z[trained]
+    return RowClusters.fit(rows, prepared.rows.weight[trained], in_units=in_units, seed=seed)
 
 
 def held_out_scores(
