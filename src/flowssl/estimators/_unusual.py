@@ -21,6 +21,9 @@ from flowssl.inspection.scores import OOD_SCORES, RowFigures
 from flowssl.inspection.thresholds import OODThreshold, usual_scores
 from flowssl.preprocessing import Completion, Pixels
 
+MAX_ROWS = 20_000
+"""Rows in which clusters are searched at most."""
+
 MIN_COLUMNS = 12
 """Columns from which on clusters are kept. In fewer, log p(x) is a density worth more."""
 
@@ -124,29 +127,44 @@ class FittedRowDensity:
 
 def fit_clusters(
     completion: Completion | Pixels, prepared: Preparation, seed: int
-) -> RowClusters | None:
-    """Find the clusters of the rows that are trained on; None for images and few columns.
+) -> tuple[RowClusters | None, dict[str, Floats]]:
+    """Find the clusters of the training rows; none of images and few columns.
 
     Columns of one unit keep it: that some vary more than others means something then. Others are
     standardized.
+
+    Returns
+    -------
+    clusters : RowClusters or None
+        Of at most `MAX_ROWS` rows.
+    scores : dict of str to ndarray of shape (m,)
+        "clusters": the distribution of the score over rows whose clusters were found without them.
     """
     if completion.dim < MIN_COLUMNS or not isinstance(completion, Completion):
-        return None
-    trained = ~prepared.held_out
-    rows = completion.features(prepared.rows.matrix[trained])
+        return None, {}
+    n = len(prepared.z)
+    chosen = np.sort(np.random.default_rng(seed).permutation(n)[:MAX_ROWS])
+    rows, weight = completion.features(prepared.rows.matrix[chosen]), prepared.rows.weight[chosen]
     narrow, wide = np.quantile(rows.std(0), (0.05, 0.95))
     in_units = bool(wide <= SHARED_UNIT * narrow) and not completion.widths.any()
     if not in_units:
-        rows = prepared.z[trained]
-    return RowClusters.fit(rows, prepared.rows.weight[trained], in_units=in_units, seed=seed)
+        rows = prepared.z[chosen]
+    clusters = RowClusters.fit(rows, weight, in_units=in_units, seed=seed)
+    usual = ~prepared.rows.labeled[chosen]  # labeled rows may be no fair sample
+    if not usual.any():
+        usual[:] = True
+    log_prob = RowClusters.out_of_fold(rows, weight, in_units=in_units, seed=seed)
+    scores = usual_scores(-log_prob[usual] / rows.shape[1], weight[usual])
+    return clusters, {"clusters": scores}
 
 
 def held_out_scores(
-    rows: FittedRowDensity, matrix: Floats, weight: Floats, scale: OutlierScale
+    density: FittedDensity, matrix: Floats, weight: Floats, scale: OutlierScale
 ) -> dict[str, Floats]:
-    """Return the distribution of each score over held-out rows (n, D), shape (m,), sorted."""
+    """Return the distribution of the density's scores over held-out rows (n, D), sorted."""
     if not len(matrix):
         return {}
+    rows = FittedRowDensity(density, None)
     figures = RowFigures(rows, matrix, scale)
     return {name: usual_scores(OOD_SCORES[name](figures), weight) for name in rows.methods}
 

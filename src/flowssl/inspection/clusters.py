@@ -18,10 +18,8 @@ ROWS_PER_CLUSTER = 10
 MAX_CLUSTERS = 1000
 """Clusters at most; their centers are part of a model file."""
 
-MAX_ROWS = 20_000
-"""Rows in which clusters are searched at most."""
-
 LEAST_VARIANCE = 1e-12
+N_FOLDS = 5
 SWEEPS = 10
 BATCH = 1024
 PAIRS_AT_ONCE = 2_000_000
@@ -80,9 +78,6 @@ class RowClusters:
         """
         from sklearn.cluster import MiniBatchKMeans
 
-        if len(rows) > MAX_ROWS:
-            chosen = np.random.default_rng(seed).choice(len(rows), MAX_ROWS, replace=False)
-            rows, weight = rows[chosen], weight[chosen]
         n, D = rows.shape
         offset = rows.mean(0)
         scale = max(float(np.sqrt(rows.var(0).mean())), np.finfo(np.float64).tiny)
@@ -122,6 +117,20 @@ class RowClusters:
             log_joint = self.log_weights - 0.5 * squared.clip(0) / self.variance
             parts.append(logsumexp(log_joint, axis=1) + constant)
         return np.concatenate(parts)
+
+    @classmethod
+    def out_of_fold(cls, rows: Floats, weight: Floats, *, in_units: bool, seed: int) -> Floats:
+        """Return the log-density of each row (n, D) under clusters of four fifths of the others.
+
+        Together they say how fresh rows will score, with the precision of all rows.
+        """
+        log_prob = np.empty(len(rows))
+        folds = np.random.default_rng(seed).permutation(len(rows)) % min(N_FOLDS, len(rows))
+        for fold in np.unique(folds):
+            out = folds == fold
+            found = cls.fit(rows[~out], weight[~out], in_units=in_units, seed=seed)
+            log_prob[out] = found.log_prob(rows[out])
+        return log_prob
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the fitted arrays by name; the centers have single precision already."""
