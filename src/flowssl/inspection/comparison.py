@@ -104,7 +104,7 @@ def ood_table(estimator: FlowClassifier, sets: Mapping[str, TableLike]) -> OODTa
     Raises
     ------
     ValueError
-        If there is no set, or one has no rows.
+        If there is no set, or the estimator refuses its rows.
 
     Examples
     --------
@@ -134,14 +134,11 @@ def _figures(
     with isolated():
         density = estimator.row_density_
         rows = RowFigures(density, estimator.encoder_.transform(X), estimator.outlier_scale_)
-        n_rows = len(rows.log_prob)
-        if not n_rows:
-            raise ValueError(f"the set {name!r} has no rows")
         scores = {method: OOD_SCORES[method](rows) for method in density.methods}
     predicted = estimator.predict(X)
     return OODFigures(
         name=name,
-        n_rows=n_rows,
+        n_rows=len(rows.log_prob),
         log_prob=rows.log_prob,
         scores=scores,
         auroc={method: auroc(usual[method], scores[method]) for method in usual},
