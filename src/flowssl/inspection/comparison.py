@@ -43,6 +43,16 @@ class OODFigures:
         this set exceed; empty for the first.
     class_shares : mapping of str to float
         Fraction of the rows that are predicted to be of each class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flowssl.inspection import OODFigures
+    >>> figures = OODFigures("test", 3, np.array([-2.0, -1.0, -9.0]), {}, {}, {}, {"a": 1.0})
+    >>> figures.median_log_prob
+    -2.0
+    >>> figures.record()
+    {'name': 'test', 'n_rows': 3, 'median_log_prob': -2.0, 'share_a': 1.0}
     """
 
     name: str
@@ -80,6 +90,14 @@ class OODTable:
         In the given order.
     automatic : str
         The score that ``method="auto"`` stands for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flowssl.inspection import OODFigures, OODTable
+    >>> figures = OODFigures("test", 1, np.array([-2.0]), {}, {}, {}, {"a": 1.0})
+    >>> [record["name"] for record in OODTable((figures,), automatic="unlikely").records()]
+    ['test']
     """
 
     sets: tuple[OODFigures, ...]
