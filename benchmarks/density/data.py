@@ -56,7 +56,7 @@ def load(name: str, seed: int) -> Split:
     if name == "mnist64":
         pca = PCA(MNIST_COMPONENTS, random_state=0).fit(X[train])
         X = pca.transform(X)
-    whole = (np.round(X) == X).all(0)
+    whole = (X == np.round(X)).all(0)
     if name != "spambase":  # whose whole numbers and atoms stay
         X = X + whole * rng.random(X.shape)
     labels = np.full(len(train), -1)
@@ -94,7 +94,7 @@ class Boxes:
             values, counts = np.unique(column, return_counts=True)
             if counts.max() >= ATOM * len(X):
                 atoms[j] = values[counts.argmax()]
-        return cls(atoms, X.std(0), (np.round(X) == X).all(0))
+        return cls(atoms, X.std(0), (X == np.round(X)).all(0))
 
     def draw(self, X: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """Return rows with noise in the boxes and the log-volume (n,) of their boxes."""
@@ -102,6 +102,6 @@ class Boxes:
         noise = rng.random(X.shape)
         out = X + self.whole * noise
         out = np.where(is_atom, X - self.widths * noise, out + 0.0)
-        below = ~np.isnan(self.atoms) & (self.atoms > X)  # none in the sets at hand
+        below = ~np.isnan(self.atoms) & (X < self.atoms)  # none in the sets at hand
         out = np.where(below, X - self.widths, out)
         return out, (is_atom * np.log(self.widths)).sum(1)

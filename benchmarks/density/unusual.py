@@ -4,7 +4,8 @@
 few labels, and scores held-out rows of these classes and rows of what it has not seen: the
 out-of-scope texts of CLINC150, or a quarter of the classes, which each seed draws anew. Tables of
 two classes have no unusual rows here; their false alarms alone are measured. Finished runs are kept
-in ``results/unusual.jsonl`` and not repeated; ``--show`` prints the means.
+in ``results/unusual.jsonl`` and not repeated; ``--show`` prints the means. ``--clusters`` leaves
+the flow out and measures the score by clusters alone, which depends on no label and no training.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from benchmarks.folders import DATA
 
 from flowssl import FlowGMMClassifier
 from flowssl.datasets import make_moons
-from flowssl.inspection import ood_table
-from flowssl.inspection.comparison import auroc
+from flowssl.inspection import OODThreshold, RowClusters, ood_table
+from flowssl.inspection.comparison import auroc, fpr95
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -184,13 +185,43 @@ def measure(name: str, seed: int) -> dict[str, object]:
         record["auroc"] = {m: round(v, 4) for m, v in table.sets[1].auroc.items()}
         record["fpr95"] = {m: round(v, 4) for m, v in table.sets[1].fpr95.items()}
     if name in TEXTS:
-        others = {
-            "relative Mahalanobis, few labels": relative_mahalanobis(rows, labels),
-            "relative Mahalanobis, all labels": relative_mahalanobis(rows, rows.y),
-            "nearest training row": nearest_row(rows),
-        }
-        record["others"] = {key: round(value, 4) for key, value in others.items()}
+        record["others"] = others(rows, labels)
     return record
+
+
+def measure_clusters(name: str, seed: int) -> dict[str, object]:
+    """Return the figures of the clusters that the default model of texts keeps."""
+    rows = load(name, seed)
+    weight, labels = np.ones(len(rows.X)), rows.labels(seed)
+    began = time.process_time()
+    clusters = RowClusters.fit(rows.X, weight, in_units=True, seed=seed)
+    left_out = RowClusters.out_of_fold(rows.X, weight, in_units=True, seed=seed)
+    seconds = time.process_time() - began
+    usual, unusual = -clusters.log_prob(rows.usual), -clusters.log_prob(rows.unusual)
+    threshold = OODThreshold.fit(-left_out[labels < 0], ALPHA, "clusters")
+    return {
+        "set": f"{name}, clusters alone",
+        "seed": seed,
+        "rows": [len(rows.X), len(usual), len(unusual)],
+        "columns": rows.X.shape[1],
+        "seconds": round(seconds, 1),
+        "automatic": "clusters",
+        "alarms": {"clusters": round(float(threshold.exceeded(usual).mean()), 4)},
+        "spread": {"clusters": round(threshold.spread, 4)},
+        "auroc": {"clusters": round(auroc(usual, unusual), 4)},
+        "fpr95": {"clusters": round(fpr95(usual, unusual), 4)},
+        "others": others(rows, labels),
+    }
+
+
+def others(rows: Rows, labels: Codes) -> dict[str, float]:
+    """Return the AUROC of scores that need no flow."""
+    found = {
+        "relative Mahalanobis, few labels": relative_mahalanobis(rows, labels),
+        "relative Mahalanobis, all labels": relative_mahalanobis(rows, rows.y),
+        "nearest training row": nearest_row(rows),
+    }
+    return {key: round(value, 4) for key, value in found.items()}
 
 
 def finished(path: Path) -> Iterator[dict[str, object]]:
@@ -222,6 +253,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--show", action="store_true", help="print the means of finished runs")
+    parser.add_argument("--clusters", action="store_true", help="texts without a flow")
     options = parser.parse_args()
     if options.show:
         show(options.results)
@@ -231,8 +263,9 @@ def main() -> None:
     done = {(record["set"], record["seed"]) for record in finished(options.results)}
     for seed in options.seeds:
         for name in options.sets:
-            if (name, seed) not in done:
-                record = measure(name, seed)
+            key = f"{name}, clusters alone" if options.clusters else name
+            if (key, seed) not in done:
+                record = measure_clusters(name, seed) if options.clusters else measure(name, seed)
                 with options.results.open("a") as file:
                     file.write(json.dumps(record) + "\n")
 

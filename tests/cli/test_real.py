@@ -237,7 +237,7 @@ def test_score_compares_sets_of_rows(run: Callable[..., str], home: Path) -> Non
     result = json.loads(run(*words, "--json", "--plot", "f.svg", "--theme", "dark"))
     assert [rows["name"] for rows in result["sets"]] == ["new", "far"]
     model = flowssl.load("m.flowssl")
-    log_prob = model.score_samples(far)
+    log_prob = model.score_samples(far[COLUMNS])
     assert result["sets"][1]["median_log_prob"] == pytest.approx(np.median(log_prob))
     assert result["sets"][1]["auroc_unlikely"] == 1
     assert (home / "f.svg").read_text().startswith("<?xml")
