@@ -164,10 +164,9 @@ def test_distance_is_to_the_nearest_gaussian_in_its_own_scale():
 def test_clusters_find_new_groups_and_their_false_alarms_are_few(groups):
     model, fresh, unseen = groups
     assert model.ood_threshold_ is None
-    usual, unusual = model.ood_score(fresh), model.ood_score(unseen)
+    usual, unusual = (model.ood_score(X, method="clusters") for X in (fresh, unseen))
     assert auroc(usual, unusual) > 0.99
-    threshold = model.calibrate_ood(0.1)
-    assert threshold.method == "clusters"
+    threshold = model.calibrate_ood(0.1, method="clusters")
     assert threshold.n_rows > 350  # rows out of fold, not the held-out ones alone
     n = len(fresh)
     allowed = 4 * (threshold.spread**2 + threshold.rate * (1 - threshold.rate) / n) ** 0.5
@@ -206,11 +205,21 @@ def test_columns_of_one_unit_keep_it(groups):
     assert not FlowGMMClassifier(**SMALL).fit(X, y).row_clusters_.in_units
 
 
+def test_clusters_are_the_default_of_embeddings():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 100)) + 2 * (np.arange(120) % 2)[:, None]
+    y = np.where(np.arange(120) < 20, np.arange(120) % 2, -1)
+    model = FlowGMMClassifier(**SMALL).fit(X, y)
+    assert model.calibrate_ood(0.1).method == "clusters"
+    np.testing.assert_array_equal(model.ood_score(X), model.ood_score(X, method="clusters"))
+
+
 def test_clusters_survive_files_and_forged_ones_are_refused(groups, tmp_path):
     model, fresh, _ = groups
     model.save(tmp_path / "m.flowssl")
     loaded = flowssl.load(tmp_path / "m.flowssl")
-    np.testing.assert_array_equal(loaded.ood_score(fresh), model.ood_score(fresh))
+    expected = model.ood_score(fresh, method="clusters")
+    np.testing.assert_array_equal(loaded.ood_score(fresh, method="clusters"), expected)
     arrays = model.row_clusters_.to_arrays()
     forgeries = {
         "positive": {"scale": np.array([0.0])},

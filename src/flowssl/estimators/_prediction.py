@@ -100,11 +100,12 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         X : array-like or data frame of shape (n_samples, n_features)
             Rows. Of texts, it is their embeddings that are usual or not.
         method : str, default="auto"
-            "auto" is "clusters" for tables of 12 columns or more, and else "unlikely". "unlikely":
-            robust standard deviations by which log p(x) lies below that of usual rows. "atypical":
-            the distance from it in either direction; for many dimensions, where simple inputs are
-            too likely (Izmailov et al. 2020, appendix F). "clusters": minus the log-density of a
-            mixture of many small groups of training rows, nats per column; see
+            "auto" is "clusters" for tables of 100 columns or more, as embeddings have, and else
+            "unlikely". "unlikely": robust standard deviations by which log p(x) lies below that of
+            usual rows. "atypical": the distance from it in either direction; for many dimensions,
+            where simple inputs are too likely (Izmailov et al. 2020, appendix F). "clusters": minus
+            the log-density of a mixture of many small groups of training rows, nats per column, in
+            tables of 12 columns or more: finds rows of new groups, see
             :class:`~flowssl.inspection.RowClusters`. "ratio": log-density of one Gaussian of all
             training rows minus log p(x), nats, so that what all rows have in common cancels; not
             for images. "distance": latent Mahalanobis distance to the nearest Gaussian of any
