@@ -77,6 +77,10 @@ class JointModel(nn.Module):
         z: Tensor = self.flow(x)[0]
         return z
 
+    def squared_distance(self, x: Tensor) -> Tensor:
+        """Return the squared distance of ``f(x)`` to the nearest Gaussian of a class, shape (n,)."""
+        return self.class_density.squared_distance(self.latent(x))
+
     def sample(
         self, y: Tensor, temperature: float = 1.0, generator: torch.Generator | None = None
     ) -> Tensor:

@@ -227,3 +227,41 @@ def test_ctrl_c_leaves_a_model(home: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(manifest["history"]) < 4000
     assert main(["predict", "stopped.flowssl", "new.csv", "-o", "p.csv", "-q"]) == 0
     assert len(pd.read_csv("p.csv")) == 50
+
+
+def test_score_compares_sets_of_rows(run: Callable[..., str], home: Path) -> None:
+    far = pd.read_csv(home / "new.csv")
+    far["height"] += 50
+    far.to_csv(home / "far.csv", index=False)
+    words = ("score", "m.flowssl", "new.csv", "--compare", "far=far.csv")
+    result = json.loads(run(*words, "--json", "--plot", "f.svg", "--theme", "dark"))
+    assert [rows["name"] for rows in result["sets"]] == ["new", "far"]
+    model = flowssl.load("m.flowssl")
+    log_prob = model.score_samples(far[COLUMNS])
+    assert result["sets"][1]["median_log_prob"] == pytest.approx(np.median(log_prob))
+    assert result["sets"][1]["auroc_unlikely"] == 1
+    assert (home / "f.svg").read_text().startswith("<?xml")
+    shown = run(*words)
+    assert "1.000 / 0.000" in shown
+    assert "unlikely*" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--plot", "f.png"), "add --compare"),
+        (("--compare", "new.csv"), "NAME=FILE"),
+        (("--compare", "new=new.csv"), "choose another"),
+        (("--compare", "a=new.csv", "--plot", "new.csv"), "ends in one of"),
+    ],
+)
+def test_a_comparison_needs_names_and_a_figure_an_ending(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(home)
+    assert main(["score", "m.flowssl", "new.csv", *words]) != 0
+    assert message in capfd.readouterr().err

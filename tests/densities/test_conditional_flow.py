@@ -192,3 +192,12 @@ def test_densities_with_one_center_refuse_several(kind):
     init = ClassInit(torch.zeros(2, 3, 4), ClassPrior(torch.ones(2)))
     with pytest.raises(ValueError, match="1 center for each class, got 3; set n_components=1"):
         kind.from_init(init, ClassDensityOptions(n_components=3, architecture="small"))
+
+
+def test_the_distance_of_flow_classes_is_that_of_the_nearest_code():
+    classes, z = initialized(normal(3, 4), n_couplings=2).double(), normal(11, 4, seed=1)
+    with torch.no_grad():
+        codes = [classes.encode(z, torch.full((11,), k)) for k in range(3)]
+        found = classes.squared_distance(z)
+    nearest = torch.stack([code.square().sum(1) for code in codes]).amin(0)
+    torch.testing.assert_close(found, nearest)

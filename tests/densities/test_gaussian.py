@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import mahalanobis
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from flowssl.densities import (
     ClassInit,
     ClassPrior,
     GaussianClasses,
+    SemiConditionalClasses,
 )
 
 KINDS = pytest.mark.parametrize("kind", list(COVARIANCES))
@@ -349,3 +351,25 @@ def test_widened_classes_have_their_covariances_times_the_factor(kind):
         for w, m, c in zip(weights, means, covariances, strict=True)
     )
     np.testing.assert_allclose(np.cov(drawn.T), total, atol=0.05 * np.abs(total).max())
+
+
+def test_the_distance_to_the_nearest_gaussian_is_mahalanobis(kind):
+    classes = random_classes(kind, dim=3, n_components=2)
+    z = np.random.default_rng(0).normal(size=(20, 3))
+    _, _, means, covariances = parameters(classes)
+    expected = [
+        [
+            mahalanobis(row, mean, np.linalg.inv(covariance)) ** 2
+            for mean, covariance in zip(
+                means.reshape(-1, 3), covariances.reshape(-1, 3, 3), strict=True
+            )
+        ]
+        for row in z
+    ]
+    with torch.no_grad():
+        found = classes.squared_distance(torch.from_numpy(z)).numpy()
+        wide = SemiConditionalClasses(classes, 5).squared_distance(
+            torch.from_numpy(np.hstack((z, z[:, :2])))
+        )
+    np.testing.assert_allclose(found, np.min(expected, axis=1), atol=1e-9)
+    np.testing.assert_allclose(wide, found + np.square(z[:, :2]).sum(1))

@@ -47,7 +47,8 @@ def test_a_missing_number_is_integrated_out(plain):
         line = np.where(np.isnan(row), fine[:, None], row)
         exact = logsumexp(plain.log_prob(line)[0]) + np.log(fine[1] - fine[0])
         assert log_prob == pytest.approx(exact, abs=0.01)
-    assert (error > 0).all() and (error <= 0.01).all()
+    assert (error > 0).all()
+    assert (error <= 0.01).all()
 
 
 def test_a_row_without_any_value_has_probability_one(plain):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
 from flowssl.preprocessing.proposals import (
     SHRINKAGE,
@@ -47,3 +48,12 @@ def test_a_proposal_is_rebuilt_from_its_arrays(shape):
     np.testing.assert_array_equal(
         again.conditional(z, missing)[0], proposal.conditional(z, missing)[0]
     )
+
+
+def test_the_density_of_a_proposal_is_that_of_its_covariance():
+    rng = np.random.default_rng(0)
+    factor, z = rng.normal(size=(4, 12)), 3 * rng.normal(size=(5, 12))
+    covariance = factor.T @ factor + SHRINKAGE * np.eye(12)
+    expected = multivariate_normal(cov=covariance).logpdf(z)
+    np.testing.assert_allclose(FullProposal(covariance).log_prob(z), expected)
+    np.testing.assert_allclose(SpanProposal(factor).log_prob(z), expected)

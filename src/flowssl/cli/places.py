@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _HEAD_BYTES = 4096
 _CHECKPOINT = "checkpoint"
+_FIGURE_BEGINNINGS = {".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}
 _INPUTS = ("model", "data", "labels", "test", "test_labels")
 
 
@@ -65,6 +66,14 @@ def checkpoint_output(name: str, path: str) -> Output:
 def page_output(name: str, path: str) -> Output:
     """Return the output of an HTML page."""
     return Output(name, path, "an HTML page", _is_page)
+
+
+def figure_output(name: str, path: str) -> Output:
+    """Return the output of a figure, whose kind is that of its ending."""
+    if Path(path).suffix.lower() not in _FIGURE_BEGINNINGS:
+        known = ", ".join(_FIGURE_BEGINNINGS)
+        raise DataError(f"{name} {path}: a figure ends in one of {known}.")
+    return Output(name, path, "a figure of that kind", _is_figure)
 
 
 def table_output(name: str, path: str) -> Output:
@@ -197,3 +206,7 @@ def _is_text(path: Path, head: bytes) -> bool:
 
 def _is_parquet(path: Path, head: bytes) -> bool:
     return head.startswith(b"PAR1")
+
+
+def _is_figure(path: Path, head: bytes) -> bool:
+    return head.startswith(_FIGURE_BEGINNINGS[path.suffix.lower()])

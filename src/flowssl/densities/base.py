@@ -186,6 +186,15 @@ class ClassDensity(nn.Module, ABC):
     def class_means(self) -> Tensor:
         """Return the latent at the center of each class, shape (C, D)."""
 
+    def squared_distance(self, z: Tensor) -> Tensor:
+        """Return the squared distance of each latent (n, D) to the nearest Gaussian, shape (n,).
+
+        Of a Gaussian it is the Mahalanobis distance, which has D on average over its own rows. By
+        default the Gaussians are ``N(m_k, I)`` around the class means.
+        """
+        means = self.class_means()
+        return torch.cdist(z, means).square().amin(1)
+
     def center_parameters(self) -> Iterator[nn.Parameter]:
         """Yield the class centers, which have a learning rate of their own.
 

@@ -128,8 +128,14 @@ class ConditionalFlowClasses(BuildableClassDensity):
         return torch.cat(parts) + self.log_prior()
 
     def _log_prob(self, z: Tensor) -> Tensor:
-        code, log_det = self._encode(z[:, None], self.means, self.log_scale, self.embedding)
+        code, log_det = self._encode_all(z)
         return log_det - 0.5 * (code.square().sum(2) + self.dim * LOG_2PI)
+
+    def squared_distance(self, z: Tensor) -> Tensor:
+        """Return the smallest ``|h(z; k)|^2`` over the classes, shape (n,)."""
+        chunks = torch.split(z, max(1, CHUNK_PAIRS // self.n_classes))
+        codes = (self._encode_all(rows)[0] for rows in chunks)
+        return torch.cat([code.square().sum(2).amin(1) for code in codes])
 
     def encode(self, z: Tensor, y: Tensor) -> Tensor:
         """Return the class-free code ``z_h = h(z; y)`` of latents (n, D) of classes (n,)."""
@@ -139,6 +145,10 @@ class ConditionalFlowClasses(BuildableClassDensity):
         """Return the latents (n, D) of class-free codes (n, D) in classes (n,)."""
         z = self.flow.inverse(code, self.embedding[y])
         return z * self.log_scale[y].exp() + self.means[y]
+
+    def _encode_all(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the codes (n, C, D) and log-determinants (n, C) of latents (n, D) in all classes."""
+        return self._encode(z[:, None], self.means, self.log_scale, self.embedding)
 
     def _encode(
         self, z: Tensor, means: Tensor, log_scale: Tensor, embedding: Tensor

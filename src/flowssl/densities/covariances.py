@@ -43,8 +43,28 @@ class Covariance(nn.Module, ABC):
         self.dim = dim
 
     @abstractmethod
+    def distances(self, z: Tensor, means: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how far rows lie from the means, in the units of the covariances.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n, D)
+            Rows.
+        means : Tensor of shape (J, D)
+            Means of the Gaussians.
+
+        Returns
+        -------
+        squared : Tensor of shape (n, J)
+            Squared Mahalanobis distances ``(z - mu_j)^T Sigma_j^-1 (z - mu_j)``.
+        log_det : Tensor of shape (J,) or ()
+            ``log |Sigma_j| / 2``.
+        """
+
     def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
         """Return ``log N(z | mu_j, Sigma_j)`` for rows (n, D) and means (J, D), shape (n, J)."""
+        squared, log_det = self.distances(z, means)
+        return -0.5 * (squared + self.dim * LOG_2PI) - log_det
 
     @abstractmethod
     def color(self, noise: Tensor, component: Tensor) -> Tensor:
@@ -85,15 +105,10 @@ class Widened(Covariance):
         self.inner = inner
         self.factor = factor
 
-    def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
-        """Return the log-densities, shape (n, J).
-
-        The distance of a row from the mean is what its log-density lacks to that of the mean.
-        """
-        log_prob = self.inner.log_prob(z, means)
-        peak: Tensor = self.inner.log_prob(means, means).diagonal()
-        volume = 0.5 * self.dim * math.log(self.factor)
-        return peak + (log_prob - peak) / self.factor - volume
+    def distances(self, z: Tensor, means: Tensor) -> tuple[Tensor, Tensor]:
+        """Return squared distances (n, J) and halves of the log-determinants (J,)."""
+        squared, half_log_det = self.inner.distances(z, means)
+        return squared / self.factor, half_log_det + 0.5 * self.dim * math.log(self.factor)
 
     def color(self, noise: Tensor, component: Tensor) -> Tensor:
         """Scale what the other covariances make of the noise."""
@@ -111,10 +126,10 @@ class Spherical(Covariance):
         super().__init__(n_components, dim)
         self.log_scale = nn.Parameter(torch.zeros(n_components, dtype=torch.float32))
 
-    def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
-        """Return the log-densities, shape (n, J)."""
+    def distances(self, z: Tensor, means: Tensor) -> tuple[Tensor, Tensor]:
+        """Return squared distances (n, J) and halves of the log-determinants (J,)."""
         squared = _squared_distances(z, means) * (-2 * self.log_scale).exp()
-        return -0.5 * (squared + self.dim * LOG_2PI) - self.dim * self.log_scale
+        return squared, self.dim * self.log_scale
 
     def color(self, noise: Tensor, component: Tensor) -> Tensor:
         """Scale the noise by each component's standard deviation."""
@@ -132,11 +147,11 @@ class Diagonal(Covariance):
         super().__init__(n_components, dim)
         self.log_scale = nn.Parameter(torch.zeros(n_components, dim, dtype=torch.float32))
 
-    def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
-        """Return the log-densities, shape (n, J)."""
+    def distances(self, z: Tensor, means: Tensor) -> tuple[Tensor, Tensor]:
+        """Return squared distances (n, J) and halves of the log-determinants (J,)."""
         center = means.mean(0)
         squared = _scaled_distances(z - center, means - center, self.log_scale)
-        return -0.5 * (squared + self.dim * LOG_2PI) - self.log_scale.sum(1)
+        return squared, self.log_scale.sum(1)
 
     def color(self, noise: Tensor, component: Tensor) -> Tensor:
         """Scale each coordinate of the noise."""
@@ -167,12 +182,12 @@ class Tied(Covariance):
     def _factor(self) -> Tensor:
         return _triangular(self.lower, self.log_diagonal)
 
-    def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
-        """Return the log-densities, shape (n, J)."""
+    def distances(self, z: Tensor, means: Tensor) -> tuple[Tensor, Tensor]:
+        """Return squared distances (n, J) and halves of the log-determinants ()."""
         factor = self._factor()
         center = means.mean(0)
         squared = _squared_distances((z - center) @ factor.T, (means - center) @ factor.T)
-        return -0.5 * (squared + self.dim * LOG_2PI) + self.log_diagonal.sum()
+        return squared, -self.log_diagonal.sum()
 
     def color(self, noise: Tensor, component: Tensor) -> Tensor:
         """Solve ``A x = noise``."""
@@ -218,8 +233,8 @@ class LowRank(Covariance):
         directions = torch.eye(dim, dtype=torch.float32)[:, : self.rank]
         self.factor = nn.Parameter(0.1 * directions.repeat(n_components, 1, 1))
 
-    def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
-        """Return the log-densities, shape (n, J)."""
+    def distances(self, z: Tensor, means: Tensor) -> tuple[Tensor, Tensor]:
+        """Return squared distances (n, J) and halves of the log-determinants (J,)."""
         center = means.mean(0)
         z, means = z - center, means - center
         scaled = self._scaled_factor()
@@ -231,8 +246,7 @@ class LowRank(Covariance):
         projected = torch.linalg.solve_triangular(cholesky, offset, upper=False)
         squared = _scaled_distances(z, means, self.log_scale) - projected.square().sum(1).T
         log_det = self.log_scale.sum(1) + cholesky.diagonal(dim1=1, dim2=2).log().sum(1)
-        log_prob: Tensor = -0.5 * (squared + self.dim * LOG_2PI) - log_det
-        return log_prob
+        return squared, log_det
 
     def color(self, noise: Tensor, component: Tensor) -> Tensor:
         """Multiply by ``S (I + W W^T)^1/2`` with S the scales and W = S^-1 V, one SVD of W."""
@@ -267,14 +281,13 @@ class Full(Covariance):
     def _factor(self) -> Tensor:
         return _triangular(self.lower, self.log_diagonal)
 
-    def log_prob(self, z: Tensor, means: Tensor) -> Tensor:
-        """Return the log-densities, shape (n, J)."""
+    def distances(self, z: Tensor, means: Tensor) -> tuple[Tensor, Tensor]:
+        """Return squared distances (n, J) and halves of the log-determinants (J,)."""
         factor, center = self._factor(), means.mean(0)
         projected = (z - center) @ factor.flatten(0, 1).T
         projected = projected - torch.einsum("jed,jd->je", factor, means - center).flatten()
         squared = projected.square().reshape(-1, self.n_components, self.dim).sum(2)
-        log_prob: Tensor = -0.5 * (squared + self.dim * LOG_2PI) + self.log_diagonal.sum(1)
-        return log_prob
+        return squared, -self.log_diagonal.sum(1)
 
     def color(self, noise: Tensor, component: Tensor) -> Tensor:
         """Solve ``A_j x = noise`` with the factor of each row's component."""

@@ -140,6 +140,10 @@ class GaussianClasses(BuildableClassDensity):
         copied.covariance = Widened(copied.covariance, factor)
         return copied
 
+    def squared_distance(self, z: Tensor) -> Tensor:
+        """Return the squared Mahalanobis distance to the nearest Gaussian of any class, (n,)."""
+        return self.covariance.distances(z, self.means.flatten(0, 1))[0].amin(1)
+
     def log_prior(self) -> Tensor:
         """Return ``log p(y=k)``, shape (C,), nats."""
         log_prior: Tensor = self.prior()

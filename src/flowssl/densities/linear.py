@@ -98,6 +98,10 @@ class LinearClasses(BuildableClassDensity):
     def _logits(self, z: Tensor) -> Tensor:
         return z @ self.weight.T + self.bias
 
+    def squared_distance(self, z: Tensor) -> Tensor:
+        """Return ``|z|^2``, shape (n,): the latents of all classes together are N(0, I)."""
+        return z.square().sum(1)
+
     def log_prior(self) -> Tensor:
         """Return ``log p(y=k) = log E softmax_k(W z + b)``, shape (C,), nats.
 

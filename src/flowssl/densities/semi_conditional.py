@@ -65,6 +65,11 @@ class SemiConditionalClasses(ClassDensity):
         rest = -0.5 * (z_aux.square().sum(1) + z_aux.shape[1] * LOG_2PI)
         return self.inner.log_joint(z_f) + rest[:, None]
 
+    def squared_distance(self, z: Tensor) -> Tensor:
+        """Return the squared distance to the nearest Gaussian of all latents, shape (n,)."""
+        z_f, z_aux = self.split(z)
+        return self.inner.squared_distance(z_f) + z_aux.square().sum(1)
+
     def log_prior(self) -> Tensor:
         """Return ``log p(y=k)``, shape (C,), nats."""
         return self.inner.log_prior()

@@ -180,6 +180,15 @@ class FittedDensity:
         ]
         return np.concatenate(parts)
 
+    def squared_distance(self, matrix: Floats) -> Floats:
+        """Return the squared latent distance of encoded rows to the nearest Gaussian, shape (n,).
+
+        Missing values are filled; of several flows it is the average.
+        """
+        rows = self.completion.typical(matrix)
+        members = [self._through(model.squared_distance, rows) for model in self.models]
+        return np.asarray(np.mean(members, axis=0))
+
     def invert(self, latents: Floats) -> Floats:
         """Return the encoded rows (n, D) of the first flow's latents."""
         return self.completion.restore(self._through(self.models[0].flow.inverse, latents))

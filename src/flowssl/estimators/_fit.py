@@ -27,6 +27,7 @@ from flowssl.estimators._settings import ObjectiveSettings, TrainingSettings
 from flowssl.estimators._soft_labels import class_prior, initialize_labels
 from flowssl.estimators._spec import ModelRequest, ModelSpec
 from flowssl.estimators._state import FittedState
+from flowssl.estimators._unusual import fit_clusters, held_out_scores
 from flowssl.estimators.options import ObjectiveOptions
 from flowssl.exceptions import TrainingDivergedError
 from flowssl.inspection.outliers import OutlierScale
@@ -177,6 +178,9 @@ def fit_models(
     density = FittedDensity(models, completion, marginal=marginal)
     with BLAS:
         temperature, scale = _calibrated(density, prepared, calibrate=settings.calibrate)
+        held_out = prepared.held_out
+        clusters, of_clusters = fit_clusters(completion, prepared, seed)
+        of_density = held_out_scores(density, rows.matrix[held_out], rows.weight[held_out], scale)
     state = FittedState(
         spec=spec,
         models=models,
@@ -190,6 +194,8 @@ def fit_models(
         calibration_temperature=temperature,
         outlier_scale=scale,
         marginal=marginal,
+        row_clusters=clusters,
+        held_out_scores=of_density | of_clusters,
     )
     return state, prepared.targets
 

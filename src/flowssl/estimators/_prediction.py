@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import Literal, Self
 
@@ -18,11 +18,15 @@ from flowssl._class_codes import class_codes
 from flowssl._isolation import isolated
 from flowssl._labels import LabelsLike, codes_of
 from flowssl._model_file import ModelFileMixin
-from flowssl._typing import Floats, Labels
+from flowssl._typing import Booleans, Floats, Labels
 from flowssl.estimators._calibration import calibrated
 from flowssl.estimators._density import FittedDensity
 from flowssl.estimators._spec import ModelSpec
+from flowssl.estimators._unusual import FittedRowDensity
+from flowssl.inspection.clusters import RowClusters
 from flowssl.inspection.outliers import OutlierScale
+from flowssl.inspection.scores import OOD_SCORES, RowFigures
+from flowssl.inspection.thresholds import OODThreshold
 from flowssl.marginals import Marginal
 from flowssl.model_selection import labeled_accuracy
 from flowssl.models import JointModel
@@ -42,6 +46,9 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
     calibration_variance_: float
     outlier_scale_: OutlierScale
     marginal_: Marginal | None
+    row_clusters_: RowClusters | None
+    held_out_scores_: Mapping[str, Floats]
+    ood_threshold_: OODThreshold | None
     history_: list[dict[str, float]]
 
     @isolated()
@@ -144,9 +151,8 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         """Return ``log p(x)`` of each row in nats, per unit of the columns' own scales.
 
         Categories, values that many rows share and whole numbers count with their probability,
-        other numbers with their density. Exact for rows of categories and numbers; missing values
-        and the cells of whole numbers are integrated out by draws, with the error that
-        :meth:`score_samples_error` gives. Constant and duplicate columns do not count.
+        other numbers with their density. Missing values and the cells of whole numbers are
+        integrated out, see :meth:`score_samples_error`; constant and duplicate columns do not count.
         """
         return self._log_prob(X)[0]
 
@@ -154,41 +160,92 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
     def score_samples_error(self, X: TableLike) -> Floats:
         """Return the standard error of :meth:`score_samples`, nats, shape (n_samples,).
 
-        It is 0 where no value is missing and no column holds whole numbers. Tables draw until it is
-        at most 0.01, but no more than 2,048 times; NaN where p(x) is that of the class model and its
-        draws do not tell.
+        Tables draw until it is at most 0.01, but no more than 2,048 times; 0 where nothing is drawn,
+        NaN where p(x) is that of the class model, whose draws do not tell.
         """
         return self._log_prob(X)[1]
 
     @isolated()
-    def ood_score(
-        self, X: TableLike, *, method: Literal["unlikely", "atypical", "distance"] = "unlikely"
-    ) -> Floats:
+    def ood_score(self, X: TableLike, *, method: str = "auto") -> Floats:
         """Return how unusual each row is, shape (n_samples,); higher is more unusual.
 
         Parameters
         ----------
         X : array-like or data frame of shape (n_samples, n_features)
             Rows. Of texts, it is their embeddings that are usual or not.
-        method : {"unlikely", "atypical", "distance"}, default="unlikely"
+        method : str, default="auto"
             "unlikely": robust standard deviations by which log p(x) lies below that of usual rows.
-            "atypical": the distance from it in either direction; for many dimensions, where simple
-            inputs are too likely (Izmailov et al. 2020, appendix F). "distance": latent distance to
-            the nearest class mean, divided by the square root of the number of columns.
+            "atypical": the distance from it in either direction (Izmailov et al. 2020, appendix F).
+            "clusters": minus the log-density of many small groups of training rows, nats per column,
+            in tables of 12 columns or more. "ratio": log-density of one Gaussian of all training
+            rows minus log p(x), nats; not for images. "distance": latent Mahalanobis distance to
+            the nearest Gaussian of any class. "states": minus the log-density of statistics of
+            images. "auto": "states" for images, "clusters" from 100 columns on, else "unlikely".
+
+        Raises
+        ------
+        ValueError
+            If these rows have no such score.
         """
-        if method == "distance":
-            z = self.transform(X)
-            squared = np.min(
-                [((z - center) ** 2).sum(1) for center in self.density_.class_centers()], axis=0
+        rows = self.row_density_
+        score = OOD_SCORES[rows.resolve(method)]
+        matrix = self.encoder_.transform(X)
+        scores = score(RowFigures(rows, matrix, self.outlier_scale_))
+        self._check_finite(matrix, scores[:, None])
+        return scores
+
+    def calibrate_ood(
+        self, alpha: float = 0.05, X: TableLike | None = None, *, method: str = "auto"
+    ) -> OODThreshold:
+        """Choose and keep the score above which :meth:`is_unusual` calls a row unusual.
+
+        Parameters
+        ----------
+        alpha : float, default=0.05
+            Largest expected fraction of usual rows that are called unusual.
+        X : table of shape (n_samples, n_features), optional
+            Usual rows, not trained on. By default, the scores of the unlabeled rows that ``fit``
+            held out are used; these stand for fresh rows if all rows came from one source.
+        method : str, default="auto"
+            A method of :meth:`ood_score`.
+
+        Returns
+        -------
+        OODThreshold
+            The threshold, which is kept as ``ood_threshold_`` and in model files, and its rate of
+            false alarms with the spread of that.
+
+        Raises
+        ------
+        ValueError
+            If there are too few rows for ``alpha``, or ``fit`` held none out and X is None.
+        """
+        method = self.row_density_.resolve(method)
+        if X is not None:
+            scores = self.ood_score(X, method=method)
+        elif method in self.held_out_scores_:
+            scores = self.held_out_scores_[method]
+        else:
+            raise ValueError(
+                "the model keeps no scores of held-out rows: fit had too few unlabeled rows, or an "
+                "earlier version wrote the file. Give usual rows X that were not trained on"
             )
-            distance: Floats = np.sqrt(squared / z.shape[1])
-            return distance
-        log_prob = self.score_samples(X)
-        if method == "unlikely":
-            return self.outlier_scale_.unlikely(log_prob)
-        if method == "atypical":
-            return self.outlier_scale_.atypical(log_prob)
-        raise ValueError(f"method must be 'unlikely', 'atypical' or 'distance', got {method!r}")
+        self.ood_threshold_ = OODThreshold.fit(scores, alpha, method)
+        return self.ood_threshold_
+
+    def is_unusual(self, X: TableLike) -> Booleans:
+        """Return which rows are above the threshold of :meth:`calibrate_ood`, shape (n_samples,).
+
+        Raises
+        ------
+        ValueError
+            If ``calibrate_ood`` was not called since the last fit.
+        """
+        check_is_fitted(self)
+        threshold = self.ood_threshold_
+        if threshold is None:
+            raise ValueError("is_unusual needs a threshold; call calibrate_ood(alpha) first")
+        return threshold.exceeded(self.ood_score(X, method=threshold.method))
 
     @isolated()
     def transform(self, X: TableLike) -> Floats:
@@ -280,6 +337,11 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         )
 
     @property
+    def row_density_(self) -> FittedRowDensity:
+        """What scores of unusual rows ask: ``density_`` and other densities beside it."""
+        return FittedRowDensity(self.density_, self.row_clusters_)
+
+    @property
     def n_iter_(self) -> int:
         """Number of epochs that the first model was trained for."""
         check_is_fitted(self)
@@ -318,8 +380,7 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
 
     def _log_prob(self, X: TableLike) -> tuple[Floats, Floats]:
         """Return ``log p(x)`` and its standard error, both (n,), nats."""
-        density = self.density_
-        matrix = self.encoder_.transform(X)
+        density, matrix = self.density_, self.encoder_.transform(X)
         log_prob, error = density.log_prob(matrix)
         self._check_finite(matrix, log_prob[:, None])
         return log_prob, error

@@ -17,10 +17,14 @@ from sklearn.preprocessing import StandardScaler
 from flowssl._model_file import Arrays, State, filled, grouped, kinds_of
 from flowssl._persistence import JSON
 from flowssl._records import Record, TensorKind, check_arrays, shown
+from flowssl._typing import Floats
 from flowssl.estimators._domain import Domain
 from flowssl.estimators._spec import ModelSpec
+from flowssl.estimators._unusual import read_scores, read_threshold
 from flowssl.exceptions import ModelFileError
+from flowssl.inspection.clusters import RowClusters
 from flowssl.inspection.outliers import OutlierScale
+from flowssl.inspection.thresholds import OODThreshold
 from flowssl.marginals import Marginal
 from flowssl.marginals.files import marginal_from_arrays, marginal_to_arrays
 from flowssl.models import JointModel
@@ -49,6 +53,9 @@ class FittedState:
     training_noise: float
     calibration_temperature: float
     outlier_scale: OutlierScale
+    row_clusters: RowClusters | None
+    held_out_scores: Mapping[str, Floats]
+    ood_threshold: OODThreshold | None = None
     marginal: Marginal | None = None
     calibration_variance: float = 1.0
 
@@ -64,6 +71,7 @@ class FittedState:
             "calibration_temperature": self.calibration_temperature,
             "calibration_variance": self.calibration_variance,
             "outlier_scale": asdict(self.outlier_scale),
+            "ood_threshold": None if self.ood_threshold is None else asdict(self.ood_threshold),
         }
         tensors = models_to_arrays(self.models)
         tensors |= {f"completion.{k}": v for k, v in self.completion.to_arrays().items()}
@@ -71,6 +79,9 @@ class FittedState:
         if self.marginal is not None:
             of_marginal = marginal_to_arrays(self.marginal)
             tensors |= {f"marginal.{k}": v for k, v in of_marginal.items()}
+        tensors |= {f"held_out_scores.{k}": v for k, v in self.held_out_scores.items()}
+        if self.row_clusters is not None:
+            tensors |= {f"clusters.{k}": v for k, v in self.row_clusters.to_arrays().items()}
         return facts, tensors
 
     @classmethod
@@ -106,6 +117,8 @@ class FittedState:
             if not isinstance(completion, Completion):
                 raise ModelFileError("its tensors 'marginal' are those of tables, not of images")
             marginal = marginal_from_arrays(of_marginal, completion)
+        clusters = parts.pop("clusters", None)
+        held_out_scores = read_scores(parts.pop("held_out_scores", {}))
         return cls(
             spec=spec,
             models=models_from_arrays(spec, domain, parts),
@@ -126,6 +139,11 @@ class FittedState:
             calibration_variance=facts.number("calibration_variance", least=LEAST_TEMPERATURE)
             if "calibration_variance" in facts.values  # files of earlier versions have none
             else 1.0,
+            row_clusters=(
+                None if clusters is None else RowClusters.from_arrays(clusters, features.shape[1])
+            ),
+            held_out_scores=held_out_scores,
+            ood_threshold=read_threshold(facts),
         )
 
 

@@ -38,7 +38,9 @@ from flowssl.estimators._spec import ModelRequest, ModelSpec
 from flowssl.estimators._state import MAX_ESTIMATORS, FittedState
 from flowssl.estimators._training_data import TrainingData
 from flowssl.estimators.options import ImageOptions, ObjectiveOptions, TextOptions
+from flowssl.inspection.clusters import RowClusters
 from flowssl.inspection.outliers import OutlierScale
+from flowssl.inspection.thresholds import OODThreshold
 from flowssl.marginals import Marginal
 from flowssl.models import JointModel
 from flowssl.preprocessing import Completion, Pixels
@@ -95,6 +97,9 @@ class FlowClassifier(DensityClassifier):
     calibration_variance_: float
     outlier_scale_: OutlierScale
     marginal_: Marginal | None
+    row_clusters_: RowClusters | None
+    held_out_scores_: Mapping[str, Floats]
+    ood_threshold_: OODThreshold | None
 
     _parameter_groups: ClassVar[Mapping[str, type[BaseEstimator]]] = {
         "objective": ObjectiveOptions,

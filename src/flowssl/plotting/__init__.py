@@ -10,6 +10,7 @@ from flowssl.plotting.images import plot_class_samples, plot_images
 from flowssl.plotting.latent import plot_latent_space
 from flowssl.plotting.marginals import plot_marginals
 from flowssl.plotting.planar import plot_decision_boundary, plot_flow, plot_samples
+from flowssl.plotting.unusual import plot_ood
 
 __all__ = [
     "plot_class_samples",
@@ -19,6 +20,7 @@ __all__ = [
     "plot_images",
     "plot_latent_space",
     "plot_marginals",
+    "plot_ood",
     "plot_reliability",
     "plot_samples",
 ]

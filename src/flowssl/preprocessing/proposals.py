@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 
 from flowssl._records import TensorKind
 from flowssl._spans import SpanMatrix
@@ -62,6 +63,10 @@ class Proposal(ABC):
         """
 
     @abstractmethod
+    def log_prob(self, z: Floats) -> Floats:
+        """Return the log-density of complete rows (n, D), shape (n,), nats."""
+
+    @abstractmethod
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the fitted arrays by name."""
 
@@ -87,6 +92,18 @@ class FullProposal(Proposal):
         factor = np.linalg.cholesky(covariance).astype(np.float64)
         return z[:, observed] @ gain.T, Triangle(factor)
 
+    @cached_property
+    def _lower(self) -> Floats:
+        """The Cholesky factor of the covariance, shape (D, D)."""
+        return np.asarray(np.linalg.cholesky(self.covariance))
+
+    def log_prob(self, z: Floats) -> Floats:
+        """Return the log-density by the factor of the covariance."""
+        lower = self._lower
+        white = solve_triangular(lower, z.T, lower=True)
+        log_det = 2 * np.log(lower.diagonal()).sum()
+        return _log_normal(np.square(white).sum(0), float(log_det), len(lower))
+
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the covariance."""
         return {"covariance": self.covariance}
@@ -111,9 +128,13 @@ class SpanProposal(Proposal):
     @cached_property
     def _whitened(self) -> Floats:
         """``H``, shape (m, D)."""
+        return np.asarray(np.linalg.solve(self._lower, self.factor))
+
+    @cached_property
+    def _lower(self) -> Floats:
+        """``L``, shape (m, m)."""
         F = self.factor
-        lower = np.linalg.cholesky(F @ F.T + SHRINKAGE * np.eye(len(F)))
-        return np.asarray(np.linalg.solve(lower, F))
+        return np.asarray(np.linalg.cholesky(F @ F.T + SHRINKAGE * np.eye(len(F))))
 
     def conditional(self, z: Floats, missing: Integers) -> tuple[Floats, Triangle | SpanMatrix]:
         """Condition in the span of the rows or of the missing columns, whichever is smaller."""
@@ -124,6 +145,13 @@ class SpanProposal(Proposal):
         of_others[:, missing] = 0.0
         mean = covariance.times(of_others @ self._whitened.T @ H / SHRINKAGE)
         return mean, covariance.map(np.sqrt)
+
+    def log_prob(self, z: Floats) -> Floats:
+        """Return the log-density in the span of the rows."""
+        m, D = self.factor.shape
+        within = np.square(z @ self._whitened.T).sum(1)
+        log_det = 2 * np.log(self._lower.diagonal()).sum() + (D - m) * np.log(SHRINKAGE)
+        return _log_normal((np.square(z).sum(1) - within) / SHRINKAGE, float(log_det), D)
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return the factor."""
@@ -166,6 +194,11 @@ def read_proposal(arrays: Mapping[str, NDArray[np.generic]]) -> Proposal:
     if not (np.allclose(covariance, covariance.T) and _is_definite(covariance)):
         raise ModelFileError("its covariance is not symmetric and positive definite")
     return FullProposal(covariance)
+
+
+def _log_normal(squared: Floats, log_det: float, dim: int) -> Floats:
+    """Return the log-density of a Gaussian from squared Mahalanobis distances (n,)."""
+    return np.asarray(-0.5 * (squared + log_det + dim * np.log(2 * np.pi)))
 
 
 def _is_definite(covariance: Floats) -> bool:
