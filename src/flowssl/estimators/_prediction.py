@@ -395,8 +395,7 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
 
     def _finite(self, X: TableLike, answer: Callable[[Floats], Floats]) -> Floats:
         """Encode rows and return what a method of the density answers, if that is finite."""
-        matrix = self.encoder_.transform(X)
-        answers = answer(matrix)
+        answers = answer(matrix := self.encoder_.transform(X))
         self._check_finite(matrix, answers)
         return answers
 
