@@ -43,6 +43,26 @@ def of_flowssl(method: str, split: Split, seed: int) -> Floats:
         return model.fit(split.X_train, split.y_train).score_samples(split.X_test)
 
 
+def table(results: Path) -> str:
+    """Return the means over seeds as a table, with the best peer of each set."""
+    figures: dict[tuple[str, str], list[float]] = {}
+    for path in sorted(results.glob("*.jsonl")):
+        for record in map(json.loads, path.read_text().splitlines()):
+            if {"set", "method", "log_prob"} <= record.keys():
+                figures.setdefault((record["set"], record["method"]), []).append(record["log_prob"])
+    methods = ("flowssl", "flowssl-joint", *PEERS)
+    known = [method for method in methods if any(key[1] == method for key in figures)]
+    lines = ["| set | " + " | ".join(known) + " | flowssl - best peer |"]
+    lines.append("| --- " * (len(known) + 2) + "|")
+    for name in SETS:
+        means = {m: float(np.mean(figures[name, m])) for m in known if (name, m) in figures}
+        best = max(means[m] for m in PEERS if m in means)
+        cells = [f"{means[m]:.2f}" if m in means else "" for m in known]
+        ahead = f"{means['flowssl'] - best:+.2f}" if "flowssl" in means else ""
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {ahead} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -50,7 +70,11 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=("flowssl", *PEERS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--table", action="store_true", help="only print the results as a table")
     options = parser.parse_args()
+    if options.table:
+        print(table(options.results), end="")
+        return
     torch.set_num_threads(1)
     options.results.mkdir(parents=True, exist_ok=True)
     for seed in options.seeds:
