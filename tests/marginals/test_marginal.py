@@ -192,3 +192,18 @@ def test_rows_with_missing_values_are_learned(moons_like):
 def test_few_rows_have_no_marginal():
     assert fitted(np.random.default_rng(0).normal(size=(40, 2))) is None
     assert fitted(np.random.default_rng(0).normal(size=(60, 70))) is None
+
+
+def test_tables_of_levels_alone_add_up_to_one_and_keep_their_pairs():
+    """Each combination is one row, of a weight: the fit must not hold combinations out."""
+    rng = np.random.default_rng(0)
+    a = rng.integers(0, 3, 600)
+    b = np.where(rng.random(600) < 0.8, a, rng.integers(0, 3, 600))
+    frame = pd.DataFrame({"a": [f"a{i}" for i in a], "b": b})  # text, and few numbers
+    model = FlowGMMClassifier(max_epochs=2, random_state=0)
+    model.fit(frame, np.where(np.arange(600) < 40, a > 0, -1))
+    every = pd.DataFrame([(f"a{i}", j) for i in range(3) for j in range(3)], columns=["a", "b"])
+    probability = np.exp(model.score_samples(every))
+    assert probability.sum() == pytest.approx(1, abs=0.01)
+    counts = np.bincount(3 * a + b, minlength=9) / 600
+    np.testing.assert_allclose(probability, counts, atol=0.04)

@@ -68,6 +68,11 @@ class Columns:
         return cls(matrix.shape[1], groups, numbers, atoms, whole, discrete)
 
     @property
+    def are_levels(self) -> bool:
+        """Whether all columns are discrete."""
+        return bool(self.discrete.all())
+
+    @property
     def with_atoms(self) -> list[int]:
         """Which of the columns of numbers have atoms."""
         return [i for i, atoms in enumerate(self.atoms) if len(atoms)]

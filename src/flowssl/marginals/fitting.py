@@ -15,6 +15,7 @@ from torch import Tensor
 from flowssl._random import randn_like
 from flowssl._typing import Booleans, Floats, Integers
 from flowssl.bijections import MixtureMap
+from flowssl.marginals.categories import CategoryChain
 from flowssl.marginals.category_fit import fit_category_chain
 from flowssl.marginals.columns import Columns
 from flowssl.marginals.marginal import Expert, Marginal, context_of
@@ -54,6 +55,9 @@ MAX_EXPERTS = 2
 
 COPIES = 4
 """Random completions of each training row that has missing values or cells."""
+
+REPEATED, MAX_COPIES = 1.5, 20_000
+"""Mean weight of rows of levels from which on they are taken for repeated, and their copies at most."""
 
 DONORS = 10
 MAX_DONOR_ROWS = 10_000
@@ -134,26 +138,43 @@ def fit_marginal(
         Whether Ctrl-C ended a training; the marginal is then what was found so far.
     """
     n, dim = matrix.shape
-    if n < max(LEAST_ROWS, dim):
+    columns = Columns.fit(matrix, weight, groups)
+    # Rows of few levels repeat, and each is there once, with a weight.
+    enough = weight.sum() >= LEAST_ROWS if columns.are_levels else n >= max(LEAST_ROWS, dim)
+    if not enough:
         return None, False
     rng = np.random.default_rng(settings.seed)
     if not held_out.any():
         held_out = rng.permutation(n) < n // HELD_OUT
-    columns = Columns.fit(matrix, weight, groups)
     n_copies = COPIES if np.isnan(matrix).any() or columns.whole.any() else 1
     copies = list(_completed(columns, matrix, completion, rng, n_copies))
     chain = None
     if columns.sizes:
         _, codes = columns.split(matrix, 0.5)
-        chain = fit_category_chain(
-            codes, columns.sizes, weight=weight, held_out=held_out, seed=settings.seed
-        )
+        chain = _fit_chain(columns, codes, weight, held_out, settings.seed)
     units = Units.of_completion(completion, columns.numbers)
     fit = _Fit(columns, weight, held_out, settings)
     mixture, mixture_units = fit.mixture(copies[0][0], units)
     marginal = Marginal(columns, units, chain, mixture, mixture_units, [], np.empty(0))
     interrupted = fit.add_experts(marginal, copies) if len(columns.numbers) else False
     return marginal, interrupted
+
+
+def _fit_chain(
+    columns: Columns, codes: Integers, weight: Floats, held_out: Booleans, seed: int
+) -> CategoryChain:
+    """Fit the density of the levels (n, m).
+
+    Where rows are no more than levels, each is there once: rows that are held out would then be combinations
+    that are never trained on. Copies of the rows, as many as their weights say, are held out instead.
+    """
+    if columns.are_levels and weight.mean() >= REPEATED:
+        shrink = max(1.0, weight.sum() / MAX_COPIES)
+        counts = np.maximum(1, np.round(weight / shrink)).astype(np.int64)
+        codes, weight = np.repeat(codes, counts, axis=0), np.repeat(weight / counts, counts)
+        order = np.random.default_rng(seed).permutation(len(codes))
+        held_out = order < len(codes) // HELD_OUT
+    return fit_category_chain(codes, columns.sizes, weight=weight, held_out=held_out, seed=seed)
 
 
 class _Fit:
@@ -235,7 +256,7 @@ class _Fit:
         trained = np.flatnonzero(~self.held_out)
         noise = MIXTURE_NOISE if expert.starts_at_mixture else NOISE
         checkpoints = self.settings.checkpoints
-        return train(
+        result = train(
             expert.density,
             Objective([Likelihood()], noise=_NumberNoise(noise, len(self.columns.numbers))),
             self._training_rows(rows, trained),
@@ -243,7 +264,9 @@ class _Fit:
             self._config(len(trained), i, MIXTURE_EPOCHS if expert.starts_at_mixture else EPOCHS),
             checkpoint=checkpoints[i] if checkpoints else None,
             show_progress=self.settings.show_progress,
-        ).interrupted
+        )
+        expert.density.cpu()  # where the other parts are
+        return result.interrupted
 
     def _training_rows(self, copies: list[Tensor], index: Integers) -> TrainingRows:
         weight = torch.from_numpy(self.weight[index] / self.weight.mean()).float()
@@ -272,6 +295,8 @@ class _Fit:
         """Return the weights of the experts with which the held-out rows are likeliest."""
         index, n_experts = np.flatnonzero(self.held_out), len(marginal.experts)
         marginal.to(torch.device("cpu"))
+        if n_experts == 1:
+            return np.ones(1)
         log_prob, mass = marginal.log_experts(numbers[index], codes[index]), self.weight[index]
         weights = np.full(n_experts, 1 / n_experts)
         for _ in range(WEIGHT_STEPS):

@@ -14,6 +14,12 @@ import numpy as np
 from flowssl._typing import Booleans, Floats, Integers
 from flowssl.preprocessing import Completion
 
+LARGEST = 1e150
+"""Largest standard deviation, and inverse of the smallest, whose square is a float."""
+
+FARTHEST = 1e100
+"""Standard deviations at which farther numbers of straight columns are taken to be."""
+
 
 @dataclass(frozen=True)
 class Units:
@@ -44,12 +50,21 @@ class Units:
         return cls(completion, numbers, np.zeros(d, dtype=bool), np.zeros(d), np.ones(d))
 
     def with_straight(self, straight: Booleans, rows: Floats) -> Units:
-        """Standardize some columns of numbers (n, d), NaN where there is none, by mean and variance."""
+        """Standardize some columns of numbers (n, d), NaN where there is none, by mean and variance.
+
+        Columns whose variance has no float of usual size stay in the completion's units.
+        """
+        straight = straight.copy()
         shift, scale = np.zeros(len(straight)), np.ones(len(straight))
         for j in np.flatnonzero(straight):
             known = rows[~np.isnan(rows[:, j]), j]
-            if len(known) > 1 and known.max() > known.min():
-                shift[j], scale[j] = known.mean(), known.std()
+            if not len(known):
+                continue
+            with np.errstate(over="ignore", invalid="ignore"):
+                mean, std = known.mean(), known.std()
+            straight[j] = 1 / LARGEST < std < LARGEST
+            if straight[j]:
+                shift[j], scale[j] = mean, std
         return Units(self.completion, self.numbers, straight, shift, scale)
 
     def standardized(self, numbers: Floats) -> tuple[Floats, Floats]:
@@ -57,7 +72,9 @@ class Units:
         matrix = np.zeros((len(numbers), self.completion.dim))
         matrix[:, self.numbers] = numbers
         z, log_derivative = self.completion.standardized(matrix)
-        z = np.where(self.straight, (numbers - self.shift) / self.scale, z[:, self.numbers])
+        with np.errstate(over="ignore"):
+            along = ((numbers - self.shift) / self.scale).clip(-FARTHEST, FARTHEST)
+        z = np.where(self.straight, along, z[:, self.numbers])
         steps = np.where(self.straight, -np.log(self.scale), log_derivative[:, self.numbers])
         return z, np.where(np.isnan(numbers), np.nan, steps)
 
