@@ -206,4 +206,4 @@ def test_tables_of_levels_alone_add_up_to_one_and_keep_their_pairs():
     probability = np.exp(model.score_samples(every))
     assert probability.sum() == pytest.approx(1, abs=0.01)
     counts = np.bincount(3 * a + b, minlength=9) / 600
-    np.testing.assert_allclose(probability, counts, atol=0.04)
+    np.testing.assert_allclose(probability, counts, atol=0.06)
