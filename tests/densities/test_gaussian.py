@@ -353,6 +353,7 @@ def test_widened_classes_have_their_covariances_times_the_factor(kind):
     np.testing.assert_allclose(np.cov(drawn.T), total, atol=0.05 * np.abs(total).max())
 
 
+@KINDS
 def test_the_distance_to_the_nearest_gaussian_is_mahalanobis(kind):
     classes = random_classes(kind, dim=3, n_components=2)
     z = np.random.default_rng(0).normal(size=(20, 3))

@@ -66,7 +66,7 @@ def test_it_is_at_least_the_mixture_of_scikit_learn(moons_like):
 
 
 def test_samples_have_the_moments_of_the_rows(plain, moons_like):
-    rows = plain.sample(5000, 1.0, torch.Generator().manual_seed(0))
+    rows = plain.sample(5000, torch.Generator().manual_seed(0))
     quantiles = [np.quantile(part, [0.1, 0.5, 0.9], axis=0) for part in (rows, moons_like)]
     np.testing.assert_allclose(*quantiles, atol=0.2)
     assert np.median(rows[:, 1] - rows[:, 0] ** 2) == pytest.approx(0, abs=0.1)
@@ -111,7 +111,7 @@ def test_probabilities_of_whole_numbers_and_atoms_add_up_to_one(mixed):
 
 
 def test_samples_have_the_atoms_and_whole_numbers(mixed, mixed_rows):
-    rows = mixed.sample(4000, 1.0, torch.Generator().manual_seed(0))
+    rows = mixed.sample(4000, torch.Generator().manual_seed(0))
     assert (rows[:, 1] == 0).mean() == pytest.approx((mixed_rows[:, 1] == 0).mean(), abs=0.05)
     assert (rows[:, 2] == np.round(rows[:, 2])).all()
     assert set(rows[:, 3]) == {0.0, 1.0}

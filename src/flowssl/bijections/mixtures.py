@@ -172,13 +172,13 @@ def _mixture_quantile(u: Tensor, log_shares: Tensor, mean: Tensor, scale: Tensor
         found = _normal_quantile(
             (log_shares + log_ndtr(e)).logsumexp(1), (log_shares + log_ndtr(-e)).logsumexp(1)
         )
-        if bool(((found - u).abs() <= CLOSE * (1 + u.abs())).all()):
+        close = (found - u).abs() <= CLOSE * (1 + u.abs())
+        if bool(close.all()):
             break
         low, high = torch.where(found < u, x, low), torch.where(found > u, x, high)
-        log_slope = (log_shares - 0.5 * e.square() - scale.log()).logsumexp(
-            1
-        ) + 0.5 * found.square()
-        step = x - (found - u) * (-log_slope).exp()
+        log_slope = (log_shares - 0.5 * e.square() - scale.log()).logsumexp(1)
+        step = x - (found - u) * (-log_slope - 0.5 * found.square()).exp()
         inside = (step > low) & (step < high) & (i % 3 < 2)  # far tails: slopes are inexact
-        x = torch.where(inside, step, 0.5 * (low + high))
+        # A row that is found stays: it must not depend on the others of its batch.
+        x = torch.where(close, x, torch.where(inside, step, 0.5 * (low + high)))
     return x

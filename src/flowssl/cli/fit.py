@@ -214,9 +214,9 @@ def _check_resumption(arguments: argparse.Namespace, checkpoint: str) -> None:
 
 
 def _of_further_models(checkpoint: Path) -> list[Path]:
-    """List the checkpoints of the second and later models: CHECKPOINT.1, CHECKPOINT.2, ..."""
+    """List those of further models, CHECKPOINT.1, ..., and of p(x), CHECKPOINT.x0, ..."""
     siblings = checkpoint.parent.iterdir()
-    pattern = re.escape(checkpoint.name) + r"\.\d+"
+    pattern = re.escape(checkpoint.name) + r"\.x?\d+"
     return sorted(sibling for sibling in siblings if re.fullmatch(pattern, sibling.name))
 
 

@@ -236,11 +236,12 @@ class FittedDensity:
     def sample(self, codes: torch.Tensor, temperature: float, generator: torch.Generator) -> Floats:
         """Draw an encoded row for each class index (n,), from a flow at random; shape (n, D).
 
+        Temperatures other than 1 are those of the class densities, from which rows are then drawn.
         Flows put a few percent of their mass where no row is: rows far outside the columns' ranges
         are resampled.
         """
         draw = self._draw
-        if self.marginal is not None:
+        if self.marginal is not None and temperature == 1.0:
             draw = partial(self._draw_of_marginal, self.marginal)
         rows = draw(codes, temperature, generator)
         for _ in range(REDRAWS):
@@ -254,10 +255,10 @@ class FittedDensity:
         self,
         marginal: Marginal,
         codes: torch.Tensor,
-        temperature: float,
+        _: float,
         generator: torch.Generator,
     ) -> Floats:
-        """Draw rows of p(x | y): rows of p(x), each accepted for a class drawn as `log_proba` says.
+        """Draw rows of p(x | y): rows of p(x), each accepted for a class drawn for it.
 
         What is left after some rounds, of classes that are rare in p(x), is drawn from the rows of
         all rounds in proportion to p(y | x).
@@ -266,8 +267,8 @@ class FittedDensity:
         rows, open_ = np.empty((len(wanted), self.completion.dim)), np.ones(len(wanted), dtype=bool)
         pool, log_pool = [], []
         for _ in range(ROUNDS):
-            drawn = marginal.sample(max(len(wanted), LEAST_POOL), temperature, generator)
-            log_posterior = self.log_proba(self.class_scores(drawn))
+            drawn = marginal.sample(max(len(wanted), LEAST_POOL), generator)
+            log_posterior = self._log_posterior(drawn)
             pool.append(drawn)
             log_pool.append(log_posterior)
             uniform = torch.rand(len(drawn), 1, dtype=torch.float64, generator=generator).numpy()

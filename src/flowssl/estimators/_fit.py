@@ -135,6 +135,7 @@ class Previous:
 
     spec: ModelSpec
     models: list[JointModel]
+    marginal: Marginal | None
 
 
 def fit_models(
@@ -174,13 +175,14 @@ def fit_models(
     trainer = _Trainer(settings, domain, completion, prepared)
     known = [] if previous is None else previous.models
     models, history, interrupted = trainer.train_all(spec, known, seed)
-    marginal, stopped = _marginal(settings, completion, prepared, seed, is_short=interrupted)
+    marginal, stopped = _marginal(
+        settings, completion, prepared, seed, previous, is_short=interrupted
+    )
     density = FittedDensity(models, completion, marginal=marginal)
     with BLAS:
         temperature, scale = _calibrated(density, prepared, calibrate=settings.calibrate)
-        held_out = prepared.held_out
         clusters, of_clusters = fit_clusters(completion, prepared, seed)
-        of_density = held_out_scores(density, rows.matrix[held_out], rows.weight[held_out], scale)
+        of_density = held_out_scores(density, prepared, scale)
     state = FittedState(
         spec=spec,
         models=models,
@@ -205,6 +207,7 @@ def _marginal(
     completion: Completion | Pixels,
     prepared: Preparation,
     seed: int,
+    previous: Previous | None,
     *,
     is_short: bool,
 ) -> tuple[Marginal | None, bool]:
@@ -220,10 +223,16 @@ def _marginal(
         show_progress=settings.show_progress,
         is_short=is_short,
     )
-    rows = prepared.rows
+    rows, known = prepared.rows, None if previous is None else previous.marginal
     with BLAS:
         marginal, interrupted = fit_marginal(
-            rows.matrix, rows.weight, prepared.held_out, completion, settings.categories, how
+            rows.matrix,
+            rows.weight,
+            prepared.held_out,
+            completion,
+            settings.categories,
+            how,
+            known,
         )
     if marginal is not None:
         marginal.to(prediction_device(settings.training.device))

@@ -287,8 +287,8 @@ class DensityClassifier(ClassifierMixin, TransformerMixin, ModelFileMixin, ABC):
         y : label or array-like of shape (n_samples,), optional
             Class of all rows, or of each. By default classes are drawn from the prior.
         temperature : float, default=1.0
-            Factor of the latent covariances: ``z ~ N(mu_k, T Sigma_k)``; below 1 rows are more
-            typical. It has nothing to do with ``calibration_temperature_``.
+            Factor of the latent covariances, ``z ~ N(mu_k, T Sigma_k)``; other than 1, rows are of
+            the class densities alone. It has nothing to do with ``calibration_temperature_``.
         random_state : int, RandomState or None, default=None
             Source of randomness.
 

@@ -174,13 +174,14 @@ def fit_clusters(
 
 
 def held_out_scores(
-    density: FittedDensity, matrix: Floats, weight: Floats, scale: OutlierScale
+    density: FittedDensity, prepared: Preparation, scale: OutlierScale
 ) -> dict[str, Floats]:
-    """Return the distribution of the density's scores over held-out rows (n, D), sorted."""
-    if not len(matrix):
+    """Return the distribution of the density's scores over held-out rows, sorted."""
+    held_out = prepared.held_out
+    if not held_out.any():
         return {}
-    rows = FittedRowDensity(density, None)
-    figures = RowFigures(rows, matrix, scale)
+    rows, weight = FittedRowDensity(density, None), prepared.rows.weight[held_out]
+    figures = RowFigures(rows, prepared.rows.matrix[held_out], scale)
     return {name: usual_scores(OOD_SCORES[name](figures), weight) for name in rows.methods}
 
 

@@ -180,7 +180,7 @@ class FlowClassifier(DensityClassifier):
         settings, seed = self._fit_settings(data), self._drawn_seed()
         previous, completion = None, None
         if continued:
-            previous = Previous(self.spec_, self.models_)
+            previous = Previous(self.spec_, self.models_, self.marginal_)
             completion = domain.continued(self.completion_)
         else:
             with BLAS:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,7 @@ def fit_marginal(
     completion: Completion,
     groups: tuple[CategoryGroup, ...],
     settings: MarginalSettings,
+    previous: Marginal | None = None,
 ) -> tuple[Marginal | None, bool]:
     """Fit the density of the rows of a table.
 
@@ -129,6 +131,8 @@ def fit_marginal(
         The indicator columns of each categorical column.
     settings : MarginalSettings
         How it is trained.
+    previous : Marginal, optional
+        A marginal of the same columns, whose experts are trained further; all else stays.
 
     Returns
     -------
@@ -138,7 +142,7 @@ def fit_marginal(
         Whether Ctrl-C ended a training; the marginal is then what was found so far.
     """
     n, dim = matrix.shape
-    columns = Columns.fit(matrix, weight, groups)
+    columns = Columns.fit(matrix, weight, groups) if previous is None else previous.columns
     # Rows of few levels repeat, and each is there once, with a weight.
     enough = weight.sum() >= LEAST_ROWS if columns.are_levels else n >= max(LEAST_ROWS, dim)
     if not enough:
@@ -146,17 +150,22 @@ def fit_marginal(
     rng = np.random.default_rng(settings.seed)
     if not held_out.any():
         held_out = rng.permutation(n) < n // HELD_OUT
-    n_copies = COPIES if np.isnan(matrix).any() or columns.whole.any() else 1
-    copies = list(_completed(columns, matrix, completion, rng, n_copies))
+    copies = list(_completed(columns, matrix, completion, rng))
     chain = None
     if columns.sizes:
         _, codes = columns.split(matrix, 0.5)
         chain = _fit_chain(columns, codes, weight, held_out, settings.seed)
     units = Units.of_completion(completion, columns.numbers)
     fit = _Fit(columns, weight, held_out, settings)
-    mixture, mixture_units = fit.mixture(copies[0][0], units)
-    marginal = Marginal(columns, units, chain, mixture, mixture_units, [], np.empty(0))
-    interrupted = fit.add_experts(marginal, copies) if len(columns.numbers) else False
+    if previous is None:
+        mixture, mixture_units = fit.mixture(copies[0][0], units)
+        experts = fit.new_experts(mixture)
+    else:
+        mixture, mixture_units = copy.deepcopy(previous.mixture), previous.mixture_units
+        experts = [replace(e, density=copy.deepcopy(e.density)) for e in previous.experts]
+    marginal = Marginal(columns, units, chain, mixture, mixture_units, experts, np.empty(0))
+    marginal.to(torch.device("cpu"))
+    interrupted = fit.train(marginal, copies) if experts else False
     return marginal, interrupted
 
 
@@ -214,32 +223,39 @@ class _Fit:
         _, best, best_units = max(found, key=lambda item: item[0])
         return best.to_map(), best_units
 
-    def add_experts(self, marginal: Marginal, copies: list[tuple[Floats, Integers]]) -> bool:
-        """Train the experts, and weight them by the held-out rows; returns whether Ctrl-C came."""
+    def new_experts(self, mixture: MixtureMap | None) -> list[Expert]:
+        """Build the experts, of which the first is the safer one; without numbers there is none."""
         columns, n_trained = self.columns, int((~self.held_out).sum())
+        n_numbers = len(columns.numbers)
         is_flow = n_trained >= ROWS_PER_COLUMN * columns.dim and not self.settings.is_short
-        starts = [False, True] if is_flow else [False]
-        if marginal.mixture is not None:
-            starts = [True, False] if is_flow else [True]
-        interrupted = False
-        context = [context_of(columns, codes, torch.device("cpu")) for _, codes in copies]
-        for i, starts_at_mixture in enumerate(starts):
-            if (starts_at_mixture and marginal.mixture is None) or interrupted:
-                continue
-            generator = torch.Generator().manual_seed(self.settings.seed + i)
-            width = len(columns.numbers) if columns.with_atoms else 0
-            density = NumberDensity(
-                len(columns.numbers),
-                context[0].shape[1] - width,
-                has_absent=bool(columns.with_atoms),
-                is_flow=is_flow,
-                generator=generator,
+        starts = [False] if mixture is None else [True, False] if is_flow else [True]
+        return [
+            Expert(
+                NumberDensity(
+                    n_numbers,
+                    sum(columns.sizes),
+                    has_absent=bool(columns.with_atoms),
+                    is_flow=is_flow,
+                    generator=torch.Generator().manual_seed(self.settings.seed + i),
+                ),
+                starts_at_mixture,
             )
-            marginal.experts.append(Expert(density, starts_at_mixture))
-            if is_flow:
+            for i, starts_at_mixture in enumerate(starts)
+            if n_numbers
+        ]
+
+    def train(self, marginal: Marginal, copies: list[tuple[Floats, Integers]]) -> bool:
+        """Train the experts, and weight them by the held-out rows; returns whether Ctrl-C came.
+
+        Those that are not reached keep the weights they have: of new ones, the identity's.
+        """
+        context = [context_of(self.columns, codes, torch.device("cpu")) for _, codes in copies]
+        interrupted = self.settings.is_short
+        for i, expert in enumerate(marginal.experts):
+            if expert.density.has_couplings and not interrupted:
                 interrupted = self._train(marginal, i, copies, context)
         marginal.weights = self._weights(marginal, *copies[0])
-        return interrupted
+        return interrupted and not self.settings.is_short
 
     def _train(
         self,
@@ -257,7 +273,7 @@ class _Fit:
         noise = MIXTURE_NOISE if expert.starts_at_mixture else NOISE
         checkpoints = self.settings.checkpoints
         result = train(
-            expert.density,
+            expert.density.float(),
             Objective([Likelihood()], noise=_NumberNoise(noise, len(self.columns.numbers))),
             self._training_rows(rows, trained),
             self._training_rows(rows[:1], np.flatnonzero(self.held_out)),
@@ -265,7 +281,7 @@ class _Fit:
             checkpoint=checkpoints[i] if checkpoints else None,
             show_progress=self.settings.show_progress,
         )
-        expert.density.cpu()  # where the other parts are
+        expert.density.cpu().double()  # as the other parts are
         return result.interrupted
 
     def _training_rows(self, copies: list[Tensor], index: Integers) -> TrainingRows:
@@ -313,15 +329,15 @@ def _completed(
     matrix: Floats,
     completion: Completion,
     rng: np.random.Generator,
-    n_copies: int,
 ) -> Iterator[tuple[Floats, Integers]]:
     """Yield copies of the rows without missing values: numbers (n, d), levels (n, m).
 
     Absent numbers are NaN. A missing value is that of a donor, one of the nearest rows that have it,
     so that numbers, atoms and categories stay together as they are in rows.
     """
-    donors = _Donors(matrix, completion, rng) if np.isnan(matrix).any() else None
-    for _ in range(n_copies):
+    has_missing = bool(np.isnan(matrix).any())
+    donors = _Donors(matrix, completion, rng) if has_missing else None
+    for _ in range(COPIES if has_missing or columns.whole.any() else 1):
         filled = matrix if donors is None else donors.filled(rng)
         yield columns.split(filled, rng.random((len(matrix), len(columns.numbers))))
 

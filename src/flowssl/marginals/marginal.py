@@ -177,7 +177,8 @@ class Marginal:
         numbers, codes = columns.split(np.repeat(matrix, n_draws, axis=0), of_cells)
         log_weight = np.zeros(len(codes))
         if self.chain is not None:
-            levels, of_chain = self.chain.complete(*self._tensors(codes, of_levels))
+            with torch.no_grad():
+                levels, of_chain = self.chain.complete(*self._tensors(codes, of_levels))
             codes, log_weight = levels.cpu().numpy(), of_chain.cpu().numpy()
         present = columns.present(codes)
         missing = np.isnan(numbers) & present
@@ -217,27 +218,24 @@ class Marginal:
         _, log_derivative = units.standardized(numbers)
         return np.asarray(log_q + np.where(drawn, log_derivative, 0.0).sum(1))
 
-    def sample(self, n: int, temperature: float, generator: torch.Generator) -> Floats:
-        """Draw rows (n, D); the temperature is a factor of the latents' variances."""
+    def sample(self, n: int, generator: torch.Generator) -> Floats:
+        """Draw rows (n, D)."""
         columns = self.columns
         d, m = len(columns.numbers), len(columns.sizes)
         uniform = torch.rand(n, d + m + 1, dtype=torch.float64, generator=generator).numpy()
         uniform = uniform.clip(1e-12, 1 - 1e-12)
         codes = np.empty((n, 0), np.int64)
         if self.chain is not None:
-            missing = np.full((n, m), -1)
-            codes = (
-                self.chain.complete(*self._tensors(missing, uniform[:, d : d + m]))[0].cpu().numpy()
-            )
-        numbers = self._sampled(codes, uniform[:, :d], uniform[:, -1], temperature)
+            points = self._tensors(np.full((n, m), -1), uniform[:, d : d + m])
+            with torch.no_grad():
+                codes = self.chain.complete(*points)[0].cpu().numpy()
+        numbers = self._sampled(codes, uniform[:, :d], uniform[:, -1])
         return columns.join(np.nan_to_num(numbers), codes)
 
-    def _sampled(
-        self, codes: Integers, uniform: Floats, of_expert: Floats, temperature: float = 1.0
-    ) -> Floats:
+    def _sampled(self, codes: Integers, uniform: Floats, of_expert: Floats) -> Floats:
         """Return numbers (n, d) that are drawn given levels (n, m); NaN where there is none."""
         (points,) = self._tensors(uniform)
-        latents = torch.special.ndtri(points) * temperature**0.5
+        latents = torch.special.ndtri(points)
         numbers = np.zeros(uniform.shape)
         chosen = np.searchsorted(self.weights.cumsum()[:-1], of_expert)
         context = self._context(codes)
