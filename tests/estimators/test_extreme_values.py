@@ -169,14 +169,14 @@ def test_a_model_with_other_units_is_the_same_after_saving(iris, tmp_path):
 def test_without_a_finite_density_the_row_and_the_column_are_named(fitted, iris, monkeypatch):
     from flowssl.estimators._density import FittedDensity
 
-    usual = FittedDensity.log_joint
+    usual = FittedDensity.class_log_joint
 
     def broken(self, matrix):
         found = usual(self, matrix)
         found[2] = np.nan
         return found
 
-    monkeypatch.setattr(FittedDensity, "log_joint", broken)
+    monkeypatch.setattr(FittedDensity, "class_log_joint", broken)
     rows = iris[0][:4].copy()
     rows[2, 3] = 1e9
     with pytest.raises(ValueError, match=r"1 rows .* row 2, in which column 3 is 1e\+09"):

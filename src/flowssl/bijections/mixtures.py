@@ -14,9 +14,12 @@ LOG_2PI = math.log(2 * math.pi)
 SMALLEST_LOG = -700.0
 """Smallest logarithm of a probability that is a float64."""
 
+FAR = 1e4
+"""Standard deviations beyond which a quantile is taken from the leading term of its logarithm."""
+
 NEWTON_STEPS = 4
 INVERSE_STEPS = 60
-CLOSE = 1e-10
+CLOSE = 1e-13
 """Error of the latent at which the inverse is found."""
 
 NUMBERS_AT_ONCE = 2_000_000
@@ -125,16 +128,17 @@ class MixtureMap(Bijection):
         )
 
     def _inverse(self, u: Tensor) -> Tensor:
-        x, e = torch.zeros_like(u), u.new_zeros(len(u), *self.means.shape)
         log_shares = self.log_weights.expand(len(u), -1)
+        columns: list[Tensor] = []
+        distances = u.new_zeros(len(u), len(self.means), 0)
         for d in range(self.dim):
             scale = self.factors[:, d, d]
-            mean = self.means[:, d] + (e[:, :, :d] * self.factors[:, d, :d]).sum(2)
-            x[:, d] = _mixture_quantile(u[:, d], log_shares, mean, scale)
-            e[:, :, d] = (x[:, d, None] - mean) / scale
-            step = -0.5 * e[:, :, d].square() - scale.log()
-            log_shares = (log_shares + step).log_softmax(1)
-        return x
+            mean = self.means[:, d] + (distances * self.factors[:, d, :d]).sum(2)
+            columns.append(_mixture_quantile(u[:, d], log_shares, mean, scale))
+            e = (columns[-1][:, None] - mean) / scale
+            distances = torch.cat((distances, e[:, :, None]), dim=2)
+            log_shares = (log_shares - 0.5 * e.square() - scale.log()).log_softmax(1)
+        return torch.stack(columns, dim=1)
 
     def extra_repr(self) -> str:
         """Describe the layer for ``repr``."""
@@ -152,9 +156,11 @@ def _normal_quantile(log_below: Tensor, log_above: Tensor) -> Tensor:
         ndtri(smaller.clamp_min(SMALLEST_LOG).exp()),
         -(-2 * smaller).clamp_min(1.0).sqrt(),
     )
+    near = u > -FAR  # beyond, the first guess is right to 1e-7 and differences of squares are noise
     for _ in range(NEWTON_STEPS):
         log_cdf = log_ndtr(u)
-        u = u - (log_cdf - smaller) / (-0.5 * (u.square() + LOG_2PI) - log_cdf).exp()
+        step = (log_cdf - smaller) / (-0.5 * (u.square() + LOG_2PI) - log_cdf).exp()
+        u = torch.where(near, u - step, u)
     return torch.where(log_below <= log_above, u, -u)
 
 
