@@ -128,7 +128,7 @@ class MixtureMap(Bijection):
         )
 
     def _inverse(self, u: Tensor) -> Tensor:
-        log_shares = self.log_weights.expand(len(u), -1)
+        log_shares = self.log_weights.log_softmax(0).expand(len(u), -1)
         columns: list[Tensor] = []
         distances = u.new_zeros(len(u), len(self.means), 0)
         for d in range(self.dim):
@@ -172,19 +172,22 @@ def _mixture_quantile(u: Tensor, log_shares: Tensor, mean: Tensor, scale: Tensor
     """
     of_each = mean + scale * u[:, None]
     low, high = of_each.amin(1), of_each.amax(1)
-    x = (log_shares.exp() * of_each).sum(1).clamp(low, high)
+    x = best = (log_shares.exp() * of_each).sum(1).clamp(low, high)
+    least = torch.full_like(u, math.inf)
     for i in range(INVERSE_STEPS):
         e = (x[:, None] - mean) / scale
         found = _normal_quantile(
             (log_shares + log_ndtr(e)).logsumexp(1), (log_shares + log_ndtr(-e)).logsumexp(1)
         )
-        close = (found - u).abs() <= CLOSE * (1 + u.abs())
+        # Row by row, so that none depends on the others of its batch.
+        error = (found - u).abs()
+        best, least = torch.where(error < least, x, best), torch.minimum(error, least)
+        close = least <= CLOSE * (1 + u.abs())
         if bool(close.all()):
             break
         low, high = torch.where(found < u, x, low), torch.where(found > u, x, high)
         log_slope = (log_shares - 0.5 * e.square() - scale.log()).logsumexp(1)
         step = x - (found - u) * (-log_slope - 0.5 * found.square()).exp()
         inside = (step > low) & (step < high) & (i % 3 < 2)  # far tails: slopes are inexact
-        # A row that is found stays: it must not depend on the others of its batch.
-        x = torch.where(close, x, torch.where(inside, step, 0.5 * (low + high)))
-    return x
+        x = torch.where(close, best, torch.where(inside, step, 0.5 * (low + high)))
+    return best
