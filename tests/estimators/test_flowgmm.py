@@ -168,7 +168,9 @@ def test_ensemble_is_the_average_of_its_densities(quick_flowgmm, moons):
 
 def test_a_warm_start_continues(moons):
     X, _, y = moons
-    model = FlowGMMClassifier(max_epochs=2, warm_start=True, random_state=0).fit(X, y)
+    joint = ObjectiveOptions(marginal="joint")
+    model = FlowGMMClassifier(max_epochs=2, objective=joint, warm_start=True, random_state=0)
+    model.fit(X, y)
     before = model.score_samples(X).mean()
     for _ in range(3):
         model.fit(X, y)

@@ -207,3 +207,14 @@ def test_tables_of_levels_alone_add_up_to_one_and_keep_their_pairs():
     assert probability.sum() == pytest.approx(1, abs=0.01)
     counts = np.bincount(3 * a + b, minlength=9) / 600
     np.testing.assert_allclose(probability, counts, atol=0.06)
+
+
+def test_a_further_fit_goes_on_from_the_experts(moons_like, plain):
+    held_out = np.arange(len(moons_like)) % 5 == 0
+    completion, how = plain.units.completion, MarginalSettings("cpu", 1, max_epochs=5)
+    weight = np.ones(len(moons_like))
+    further, _ = fit_marginal(moons_like, weight, held_out, completion, (), how, plain)
+    assert further.mixture_units is plain.mixture_units
+    before, after = (m.log_prob(moons_like[held_out])[0].mean() for m in (plain, further))
+    assert after >= before - 1e-3  # the first candidate for the best epoch is the earlier one
+    assert after != before
