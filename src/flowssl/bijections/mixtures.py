@@ -114,11 +114,6 @@ class MixtureMap(Bijection):
         scale = self.factors.diagonal(dim1=1, dim2=2)
         return e, -0.5 * (e.square() + LOG_2PI) - scale.log()
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Return the log-density (n,) of rows (n, D) under the mixture, nats."""
-        _, log_steps = self._standardized(x.double())
-        return (self.log_weights + log_steps.sum(2)).logsumexp(1)
-
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Map latents back, column after column."""
         check_shape(z, self.dim)

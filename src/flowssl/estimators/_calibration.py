@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
+from scipy.special import log_softmax
 
 from flowssl._typing import Floats, Integers, Labels
 from flowssl.calibration import LOG_TEMPERATURE_RANGE, fit_temperature, minimum_of_log
@@ -58,16 +60,15 @@ def calibrated(
     _warn_of_few(codes[known], classes)
     rows, targets = matrix[known], np.eye(len(classes))[codes[known]]
     if method == "temperature":
-        temperature = fit_temperature(density.log_joint(rows), targets, np.ones(len(rows)))
+        scores = replace(density, variance=1.0).class_scores(rows)
+        temperature = fit_temperature(scores, targets, np.ones(len(rows)))
         _warn_of_bound("temperature", temperature)
         return temperature, 1.0
     density.widened(1.0)  # refuses other classes before anything is computed
 
     def loss(log_variance: float) -> float:
         wide = density.widened(math.exp(log_variance))
-        log_proba = wide.log_joint(rows)
-        log_proba = log_proba - np.logaddexp.reduce(log_proba, axis=1)[:, None]
-        return -float((targets * log_proba).sum())
+        return -float((targets * log_softmax(wide.class_scores(rows), axis=1)).sum())
 
     variance = minimum_of_log(loss, PRECISION)
     if loss(math.log(variance)) >= loss(0.0):

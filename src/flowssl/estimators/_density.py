@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -240,22 +239,25 @@ class FittedDensity:
         Flows put a few percent of their mass where no row is: rows far outside the columns' ranges
         are resampled.
         """
-        draw = self._draw
-        if self.marginal is not None and temperature == 1.0:
-            draw = partial(self._draw_of_marginal, self.marginal)
-        rows = draw(codes, temperature, generator)
+        marginal = self.marginal
+
+        def draw(codes: torch.Tensor) -> Floats:
+            if marginal is None or temperature != 1.0:
+                return self._draw(codes, temperature, generator)
+            return self._draw_of_marginal(marginal, codes, generator)
+
+        rows = draw(codes)
         for _ in range(REDRAWS):
             far = self.completion.far(rows)
             if not far.any():
                 break
-            rows[far] = draw(codes[torch.from_numpy(far)], temperature, generator)
+            rows[far] = draw(codes[torch.from_numpy(far)])
         return rows
 
     def _draw_of_marginal(
         self,
         marginal: Marginal,
         codes: torch.Tensor,
-        _: float,
         generator: torch.Generator,
     ) -> Floats:
         """Draw rows of p(x | y): rows of p(x), each accepted for a class drawn for it.

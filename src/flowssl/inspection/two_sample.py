@@ -16,6 +16,7 @@ import numpy as np
 from narwhals.typing import IntoDataFrame
 from sklearn.base import BaseEstimator
 
+from flowssl._label_vectors import is_missing
 from flowssl._typing import Floats, Integers
 from flowssl.preprocessing.containers import Column, Table, frame_or_other
 from flowssl.preprocessing.reading import as_table
@@ -266,7 +267,7 @@ def _numbers(first: Column, second: Column) -> tuple[Floats, Floats]:
 
 def _categories(values: list[object]) -> list[str | None]:
     """Return categories as texts, None where one is missing."""
-    return [None if value is None or value != value else str(value) for value in values]
+    return [None if is_missing(value) else str(value) for value in values]
 
 
 def _judges(

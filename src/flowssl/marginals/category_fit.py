@@ -10,7 +10,6 @@ import copy
 from collections.abc import Sequence
 
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
@@ -20,6 +19,7 @@ from flowssl._typing import Booleans, Floats, Integers
 from flowssl.marginals.categories import CategoryChain
 from flowssl.preprocessing.levels import MISSING
 from flowssl.training.batches import TrainingRows
+from flowssl.training.devices import one_thread
 from flowssl.training.optimization import rate_schedule
 
 SMOOTHING = 0.5
@@ -104,8 +104,7 @@ def fit_category_chain(
         chain.bias.copy_(_log_frequencies(trained if can_train else rows, chain.sizes))
     chain.to(device)
     if can_train:
-        torch.get_num_threads()  # PyTorch sets the thread's number at its first use, not later
-        with threadpool_limits(1, user_api="openmp"), seeded(seed, device):
+        with one_thread(), seeded(seed, device):
             _train(chain, trained.to(device), others.to(device), max_epochs, generator)
             _match_frequencies(chain, rows)
     return chain.eval().requires_grad_(False)

@@ -77,7 +77,7 @@ def marginal_from_arrays(arrays: Arrays, completion: Completion) -> Marginal:
     flags |= dict.fromkeys(("starts_at_mixture", "has_couplings"), ("i", (n_experts,)))
     check_arrays({k: v for k, v in plain.items() if k not in _COLUMNS}, flags, "marginal")
     weights = plain["weights"].astype(np.float64)
-    if n_experts != min(n_experts, MAX_EXPERTS) or (len(columns.numbers) > 0) != (n_experts > 0):
+    if n_experts > MAX_EXPERTS or (len(columns.numbers) > 0) != (n_experts > 0):
         raise ModelFileError(
             f"its marginal has {n_experts} densities of {len(columns.numbers)} numbers"
         )

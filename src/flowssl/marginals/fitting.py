@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.special import logsumexp
+from scipy.special import softmax
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
@@ -316,8 +316,7 @@ class _Fit:
         log_prob, mass = marginal.log_experts(numbers[index], codes[index]), self.weight[index]
         weights = np.full(n_experts, 1 / n_experts)
         for _ in range(WEIGHT_STEPS):
-            log_joint = log_prob + np.log(weights)
-            shares = np.exp(log_joint - logsumexp(log_joint, axis=1, keepdims=True))
+            shares = softmax(log_prob + np.log(weights), axis=1)
             # Half a row for each expert: weights of 0 could never be taken back.
             totals = (shares * mass[:, None] / mass.mean()).sum(0) + 0.5
             weights = totals / totals.sum()
@@ -358,9 +357,9 @@ class _Donors:
         """Return the rows (n, D), each missing value taken from a random near row that has it."""
         filled = self.matrix.copy()
         for row, near in zip(self.rows, self.near, strict=True):
-            order = np.concatenate((rng.permutation(near[:DONORS]), near[DONORS:], self.pool))
+            order = np.concatenate((rng.permutation(near[:DONORS]), near[DONORS:]))
             for column in np.flatnonzero(np.isnan(filled[row])):
-                values = self.matrix[order[: len(near)], column]
+                values = self.matrix[order, column]
                 if np.isnan(values).all():
                     values = self.matrix[self.pool, column]
                 filled[row, column] = values[~np.isnan(values)][0]

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+from threadpoolctl import threadpool_limits
 
 # Importing Fabric sets its logger to INFO, and it would announce devices: a library stays quiet.
 _logger = logging.getLogger("lightning_fabric")
@@ -97,3 +100,15 @@ def prediction_device(name: str) -> torch.device:
     except ValueError:
         return torch.device("cpu")
     return torch.device("cpu") if device.type == "mps" else device  # which has no float64
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute in one thread.
+
+    The limit of OpenMP holds for the calling thread alone; ``torch.set_num_threads`` would hold for
+    all threads of the process.
+    """
+    torch.get_num_threads()  # PyTorch sets the thread's number at its first use, not later
+    with threadpool_limits(1, user_api="openmp"):
+        yield

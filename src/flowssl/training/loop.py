@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-
-import torch
-from threadpoolctl import threadpool_limits
 
 from flowssl._isolation import isolated
 from flowssl.models import JointModel
 from flowssl.objectives import Objective
 from flowssl.training.batches import TrainingRows
 from flowssl.training.config import TrainingConfig, TrainingResult
+from flowssl.training.devices import one_thread
 from flowssl.training.progress import Progress
 from flowssl.training.run import TrainingRun
 
@@ -104,15 +102,7 @@ def _train_epochs(run: TrainingRun, max_epochs: int, show_progress: bool) -> boo
 
 @contextmanager
 def _few_threads(model: JointModel, config: TrainingConfig) -> Iterator[None]:
-    """Use one thread for small steps: more gain nothing, and are slow on a busy machine.
-
-    The limit of OpenMP holds for the thread that trains alone; ``torch.set_num_threads`` would hold
-    for all threads of the process.
-    """
+    """Use one thread for small steps: more gain nothing, and are slow on a busy machine."""
     work = config.batch_size * sum(parameter.numel() for parameter in model.parameters())
-    if work >= WORK_FOR_THREADS:
-        yield
-        return
-    torch.get_num_threads()  # PyTorch sets the thread's number at its first use, not later
-    with threadpool_limits(1, user_api="openmp"):
+    with nullcontext() if work >= WORK_FOR_THREADS else one_thread():
         yield
